@@ -1,0 +1,99 @@
+// @ts-check
+/**
+ * Bundles gateway and node-agent into dist/, once per state of the sources: starting 150 files
+ * one by one costs a second, a bundle a tenth of it. dist/stamp.json holds the state it was built from.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { Failure } from "./control.mjs";
+import { install, root } from "./install.mjs";
+
+const dist = join(root, "dist");
+const stampFile = join(dist, "stamp.json");
+
+const ENTRIES = {
+  gateway: "gateway/src/main.ts",
+  writer: "gateway/src/store/writer.ts",
+  "decode.child": "gateway/src/pictures/decode.child.ts",
+  node: "node-agent/src/main.ts",
+};
+
+const SOURCES = ["shared/src", "gateway/src", "node-agent/src", "package-lock.json", "gateway/bin/build.mjs"];
+
+/** Path, size and time of everything that goes into a bundle. */
+function state() {
+  const hash = createHash("sha256");
+  const add = (/** @type {string} */ path) => {
+    const found = statSync(join(root, path));
+    if (!found.isDirectory()) return hash.update(`${path}\0${found.size}\0${found.mtimeMs}\n`);
+    for (const name of readdirSync(join(root, path)).toSorted()) add(`${path}/${name}`);
+  };
+  for (const path of SOURCES) add(path);
+  return hash.digest("hex");
+}
+
+function isFresh(/** @type {string} */ now) {
+  try {
+    if (JSON.parse(readFileSync(stampFile, "utf8")).state !== now) return false;
+    return Object.keys(ENTRIES).every((name) => existsSync(join(dist, `${name}.mjs`)));
+  } catch {
+    return false; // No stamp, or half of one.
+  }
+}
+
+/** Builds when a source changed. @returns {Promise<number>} milliseconds, 0 when nothing was to do */
+export async function build() {
+  const now = state();
+  if (isFresh(now)) return 0;
+  const began = performance.now();
+  const esbuild = await import("esbuild");
+  const built = await esbuild
+    .build({
+      absWorkingDir: root,
+      entryPoints: ENTRIES,
+      outdir: dist,
+      outExtension: { ".js": ".mjs" },
+      bundle: true,
+      write: false,
+      platform: "node",
+      format: "esm",
+      target: "node24",
+      // Native or optional: found beside the bundle in node_modules, or done without.
+      external: ["sharp", "msgpackr-extract", "bufferutil", "utf-8-validate"],
+      // ws is CommonJS and requires Node's own modules, which an ES module has no `require` for.
+      banner: {
+        js: 'import { createRequire as kithRequire } from "node:module"; const require = kithRequire(import.meta.url);',
+      },
+      logLevel: "silent",
+    })
+    .catch((why) => {
+      const [first] = why.errors ?? [];
+      const where = first?.location ? `${first.location.file}:${first.location.line}: ` : "";
+      throw new Failure("internal", `the build failed: ${where}${first?.text ?? why.message}`);
+    });
+  mkdirSync(dist, { recursive: true });
+  for (const { path, contents } of built.outputFiles) replace(path, contents);
+  replace(stampFile, `${JSON.stringify({ state: now })}\n`); // Last: a stamp says that all the rest is there.
+  return Math.max(1, Math.round(performance.now() - began));
+}
+
+/** Two builds at once must not mix their halves. @param {string} path @param {string | Uint8Array} contents */
+function replace(path, contents) {
+  writeFileSync(`${path}.${process.pid}`, contents);
+  renameSync(`${path}.${process.pid}`, path);
+}
+
+/** Everything that starting a process needs. Says what takes time, on standard error. @param {{ dev?: boolean }} [how] */
+export async function prepare(how) {
+  await install(how);
+  const ms = await build();
+  if (ms > 0) process.stderr.write(`Built in ${ms} ms.\n`);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
+  const { fail } = await import("./print.mjs");
+  await prepare().catch((why) => (process.exitCode = fail(why, false)));
+}

@@ -1,0 +1,87 @@
+// @ts-check
+/**
+ * The chat in a terminal: what is typed is said to the gateway (also /help and the like), what it
+ * says is printed above the line that is being typed. Without a terminal, lines in and lines out.
+ */
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { openChat } from "./chat-link.mjs";
+import { Failure } from "./control.mjs";
+import { isTerminal, paint, tame, terminal, toJson } from "./print.mjs";
+
+/**
+ * @param {{ home: string, json: boolean, greeting?: string,
+ *   ready?: (note: (text: string) => void, leave: () => void) => void }} how `ready` gets what prints a line
+ *   above the prompt, and what ends the chat
+ * @returns {Promise<number>} when the person left
+ */
+export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.", ready }) {
+  const person = isTerminal() && !json;
+  /** @type {import("node:readline").Interface | undefined} */
+  let reader;
+  let waiting = 0;
+  let over = false;
+
+  const put = (/** @type {string} */ text) => {
+    if (person) process.stdout.write("\r\x1b[J");
+    process.stdout.write(`${text}\n`);
+    if (person && !over) reader?.prompt(true);
+  };
+  const note = (/** @type {string} */ text) => put(paint("dim", json ? toJson({ note: text }) : text));
+  const wrong = (/** @type {any} */ why) =>
+    put(json ? toJson({ error: why }) : paint("red", tame(`${why.message}\n${why.remedy ?? ""}`.trimEnd())));
+
+  const onMessage = (/** @type {any} */ message) => {
+    if (json) put(toJson(message));
+    else {
+      const text = tame(message.text);
+      const hint = message.question && !text.includes("/allow");
+      const words = hint ? `${text}\n/allow once, 15m, 1h or today, or /deny` : text;
+      if (words) put(message.question ? paint("yellow", words) : words);
+      if (message.error && !text.includes(message.error.message)) wrong(message.error);
+      if (message.picture) put(message.picture);
+    }
+    if (message.final && waiting > 0) waiting--;
+    if (over && waiting === 0) leave();
+  };
+
+  let leave = () => {};
+  const left = new Promise((resolve) => (leave = () => resolve(undefined)));
+  const link = await openChat({
+    home,
+    terminal: person ? await terminal() : undefined,
+    onMessage,
+    onLost: () => note("The gateway went away; trying to reach it again."),
+    onBack: () => note("The gateway is back."),
+    onError: wrong,
+  });
+  reader = createInterface({
+    input: process.stdin,
+    ...(person && { output: process.stdout, prompt: paint("bold", "› "), historySize: 200 }),
+  });
+  ready?.(note, leave);
+
+  reader.on("line", (text) => {
+    if (text.trim()) {
+      waiting++;
+      link.say(text).catch((why) => {
+        waiting--;
+        wrong(Failure.from(why));
+      });
+    }
+    if (person) reader?.prompt();
+  });
+  reader.on("SIGINT", leave); // Ctrl-C; Ctrl-D closes the reader.
+  reader.on("close", () => {
+    over = true;
+    if (person || waiting === 0) leave();
+  });
+  if (person) note(greeting);
+
+  await left;
+  over = true;
+  link.close();
+  reader.close();
+  if (person) process.stdout.write("\n");
+  return 0;
+}

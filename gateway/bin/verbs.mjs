@@ -1,0 +1,247 @@
+// @ts-check
+/**
+ * The verbs of `kith`: what each is for, how it is written, what it asks the gateway.
+ * A form is a pattern (`rename DEVICE NAME`; lower case is literal, brackets are optional)
+ * and what to do with the words that fill it. Whatever a verb needs more is loaded when it runs.
+ */
+import { resolve } from "node:path";
+import { connect, Failure } from "./control.mjs";
+import { line, saveStreams, tame, toJson, usage } from "./print.mjs";
+
+/**
+ * @typedef {{ home: string, verb: string, json: boolean, flags: Record<string, any> }} Context
+ * @typedef {(context: Context, ...words: any[]) => Promise<number | void>} Run
+ * @typedef {{ about: string, example: string, forms: Record<string, Run>,
+ *   options?: Record<string, { type: "string" | "boolean" }>, hints?: Record<string, string>,
+ *   passThrough?: (argv: string[]) => Promise<number> }} Verb
+ */
+
+const TERMS = ["once", "15m", "1h", "today"];
+const string = /** @type {const} */ ({ type: "string" });
+const boolean = /** @type {const} */ ({ type: "boolean" });
+
+/** @param {Verb} verb */
+export const forms = (verb) =>
+  Object.entries(verb.forms).map(([pattern, run]) => {
+    const words = pattern.split(" ").filter(Boolean);
+    const least = words.filter((word) => !word.startsWith("[")).length;
+    const many = pattern.includes("...");
+    const literal = words.map((word) => /^\[?([a-z]+)/.exec(word)?.[1]);
+    return {
+      pattern,
+      run,
+      fits: (/** @type {string[]} */ given) =>
+        given.length >= least &&
+        (many || given.length <= words.length) &&
+        literal.every((word, at) => !word || given[at] === undefined || given[at] === word),
+      params: (/** @type {string[]} */ given) =>
+        words
+          .map((_, at) => (many && at === words.length - 1 ? given.slice(at).join(" ") : given[at]))
+          .filter((_, at) => !literal[at]),
+    };
+  });
+
+/**
+ * One question to the gateway.
+ * @param {Context} context
+ * @param {string} op
+ * @param {object} [args]
+ */
+async function request({ home }, op, args) {
+  const link = await connect(home);
+  try {
+    return await link.call(op, args);
+  } finally {
+    link.close();
+  }
+}
+
+/** @param {Context} context @param {any} out @param {string} text */
+function print({ json }, out, text) {
+  if (json) line(toJson({ ok: true, ...out }));
+  else if (text) line(tame(text));
+}
+
+/**
+ * Prints the result of a call; with `--out` its files first get readable names there.
+ * @param {Context} context
+ * @param {import("./control.mjs").Answer} answer
+ */
+export async function printResult(context, { out, text }) {
+  if (context.flags.out === undefined || !out.streams) return print(context, out, text);
+  const saved = await saveStreams(out, resolve(context.flags.out));
+  const paths = saved.streams.map((/** @type {any} */ stream) => stream.path);
+  print(context, saved, [text, ...paths].join("\n"));
+}
+
+/**
+ * A form that only asks and prints.
+ * @param {string} op
+ * @param {(words: any[], flags: Record<string, any>) => object} [args]
+ * @returns {Run}
+ */
+const asks =
+  (op, args = () => ({})) =>
+  async (context, ...words) => {
+    const { out, text } = await request(context, op, args(words, context.flags));
+    print(context, out, text);
+  };
+
+/** @param {unknown} term @param {string} verb */
+export function term(term, verb) {
+  if (term === undefined || TERMS.includes(String(term))) return term;
+  throw usage(`permission is given for ${TERMS.join(", ")}, not ${JSON.stringify(term)}`, verb);
+}
+
+/** @param {string | undefined} text @param {string} what @param {string} verb */
+export function number(text, what, verb) {
+  if (text === undefined || /^\d{1,7}$/.test(text)) return text && Number(text);
+  throw usage(`${what} must be a number, not ${JSON.stringify(text)}`, verb);
+}
+
+/** @param {string | undefined} text */
+function jsonArgs(text = "{}") {
+  try {
+    const args = JSON.parse(text);
+    if (args !== null && typeof args === "object" && !Array.isArray(args)) return args;
+  } catch {
+    // The same remedy as for JSON of another shape.
+  }
+  throw usage(`the arguments must be a JSON object, such as '{"facing":"back"}'`, "invoke");
+}
+
+const ALLOW_HINT = "once, 15m, 1h or today: permission by your own word";
+const WAIT_HINT = "seconds to wait until somebody permits it elsewhere";
+const OUT_HINT = "folder that gets the files, under readable names";
+
+/** @type {Record<string, Verb>} */
+export const verbs = {
+  up: {
+    about: "Start the gateway and this computer's device; in a terminal, open a chat.",
+    example: "kith up",
+    forms: { "": async (context) => (await import("./up.mjs")).up(context) },
+  },
+  node: {
+    about: "Be a device: run the node-agent, which brings all its own arguments.",
+    example: "kith node --gateway 192.168.1.10 --name laptop --allow camera.snap=ask",
+    forms: { "[setup|lock|unlock|ledger] [OPTIONS...]": async () => {} },
+    hints: {
+      gateway: "HOST[:PORT] to connect to, or --local for this machine's own",
+      name: "what the device is called",
+      allow: "CAP=ask|allow,... what it may be asked for",
+      camera: "NAME of a camera, or test-pattern",
+      root: "NAME=PATH of a folder whose files may be asked for",
+    },
+    passThrough: async (argv) => (await import("./device.mjs")).node(argv),
+  },
+  chat: {
+    about: "Talk with your gateway; Ctrl-D leaves.",
+    example: "kith chat",
+    forms: { "": async (context) => (await import("./chat.mjs")).chat(context) },
+  },
+  ask: {
+    about: "Say one thing and wait for the answer.",
+    example: 'kith ask "grab a photo from my laptop camera" --allow once',
+    options: { allow: string, wait: string, out: string },
+    hints: { allow: ALLOW_HINT, wait: WAIT_HINT, out: OUT_HINT },
+    forms: { "TEXT...": async (context, text) => (await import("./ask.mjs")).ask(context, text) },
+  },
+  invoke: {
+    about: "Run one capability of one device.",
+    example: `kith invoke laptop camera.snap '{"facing":"any"}' --allow once --out .`,
+    options: { allow: string, wait: string, out: string },
+    hints: { allow: ALLOW_HINT, wait: WAIT_HINT, out: OUT_HINT },
+    forms: {
+      "DEVICE CAPABILITY [JSON]": async (context, device, cap, json) => {
+        const args = jsonArgs(json);
+        const allow = term(context.flags.allow, "invoke");
+        const wait = number(context.flags.wait, "--wait", "invoke");
+        const wait_ms = wait === undefined ? undefined : Number(wait) * 1_000;
+        const asked = { device, cap, args, allow, wait_ms };
+        await printResult(context, await request(context, "invoke", asked));
+      },
+    },
+  },
+  pair: {
+    about: "Let a new device in: open pairing, then type the code that it shows.",
+    example: "kith pair listen\nkith pair approve E8Z-PKG-EJH",
+    forms: {
+      listen: asks("pair.listen"),
+      "approve CODE...": asks("pair.approve", ([code]) => ({ code: code.replaceAll(" ", "-") })),
+      "[list]": asks("pair.list"),
+    },
+  },
+  devices: {
+    about: "List, rename or revoke devices.",
+    example: "kith devices rename laptop kitchen",
+    forms: {
+      "[list]": asks("devices.list"),
+      "rename DEVICE NAME": asks("devices.rename", ([device, name]) => ({ device, name })),
+      "revoke DEVICE": asks("devices.revoke", ([device]) => ({ device })),
+    },
+  },
+  approvals: {
+    about: "List the questions that wait for your answer.",
+    example: "kith approvals",
+    forms: { "[list]": asks("approvals.list") },
+  },
+  allow: {
+    about: "Answer a question with yes (once, 15m, 1h, today) and wait for the result.",
+    example: "kith allow 01K3V9QZ6T0R8M4X2C7B5N1PWD once",
+    options: { "no-wait": boolean, out: string },
+    hints: { "no-wait": "do not wait until the call has ended", out: OUT_HINT },
+    forms: {
+      "ID [TERM]": async (context, id, given = "once") => {
+        const wait = !context.flags["no-wait"];
+        const answer = { id, for: term(given, "allow"), wait };
+        await printResult(context, await request(context, "allow", answer));
+      },
+    },
+  },
+  deny: {
+    about: "Answer a question with no.",
+    example: "kith deny 01K3V9QZ6T0R8M4X2C7B5N1PWD",
+    forms: { ID: asks("deny", ([id]) => ({ id })) },
+  },
+  grants: {
+    about: "List, revoke or explain permissions.",
+    example: "kith grants explain laptop camera.snap",
+    forms: {
+      "[list]": asks("grants.list"),
+      "revoke ID": asks("grants.revoke", ([id]) => ({ id })),
+      "explain DEVICE CAPABILITY [REQUESTER]": asks(
+        "grants.explain",
+        ([device, cap, requester]) => ({ device, cap, requester }),
+      ),
+    },
+  },
+  audit: {
+    about: "List what was done, or prove that the list is whole.",
+    example: "kith audit verify",
+    options: { limit: string, about: string },
+    hints: { limit: "rows to show (default 50)", about: "only what belongs to this id" },
+    forms: {
+      "[list]": asks("audit.list", (_, { limit, about }) => ({
+        limit: number(limit, "--limit", "audit"),
+        about,
+      })),
+      verify: async (context) => {
+        const { out, text } = await request(context, "audit.verify");
+        if (!out.verified) throw new Failure("store-damaged", tame(out.problem ?? text));
+        print(context, out, text);
+      },
+    },
+  },
+  why: {
+    about: "Tell the story of a call, approval, device, session or grant.",
+    example: "kith why 01K3V9QZ6T0R8M4X2C7B5N1PWD",
+    forms: { ID: asks("why", ([id]) => ({ id })) },
+  },
+  lock: {
+    about: "Refuse everything at once, at the gateway and at this device, until it is lifted.",
+    example: "kith lock\nkith lock --lift",
+    options: { lift: boolean },
+    hints: { lift: "end the lock" },
+    forms: { "": async (context) => (await import("./device.mjs")).lock(context) },
+  },
+};

@@ -1,0 +1,98 @@
+/**
+ * The terminal as a channel: chats of clients at the control socket. A reply is delivered
+ * when a client says that it showed it; until then it waits, also over restarts.
+ */
+import { KithError } from "@kith/shared/errors";
+import { type Terminal, renderForTerminal } from "../pictures/terminal.ts";
+import type { Event } from "../runtime/effect.ts";
+import type { Performer } from "../runtime/outbox.ts";
+import type { ChatMessage } from "../sessions/words.ts";
+
+export interface ConsoleClient {
+  readonly terminal: Terminal | undefined;
+  show(message: ChatMessage & { readonly id: string; readonly chat: string; readonly picture?: string }): void;
+}
+
+/** A picture that would not fit on a line of the control socket is shown in blocks instead. */
+const MOST_PICTURE_CHARS = 700_000;
+
+interface Waiting {
+  readonly message: ChatMessage;
+  readonly seen: () => void;
+}
+
+export class Console {
+  readonly #clients = new Map<string, Set<ConsoleClient>>();
+  readonly #waiting = new Map<string, Map<string, Waiting>>();
+  readonly #report: (what: string, error: unknown) => void;
+
+  constructor(report: (what: string, error: unknown) => void) {
+    this.#report = report;
+  }
+
+  /** A client shows this chat from now on, first what nobody has seen. Returns how to leave. */
+  attach(chat: string, client: ConsoleClient): () => void {
+    const clients = this.#clients.get(chat) ?? new Set();
+    this.#clients.set(chat, clients);
+    clients.add(client);
+    for (const [id, { message }] of this.#waiting.get(chat) ?? []) this.#show(client, chat, id, message);
+    return () => {
+      clients.delete(client);
+      if (clients.size === 0 && this.#clients.get(chat) === clients) this.#clients.delete(chat);
+    };
+  }
+
+  seen(chat: string, id: string): void {
+    this.#waiting.get(chat)?.get(id)?.seen();
+  }
+
+  /** News that nobody asked for: shown to whoever is there, kept in the log, not waited with. */
+  announce(chat: string, id: string, message: ChatMessage): void {
+    for (const client of this.#clients.get(chat) ?? []) client.show({ ...message, id, chat });
+  }
+
+  readonly performer: Performer = {
+    op: "say",
+    parallel: 256,
+    run: ({ key, args }, signal) => {
+      const { chat, message } = args as { chat: string; message: ChatMessage };
+      const { promise, resolve, reject } = Promise.withResolvers<Event>();
+      const waiting = this.#waiting.get(chat) ?? new Map<string, Waiting>();
+      this.#waiting.set(chat, waiting);
+      const over = () => {
+        waiting.delete(key);
+        if (waiting.size === 0) this.#waiting.delete(chat);
+      };
+      waiting.set(key, {
+        message,
+        seen: () => {
+          over();
+          resolve({ type: "said" });
+        },
+      });
+      signal.addEventListener("abort", () => {
+        over();
+        reject(signal.reason instanceof KithError ? signal.reason : new KithError("expired", "nobody was there to read it"));
+      });
+      for (const client of this.#clients.get(chat) ?? []) this.#show(client, chat, key, message);
+      return promise;
+    },
+  };
+
+  #show(client: ConsoleClient, chat: string, id: string, message: ChatMessage): void {
+    const image = message.result?.streams?.find(({ type }) => type.startsWith("image/"));
+    if (!client.terminal || !image) return client.show({ ...message, id, chat });
+    preview(image.path, client.terminal).then(
+      (picture) => client.show({ ...message, id, chat, picture }),
+      (error: unknown) => {
+        this.#report("picture", error);
+        client.show({ ...message, id, chat });
+      },
+    );
+  }
+}
+
+async function preview(path: string, terminal: Terminal): Promise<string> {
+  const picture = await renderForTerminal(path, terminal);
+  return picture.length <= MOST_PICTURE_CHARS ? picture : renderForTerminal(path, { ...terminal, protocol: "blocks" });
+}

@@ -1,0 +1,86 @@
+/**
+ * The only reader of config.yaml. What it does not know it refuses: an error names the file, the
+ * line, and what was expected. Comments and order stay the owner's.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { KithError } from "@kith/shared/errors";
+import { name } from "@kith/shared/protocol/words";
+import * as v from "valibot";
+import { LineCounter, type Node, isNode, parseDocument } from "yaml";
+
+const MAX_BYTES = 262_144;
+export const DEFAULT_PORT = 5484;
+
+const address = v.pipe(
+  v.string("an address such as 127.0.0.1:5484"),
+  v.regex(/^(?:\[[0-9a-f:.]+\]|[0-9a-z.-]+)(?::\d{1,5})?$/i, "an address such as 127.0.0.1:5484"),
+  v.transform((text) => {
+    const match = /^(.+?)(?::(\d{1,5}))?$/.exec(text.startsWith("[") ? text.replace(/^\[(.*)\]/, (_, host: string) => host.replaceAll(":", "%")) : text);
+    return { host: (match?.[1] ?? "").replaceAll("%", ":"), port: Number(match?.[2] ?? DEFAULT_PORT) };
+  }),
+  v.check(({ port }) => port <= 65_535, "a port from 0 to 65535"),
+);
+
+const schema = v.strictObject(
+  {
+    /** What devices call this gateway. */
+    name: v.optional(name(64), "kith"),
+    /** Where devices reach it. Loopback only, until the owner opens more. */
+    listen: v.optional(
+      v.pipe(
+        v.union([address, v.pipe(v.array(address), v.minLength(1), v.maxLength(8))], "an address such as 127.0.0.1:5484, or a list of them"),
+        v.transform((one) => (Array.isArray(one) ? one : [one])),
+      ),
+      `127.0.0.1:${DEFAULT_PORT}`,
+    ),
+  },
+  "only the settings name and listen",
+);
+
+export type Config = v.InferOutput<typeof schema>;
+
+const FRESH = `# Kith's settings. Every line may be left out; docs/config.md says what there is.
+
+# What your devices call this gateway.
+# name: kith
+
+# Where devices reach it. Only this machine, until you open more.
+# listen: 127.0.0.1:${DEFAULT_PORT}
+`;
+
+/** @throws KithError config-invalid */
+export function readConfig(home: string): Config {
+  const file = join(home, "config.yaml");
+  if (!existsSync(file)) writeFileSync(file, FRESH, { mode: 0o600 });
+  const text = readFileSync(file, "utf8");
+  const wrong = (line: number, expected: string, cause?: unknown): KithError =>
+    new KithError("config-invalid", `${file}:${line}: ${expected}`, { cause });
+  if (text.length > MAX_BYTES) throw wrong(1, "expected a file of at most 256 KiB");
+
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const [broken] = document.errors;
+  if (broken) throw wrong(lines.linePos(broken.pos[0]).line, `not YAML: ${broken.message.split("\n")[0] ?? ""}`, broken);
+  const checked = v.safeParse(schema, document.toJS({ maxAliasCount: 10 }) ?? {});
+  if (checked.success) return checked.output;
+
+  const [issue] = checked.issues;
+  const path = issue.path?.map(({ key }) => key) ?? [];
+  const line = lineOf(document, path, lines) ?? 1;
+  const where = path.length > 0 ? `${path.join(".")}: ` : "";
+  const unknown = issue.type === "strict_object" && issue.expected === "never";
+  throw wrong(line, unknown ? `${where}no such setting (there are name and listen)` : `${where}expected ${issue.message}`);
+}
+
+/** The line of the innermost node on this path that exists; for an unknown key, of the key. */
+function lineOf(document: ReturnType<typeof parseDocument>, path: readonly unknown[], lines: LineCounter): number | undefined {
+  for (let depth = path.length; depth > 0; depth--) {
+    const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true);
+    const items = isNode(parent) && "items" in parent ? (parent.items as { key?: Node & { value?: unknown } }[]) : [];
+    const key = items.find((item) => item.key?.value === path[depth - 1])?.key;
+    const node = key ?? document.getIn(path.slice(0, depth), true);
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+  }
+  return undefined;
+}

@@ -1,0 +1,223 @@
+/**
+ * One paired device, `device/<key16>`.
+ *
+ *   paired ─── boots.alternated ──► held      (a copied key: nobody gets in until the owner decides)
+ *     │  ▲───── owner.released ──────┘
+ *     └──────── owner.revoked ─────► revoked  (for good: a device comes back only by pairing again)
+ *
+ * It numbers the device's links: the new epoch is on disk before `welcome` leaves, so a
+ * process that was replaced can never outrank the one that replaced it. Which link is live
+ * now is nobody's state but the socket's (presence.ts).
+ */
+import type { Hello } from "@kith/shared/protocol/session";
+import type { PairBegin } from "@kith/shared/protocol/pairing";
+import type { Offered } from "@kith/shared/protocol/session";
+import { assign, setup } from "xstate";
+import type { Effect, Event } from "../runtime/effect.ts";
+import { fx } from "../runtime/fx.ts";
+import type { DeviceKind, DeviceRow } from "./device.ts";
+
+/** Two boots that alternate this often within a minute mean a copied key. */
+const ALTERNATIONS = 3;
+const ALTERNATION_MS = 60_000;
+
+type About = Pick<PairBegin, "name" | "kind" | "os" | "arch" | "agent">;
+
+export type DeviceEvent = Event & { readonly at: number } & (
+    | { readonly type: "device.paired"; readonly id: string; readonly device: string; readonly key: string; readonly about: About; readonly ceiling: readonly string[]; readonly how: "code" | "local" }
+    | { readonly type: "link.asked"; readonly hello: Hello }
+    | { readonly type: "link.up"; readonly epoch: number }
+    | { readonly type: "link.down"; readonly epoch: number; readonly why: string }
+    | { readonly type: "caps.advertised"; readonly hash: Uint8Array; readonly caps: readonly Offered[]; readonly epoch: number }
+    | { readonly type: "owner.renamed"; readonly name: string; readonly by: string }
+    | { readonly type: "owner.released"; readonly by: string }
+    | { readonly type: "owner.revoked"; readonly by: string }
+  );
+
+interface Context {
+  readonly row: DeviceRow;
+  /** Recent starts of the device's agent: a key that was copied shows here. */
+  readonly boots: readonly { readonly boot: string; readonly at: number }[];
+}
+
+type Args = { context: Context; event: DeviceEvent };
+
+const owe = (effect: (args: Args) => Effect) => ({ type: "fx" as const, params: effect });
+
+const keep = owe(({ context: { row } }) => ({ kind: "put", table: "device", id: row.id, open: true, body: row }));
+
+const note = (what: string, more: (args: Args) => Record<string, unknown> = () => ({})) =>
+  owe((args) => ({
+    kind: "audit",
+    what: `device.${what}`,
+    data: { device: args.context.row.id, name: args.context.row.name, ...("by" in args.event ? { by: args.event.by } : {}), ...more(args) },
+  }));
+
+const reply = (value: (args: Args) => unknown) => owe((args) => ({ kind: "reply", value: value(args) }));
+
+const change = (row: (args: Args) => Partial<DeviceRow>) => ({
+  type: "assign" as const,
+  params: (args: Args) => ({ row: { ...args.context.row, ...row(args) } }),
+});
+
+const hello = (event: DeviceEvent): Hello => {
+  if (event.type !== "link.asked") throw new Error("no hello in this event");
+  return event.hello;
+};
+
+/** A node that saw a higher epoch than we have stored: our data is older than its memory. */
+const restored = ({ context, event }: Args) => hello(event).last_epoch > context.row.epoch;
+
+/** Boots that came back after another one had taken over. */
+const alternating = ({ context, event }: Args): boolean => {
+  const { boot } = hello(event);
+  const recent = context.boots.filter(({ at }) => event.at - at < ALTERNATION_MS);
+  const changes = [...recent, { boot }].filter((one, index, all) => index > 0 && all[index - 1]?.boot !== one.boot);
+  return changes.length >= ALTERNATIONS && recent.some((one) => one.boot === boot);
+};
+
+const numberLink = change(({ context: { row }, event }) => {
+  const { last_epoch, name: _, kind, os, arch, agent, ledger } = hello(event);
+  return { epoch: Math.max(row.epoch, last_epoch) + 1, kind: kind as DeviceKind, os, arch, agent, ledger, seenAt: event.at };
+});
+
+const rememberBoot = {
+  type: "assign" as const,
+  params: ({ context, event }: Args) => ({
+    boots: [...context.boots.slice(-7), { boot: hello(event).boot, at: event.at }],
+  }),
+};
+
+const welcome = reply(({ context: { row } }) => ({ epoch: row.epoch }));
+
+const birth = (event: DeviceEvent): DeviceRow => {
+  if (event.type !== "device.paired") throw new Error("a device begins by pairing");
+  return {
+    ...event.about,
+    id: event.device,
+    key: event.key,
+    state: "paired",
+    ceiling: event.ceiling,
+    pairedAt: event.at,
+    seenAt: event.at,
+    epoch: 0,
+    revocation: 0,
+  };
+};
+
+export const deviceMachine = setup({
+  types: { context: {} as Context, input: {} as { event: DeviceEvent }, events: {} as DeviceEvent },
+  actions: { fx, assign: assign((_, change: Partial<Context>) => change) },
+}).createMachine({
+  id: "device",
+  options: { maxIterations: 1_000 },
+  context: ({ input }) => ({ row: birth(input.event), boots: [] }),
+  initial: "paired",
+  on: {
+    "owner.renamed": {
+      actions: [
+        change(({ context, event }) => ({ name: event.type === "owner.renamed" ? event.name : context.row.name })),
+        keep,
+        note("renamed"),
+        reply(({ context }) => context.row),
+      ],
+    },
+  },
+  states: {
+    paired: {
+      on: {
+        // The birth, and the same device pairing again: its rights start anew, its history stays.
+        "device.paired": {
+          actions: [
+            change(({ context: { row }, event }) =>
+              event.type === "device.paired"
+                ? { ...event.about, ceiling: event.ceiling, revocation: row.revocation + (event.at > row.pairedAt ? 1 : 0), pairedAt: event.at, seenAt: event.at }
+                : {},
+            ),
+            keep,
+            note("paired", ({ event }) => (event.type === "device.paired" ? { how: event.how, caps: event.ceiling } : {})),
+            reply(({ context }) => context.row),
+            owe(({ context: { row }, event }) => ({ kind: "signal", topic: "device.paired", data: { row, how: event.type === "device.paired" ? event.how : "" } })),
+          ],
+        },
+        "link.asked": [
+          {
+            guard: alternating,
+            target: "held",
+            actions: [rememberBoot, change(() => ({ state: "held" })), keep, note("held"), reply(() => ({ refuse: "duplicate" }))],
+          },
+          {
+            guard: restored,
+            actions: [
+              note("restored", ({ context, event }) => ({ stored: context.row.epoch, seen: hello(event).last_epoch })),
+              numberLink,
+              rememberBoot,
+              keep,
+              owe(({ context }) => ({ kind: "signal", topic: "notice", data: { text: `${context.row.name} remembers more than this gateway: its data is an older copy. Open calls are checked with the device first.` } })),
+              welcome,
+            ],
+          },
+          { actions: [numberLink, rememberBoot, keep, welcome] },
+        ],
+        "link.up": { actions: note("connected", ({ event }) => (event.type === "link.up" ? { epoch: event.epoch } : {})) },
+        "link.down": {
+          actions: [
+            change(({ event }) => ({ seenAt: event.at })),
+            keep,
+            note("disconnected", ({ event }) => (event.type === "link.down" ? { epoch: event.epoch, why: event.why } : {})),
+          ],
+        },
+        "caps.advertised": {
+          actions: [
+            owe(({ context: { row }, event }) => ({
+              kind: "put",
+              table: "device",
+              id: `caps/${row.id}`,
+              open: true,
+              body: event.type === "caps.advertised" ? { hash: event.hash, caps: event.caps } : {},
+            })),
+            owe(({ context: { row }, event }) => ({ kind: "signal", topic: "caps.stored", data: { device: row.id, epoch: event.type === "caps.advertised" ? event.epoch : 0 } })),
+          ],
+        },
+        "owner.revoked": "revoked",
+      },
+    },
+    held: {
+      on: {
+        "link.asked": { actions: reply(() => ({ refuse: "duplicate" })) },
+        "owner.released": { target: "paired", actions: [change(() => ({ state: "paired" })), { type: "assign" as const, params: { boots: [] } }, keep, note("released"), reply(({ context }) => context.row)] },
+        "owner.revoked": "revoked",
+        "link.down": {},
+        "link.up": {},
+        "caps.advertised": {},
+      },
+    },
+    revoked: {
+      entry: [
+        change(({ context: { row } }) => ({ state: "revoked", revocation: row.revocation + 1 })),
+        keep,
+        note("revoked"),
+        owe(({ context: { row } }) => ({ kind: "signal", topic: "device.revoked", data: { device: row.id } })),
+        owe(({ context: { row } }) => ({ kind: "tell", to: "invocation/*", event: { type: "device.revoked", device: row.id } as Event })),
+        reply(({ context }) => context.row),
+      ],
+      on: {
+        "link.asked": { actions: reply(() => ({ refuse: "revoked" })) },
+        "link.up": {},
+        "link.down": {},
+        "caps.advertised": {},
+        // Pairing anew, with both codes: the same key starts from nothing.
+        "device.paired": {
+          target: "paired",
+          actions: [
+            change(({ event }) => (event.type === "device.paired" ? { ...event.about, state: "paired", ceiling: event.ceiling, pairedAt: event.at, seenAt: event.at } : {})),
+            keep,
+            note("paired", ({ event }) => (event.type === "device.paired" ? { how: event.how, caps: event.ceiling } : {})),
+            reply(({ context }) => context.row),
+            owe(({ context: { row }, event }) => ({ kind: "signal", topic: "device.paired", data: { row, how: event.type === "device.paired" ? event.how : "" } })),
+          ],
+        },
+      },
+    },
+  },
+});

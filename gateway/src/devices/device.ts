@@ -1,0 +1,35 @@
+/** A paired device as everybody else sees it: one row, owned by the device's actor. */
+import type { KeyId } from "@kith/shared/ids";
+import type { Offered } from "@kith/shared/protocol/session";
+import type { kinds } from "@kith/shared/protocol/session";
+
+export type DeviceKind = (typeof kinds)[number];
+
+export interface DeviceRow {
+  readonly id: KeyId;
+  readonly name: string;
+  readonly kind: DeviceKind;
+  readonly os: string;
+  readonly arch: string;
+  readonly agent: string;
+  /** Static public key, hex. */
+  readonly key: string;
+  readonly state: "paired" | "held" | "revoked";
+  /** Capabilities agreed at pairing: nothing beyond them is ever invoked. */
+  readonly ceiling: readonly string[];
+  readonly pairedAt: number;
+  /** Unix ms of the last link, for people. */
+  readonly seenAt: number;
+  /** Link epoch: numbers the device's connections. */
+  readonly epoch: number;
+  /** Revocation epoch: numbers its rights. */
+  readonly revocation: number;
+  /** Id of its ledger file; another one proves nothing about earlier calls. */
+  readonly ledger?: string;
+}
+
+/** What a device offers now; replaced as a whole. Kept beside the row: it is large and changes often. */
+export interface OfferedSet {
+  readonly hash: Uint8Array;
+  readonly caps: readonly Offered[];
+}

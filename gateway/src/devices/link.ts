@@ -1,0 +1,77 @@
+/**
+ * What the decisions need of a device's live connection. `mesh/` implements the link and calls
+ * the handlers; nothing here knows sockets.
+ */
+import type { KeyId } from "@kith/shared/ids";
+import type { ToGateway, ToNode } from "@kith/shared/protocol/frames";
+import type { ByeCode, Hello } from "@kith/shared/protocol/session";
+import type { PairBegin } from "@kith/shared/protocol/pairing";
+import type { StreamOpen } from "@kith/shared/protocol/stream";
+import type { Sink } from "@kith/shared/streams/receiver";
+import type { KithError } from "@kith/shared/errors";
+
+/** One live, authenticated connection of one device. It lives as long as its socket. */
+export interface DeviceLink {
+  readonly device: KeyId;
+  /** Committed before `welcome` left; every `invoke` on this link carries it. */
+  readonly epoch: number;
+  /** Where it comes from, for people only: never identity. */
+  readonly source: string;
+  /** The node's latest ping that was answered on this link; goes into `invoke.seen`. */
+  readonly seen: number;
+  send(frame: ToNode): void;
+  /** Tells the link that calls are open, so that silence is found in 10 s instead of 45. */
+  poke(): void;
+  /** Stops the streams of an ended call; what arrives for them later is dropped. */
+  forget(call: string): void;
+  /** Says `bye`, closes within a second, delivers nothing more. */
+  end(code: ByeCode, text: string, retryMs?: number): void;
+}
+
+export type CallFrame = Extract<
+  ToGateway,
+  { t: "accept" | "progress" | "result" | "error" | "ledger.answer" | "event" | "capabilities.advertise" }
+>;
+
+/** What a link asks and tells. All of it comes from an authenticated peer, checked by schema, and is still only a claim. */
+export interface LinkHandlers {
+  /** Whether this key may finish an IK handshake: only `paired` gets further than `bye`. */
+  standing(device: KeyId, publicKey: Uint8Array): "paired" | "revoked" | "unknown";
+  /**
+   * A valid `hello`. Resolves after the new epoch is on disk; the link then sends `welcome`.
+   * `end` ends an accepted link that lost the race meanwhile.
+   */
+  hello(device: KeyId, hello: Hello, source: string): Promise<{ epoch: number; wantCaps: boolean } | { refuse: ByeCode }>;
+  /** `welcome` was sent: the link may be used. */
+  up(link: DeviceLink): void;
+  frame(link: DeviceLink, frame: CallFrame): void;
+  /** Where the bytes of a stream go; refused streams get `error{code}` and no credit. */
+  sink(link: DeviceLink, open: StreamOpen): Promise<{ sink: Sink; most: number } | { refuse: KithError }>;
+  /** All bytes of a stream are durable, or will never be. */
+  stream(link: DeviceLink, call: string, stream: string, failed: KithError | undefined): void;
+  /** Whether this device has calls open, for the heartbeat. */
+  busy(device: KeyId): boolean;
+  /** The socket is gone or was given up. Called once, also for links that never came up. */
+  down(link: DeviceLink, why: string): void;
+}
+
+/** Pairing by code as the desk decides it; `mesh/` keeps h, nonces and the socket. */
+export interface PairingHandlers {
+  /** Whether a window is open at all: without one, pattern XX is refused before message 2. */
+  open(): boolean;
+  /**
+   * A stranger's `pair.begin`. Resolves when its slot is durably spent.
+   * @throws KithError pairing-closed, pairing-full, pairing-locked
+   */
+  begin(attempt: { id: string; key: Uint8Array; about: PairBegin; source: string }): Promise<{ leftMs: number }>;
+  /** Its code is known now. `approved` and `refused` are how the desk speaks to this attempt later. */
+  revealed(
+    id: string,
+    code: { code: string; returnCode: string },
+    speak: { approved(): void; refused(why: string): void },
+  ): Promise<void>;
+  /** The person at the device typed the return code. Resolves when the device row is on disk. */
+  confirmed(id: string): Promise<{ device: KeyId; name: string; ceiling: string[] }>;
+  /** The attempt's link is gone before it was accepted. */
+  abandoned(id: string): void;
+}

@@ -1,0 +1,215 @@
+/**
+ * One gateway, assembled. Started from the ground up, stopped in reverse: nothing comes in
+ * before it can be handled.
+ *
+ *   store ─ runtime ─ performers ─ calls, devices, pairing ─ mesh ─ control socket
+ */
+import { createHmac } from "node:crypto";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock";
+import { KithError } from "@kith/shared/errors";
+import { hex, keyId, newId } from "@kith/shared/ids";
+import { Console } from "./channels/console.ts";
+import { inbox } from "./channels/inbox.ts";
+import { type Config, readConfig } from "./config.ts";
+import { pairingHandlers } from "./devices/pairing.ts";
+import { Presence } from "./devices/presence.ts";
+import { type Value, canonical } from "./grants/plan.ts";
+import { Calls } from "./invocations/calls.ts";
+import { linkHandlers } from "./invocations/links.ts";
+import { Sending } from "./invocations/sending.ts";
+import { Waiting } from "./invocations/waiting.ts";
+import { loadKeys } from "./keys.ts";
+import { kinds } from "./kinds.ts";
+import { fileLog } from "./log.ts";
+import { MediaStore } from "./media/media.ts";
+import { type Mesh, startMesh } from "./mesh/server.ts";
+import { commandModel } from "./model/commands.ts";
+import type { Turn } from "./model/model.ts";
+import { startControl } from "./operators/control.ts";
+import { methods } from "./operators/methods.ts";
+import { controlPath, privateFolder, windows } from "./platform.ts";
+import type { ActorId, Event } from "./runtime/effect.ts";
+import { Runtime } from "./runtime/runtime.ts";
+import type { ChatMessage } from "./sessions/words.ts";
+import { openStore } from "./store/store.ts";
+
+export const VERSION = "0.1.0";
+
+/** After a start, devices may be on their way back for so long: calls to them wait instead of failing. */
+const SETTLING_MS = 10_000;
+/** How long sent calls may finish when the gateway is asked to stop. */
+const DRAIN_MS = 1_000;
+
+export interface Gateway {
+  readonly addresses: readonly string[];
+  readonly id: string;
+  stop(): Promise<void>;
+}
+
+export interface GatewayOptions {
+  readonly home: string;
+  /** The process must end: the outcome of a commit is not known, or another gateway took over. */
+  readonly fatal: (error: unknown) => void;
+  readonly clock?: Clock;
+  readonly rng?: Rng;
+}
+
+/** @throws KithError config-invalid, home-locked, home-unsafe, store-damaged, store-newer, port-taken */
+export async function startGateway({ home, fatal, clock = systemClock, rng = systemRng }: GatewayOptions): Promise<Gateway> {
+  privateFolder(home);
+  privateFolder(join(home, "logs"));
+  const config = readConfig(home);
+  const log = fileLog(join(home, "logs"), () => clock.now());
+  const store = openStore(home, { onFatal: fatal });
+  const opened = await store.open();
+  try {
+    return await assemble({ home, fatal, clock, rng, config, log, store, opened });
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+interface Ground extends Required<GatewayOptions> {
+  readonly config: Config;
+  readonly log: ReturnType<typeof fileLog>;
+  readonly store: ReturnType<typeof openStore>;
+  readonly opened: Awaited<ReturnType<ReturnType<typeof openStore>["open"]>>;
+}
+
+async function assemble({ home, fatal, clock, rng, config, log, store, opened }: Ground): Promise<Gateway> {
+  const keys = await loadKeys(home);
+  const id = keyId(keys.noise.publicKey);
+  const media = new MediaStore(join(home, "media"));
+  privateFolder(join(home, "media"));
+  await media.start(clock.now());
+  const report = (what: string, error: unknown) => log.error(what, error);
+
+  const presence = new Presence();
+  // Judged by the later of all times this home has seen: a clock set back revives no grant.
+  let newest = opened.lastWallMs;
+  const startedAt = clock.mono();
+  const console = new Console(report);
+  let calls: Calls;
+  const runtime = new Runtime({
+    store,
+    clock,
+    rng,
+    scheduler: { soon: (fn) => void setImmediate(fn) },
+    kinds: [...kinds, { name: "invocation", receive: (...turn) => calls.receive(...turn), reload: () => calls.reload() }],
+    fatal,
+    notice: (text, about) => notice(text, about),
+    report,
+  });
+  calls = new Calls({
+    documents: runtime.documents,
+    gateway: id,
+    media,
+    link: (device) => presence.get(device),
+    settling: () => clock.mono() - startedAt < SETTLING_MS,
+    fingerprint: (value) => createHmac("sha256", keys.audit).update(canonical(plain(value))).digest("hex").slice(0, 32),
+    latest: (at) => (newest = Math.max(newest, at)),
+  });
+  const waiting = new Waiting(runtime);
+  const sending = new Sending(runtime, calls, presence, clock);
+  const receive = inbox(runtime, clock, rng);
+  const pairing = pairingHandlers(runtime);
+
+  /** What the owner should hear without having asked: in the chat that is always there. */
+  const notice = (text: string, about?: ActorId): void => {
+    log.info("notice", { text, ...(about === undefined ? {} : { about }) });
+    console.announce("console", newId(clock, rng), { text, final: false });
+  };
+  runtime.on<{ text: string }>("notice", ({ text }) => notice(text));
+  runtime.on<{ row: { name: string }; how: string }>("device.paired", ({ row, how }) => {
+    if (how === "code") notice(`New device: ${row.name}. If that was not you, say /revoke ${row.name}.`);
+  });
+  runtime.on<{ name?: string }>("pairing.waiting", ({ name }) => notice(`${name ?? "A device"} waits with its code: /approve CODE.`));
+
+  let mesh: Mesh | undefined;
+  const addresses = (): string[] => (mesh?.addresses ?? []).map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`);
+  const table = methods({
+    runtime,
+    store,
+    calls,
+    waiting,
+    presence,
+    clock,
+    rng,
+    gateway: { id, name: config.name, key: hex(keys.noise.publicKey), version: VERSION },
+    addresses,
+  });
+
+  runtime.perform(console.performer);
+  runtime.perform({
+    op: "model",
+    parallel: 8,
+    run: async ({ args }, signal) => ({ type: "model.answered", answer: await commandModel.answer(args as Turn, signal) }) as Event,
+  });
+  runtime.perform({
+    op: "operate",
+    parallel: 8,
+    run: async ({ args }) => {
+      const { op, args: given, by } = args as { op: string; args: Record<string, unknown>; by: string };
+      const method = table.get(op);
+      if (!method) throw new KithError("internal", `no method ${op}`);
+      const { text } = await method.call(given, { by });
+      const message: ChatMessage = { text, final: true };
+      return { type: "operated", message } as Event;
+    },
+  });
+
+  runtime.recover(opened);
+  sending.recover();
+  runtime.tell("pairing/desk", { type: "gateway.started" });
+  mesh = await startMesh({
+    listen: config.listen,
+    gateway: { id, name: config.name, keys: keys.noise },
+    handlers: linkHandlers({ runtime, calls, presence, clock, sink: (stream, type) => media.sink(stream, type) }),
+    pairing,
+    clock,
+    rng,
+    log: (what, error) => (error === undefined ? log.info(what) : log.error(what, error)),
+  });
+
+  // A name, not a path: a Unix socket's path may be about 100 bytes long, and homes are longer.
+  process.chdir(home);
+  const path = controlPath(home);
+  // Ours by the lock of the store: what lies there is left from a crash.
+  if (!windows) rmSync(path, { force: true });
+  const before = process.umask(0o177);
+  const control = await startControl({ path, methods: table, console, inbox: receive, clock, rng, report });
+  process.umask(before);
+  log.info("ready", { id, epoch: opened.epoch, clean: opened.clean });
+
+  return {
+    addresses: addresses(),
+    id,
+    async stop() {
+      await control.close();
+      const until = clock.mono() + DRAIN_MS;
+      while (calls.list().some(({ state }) => state === "sent") && clock.mono() < until) {
+        await new Promise<void>((resolve) => clock.after(20, resolve));
+      }
+      await mesh?.close();
+      await runtime.stop();
+      await store.close();
+      log.info("stopped");
+    },
+  };
+}
+
+/** Plain data as the canonical encoding takes it: fractions as text, absent fields left out. */
+function plain(value: unknown): Value {
+  if (typeof value === "number") return Number.isSafeInteger(value) ? value : String(value);
+  if (value === undefined || value === null) return null;
+  if (value instanceof Uint8Array || typeof value === "string" || typeof value === "boolean") return value;
+  if (Array.isArray(value)) return value.map(plain);
+  return Object.fromEntries(
+    Object.entries(value as Record<string, unknown>)
+      .filter(([, entry]) => entry !== undefined)
+      .map(([key, entry]) => [key, plain(entry)]),
+  );
+}

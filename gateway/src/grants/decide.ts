@@ -1,0 +1,103 @@
+/**
+ * Who may do what, now. Pure: everything it looks at comes in as an argument, and there is no
+ * other way to a device. First rule that hits wins; deny on doubt.
+ *
+ *   1 device known  2 capability offered and on  3 not locked  4 live grant → allow
+ *   5 harmless (tier 0) → allow  6 the owner may be asked → ask  7 → deny
+ */
+import type { Capability } from "@kith/shared/capabilities/capability";
+import type { ErrorCode } from "@kith/shared/errors";
+import type { Offered } from "@kith/shared/protocol/session";
+import type { DeviceRow } from "../devices/device.ts";
+import type { Grant } from "./grant.ts";
+
+export interface Question {
+  readonly device: DeviceRow | undefined;
+  readonly capability: Capability | undefined;
+  readonly offered: Offered | undefined;
+  /** `owner` acts for themselves and may be asked; anybody else needs a grant. */
+  readonly requester: string;
+  readonly grants: readonly Grant[];
+  readonly locked: boolean;
+  /** Unix ms, never earlier than any time already seen: a clock set back revives nothing. */
+  readonly now: number;
+}
+
+export interface Step {
+  readonly rule: string;
+  readonly verdict: "pass" | "allow" | "ask" | "deny";
+}
+
+export type Decision = { readonly steps: readonly Step[]; readonly rule: string } & (
+  | { readonly verdict: "allow"; readonly grant?: Grant }
+  | { readonly verdict: "ask" }
+  | { readonly verdict: "deny"; readonly code: ErrorCode; readonly message: string }
+);
+
+export function decide(question: Question): Decision {
+  const steps: Step[] = [];
+  const pass = (rule: string) => void steps.push({ rule, verdict: "pass" });
+  const deny = (rule: string, code: ErrorCode, message: string): Decision => {
+    steps.push({ rule, verdict: "deny" });
+    return { verdict: "deny", rule, code, message, steps };
+  };
+  const { device, capability, offered, grants, requester, now } = question;
+
+  if (!device) return deny("device-known", "device-unknown", "there is no such device");
+  if (device.state === "revoked") return deny("device-known", "revoked", `${device.name} was revoked`);
+  pass("device-known");
+
+  if (!capability) return deny("capability-known", "unsupported", "Kith does not know that capability");
+  if (!offered) return deny("capability-offered", "not-offered", `${device.name} does not offer ${capability.name}`);
+  if (offered.v !== capability.version || weaker(offered.effect, capability.effect)) {
+    return deny("capability-offered", "unsupported", `${device.name} offers another version of ${capability.name}`);
+  }
+  if (offered.state === "off") return deny("capability-on", "capability-off", `${capability.name} is off at ${device.name}`);
+  if (offered.policy === "deny") return deny("capability-on", "denied-local", `${device.name} does not allow ${capability.name}`);
+  if (offered.state === "denied" || offered.state === "needs-permission") {
+    return deny("capability-on", "os-permission", because(`the system of ${device.name} does not permit ${capability.name}`, offered));
+  }
+  pass("capability-on");
+
+  if (question.locked) return deny("lock", "locked", "everything is locked");
+  pass("lock");
+
+  const grant = grants.find((one) => matches(one, device, capability.name, requester, now));
+  if (grant) {
+    steps.push({ rule: "grant", verdict: "allow" });
+    return { verdict: "allow", rule: `grant ${grant.id}`, grant, steps };
+  }
+  pass("grant");
+
+  if (capability.tier === 0) {
+    steps.push({ rule: "harmless", verdict: "allow" });
+    return { verdict: "allow", rule: "harmless", steps };
+  }
+  pass("harmless");
+
+  if (requester === "owner") {
+    steps.push({ rule: "owner-asked", verdict: "ask" });
+    return { verdict: "ask", rule: "owner-asked", steps };
+  }
+  return deny("owner-asked", "not-granted", `${requester} has no grant for ${capability.name} of ${device.name}`);
+}
+
+/** Whether this grant covers that use now. One-use grants are bound to their call when minted. */
+export function matches(grant: Grant, device: DeviceRow, cap: string, requester: string, now: number): boolean {
+  return (
+    grant.state === "live" &&
+    grant.device === device.id &&
+    grant.cap === cap &&
+    grant.requester === requester &&
+    grant.call === undefined &&
+    grant.revocation === device.revocation &&
+    grant.since <= now &&
+    (grant.notAfter === undefined || now < grant.notAfter) &&
+    (grant.uses === undefined || grant.uses > 0)
+  );
+}
+
+const STRICTNESS = { read: 0, idempotent: 1, once: 2 } as const;
+const weaker = (offered: keyof typeof STRICTNESS, known: keyof typeof STRICTNESS) => STRICTNESS[offered] < STRICTNESS[known];
+
+const because = (what: string, { reason }: Offered) => (reason ? `${what}: ${reason}` : what);

@@ -1,0 +1,48 @@
+/** A grant: the owner's word that a requester may use a capability of a device, until it ends. */
+import type { Capability } from "@kith/shared/capabilities/capability";
+
+export type Duration = "once" | "15m" | "1h" | "today";
+export const durations: readonly Duration[] = ["once", "15m", "1h", "today"];
+
+export interface Grant {
+  readonly id: string;
+  /** key16 of the device. */
+  readonly device: string;
+  readonly cap: string;
+  /** Who may use it: `owner` for every chat and command of the owner. */
+  readonly requester: string;
+  /** Uses that remain; absent: any number until it expires. */
+  readonly uses?: number;
+  /** A one-use grant belongs to this call and this plan only. */
+  readonly call?: string;
+  readonly planHash?: string;
+  /** Unix ms. */
+  readonly since: number;
+  readonly notAfter?: number;
+  /** Revocation epoch of the device when it was given: a higher one voids it. */
+  readonly revocation: number;
+  /** Who said yes, such as `console:owner`. */
+  readonly by: string;
+  /** Once it ended it stays ended, whatever the clock says later. */
+  readonly state: "live" | "used" | "expired" | "revoked";
+}
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+/**
+ * When a grant of this duration ends, in Unix ms; undefined for one use. `today` ends at
+ * midnight of the gateway's time zone. Never longer than the capability allows.
+ */
+export function expiry(duration: Duration, now: number, capability: Pick<Capability, "longestGrantMs">): number | undefined {
+  if (duration === "once") return undefined;
+  const wish = duration === "15m" ? now + 15 * MINUTE_MS : duration === "1h" ? now + 60 * MINUTE_MS : midnight(now);
+  return Math.min(wish, now + capability.longestGrantMs);
+}
+
+function midnight(now: number): number {
+  const day = new Date(now);
+  day.setHours(24, 0, 0, 0);
+  // A time zone whose midnight jumps still ends within a day and an hour.
+  return Math.min(Math.max(day.getTime(), now + MINUTE_MS), now + DAY_MS + 60 * MINUTE_MS);
+}

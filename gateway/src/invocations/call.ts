@@ -1,0 +1,67 @@
+/** One call of a capability on a device: a row, small enough to keep and to show. */
+import type { Failure } from "@kith/shared/errors";
+import type { EffectClass } from "@kith/shared/protocol/call";
+import type { Value } from "../grants/plan.ts";
+import type { Duration } from "../grants/grant.ts";
+import type { ActorId } from "../runtime/effect.ts";
+
+export type CallState =
+  | "asked"
+  | "ready"
+  | "sent"
+  | "unknown"
+  | "done"
+  | "failed"
+  | "denied"
+  | "expired"
+  | "cancelled";
+
+/** Nothing changes a call in one of these; `unknown` is left by evidence only. */
+export const ended: ReadonlySet<CallState> = new Set(["done", "failed", "denied", "expired", "cancelled"]);
+
+/** Content of a result, in the gateway's media folder. */
+export interface StoredStream {
+  readonly role: string;
+  readonly type: string;
+  readonly bytes: number;
+  /** Hex. */
+  readonly sha256: string;
+  readonly path: string;
+}
+
+export interface Call {
+  readonly id: string;
+  readonly state: CallState;
+  /** key16, and the device's name when it was asked, for people. */
+  readonly device: string;
+  readonly name: string;
+  readonly cap: string;
+  readonly v: number;
+  readonly class: EffectClass;
+  /** Checked by the capability's schema; exactly what was approved and what is sent. */
+  readonly args: Readonly<Record<string, Value>>;
+  readonly planHash: string;
+  readonly requester: string;
+  /** Who is told how it ended; absent for a caller that waits at the control socket. */
+  readonly session?: ActorId;
+  /** The owner's word given with the request itself (`--allow`). */
+  readonly allow?: Duration;
+  readonly by: string;
+  /** Rule of decide.ts that let it through. */
+  readonly rule?: string;
+  readonly grant?: string;
+  readonly revocation: number;
+  /** Call number of the device, link epoch of the latest sending, ledger it was sent to. */
+  readonly n?: number;
+  readonly epoch?: number;
+  readonly ledger?: string;
+  readonly ttlMs: number;
+  readonly createdAt: number;
+  readonly sentAt?: number;
+  /** Unix ms: not begun by then, it expires; begun, it is cancelled. */
+  readonly deadlineAt: number;
+  readonly endedAt?: number;
+  readonly out?: Readonly<Record<string, unknown>>;
+  readonly streams?: readonly StoredStream[];
+  readonly failure?: Failure;
+}

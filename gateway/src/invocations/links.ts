@@ -1,0 +1,155 @@
+/**
+ * Between a device's link and the decisions: who may connect, what its frames mean, where its
+ * bytes go. Everything a node says is a claim about its own calls and nothing else.
+ */
+import { catalogue } from "@kith/shared/capabilities/index";
+import type { Clock } from "@kith/shared/clock";
+import { type Failure, KithError } from "@kith/shared/errors";
+import { hex } from "@kith/shared/ids";
+import { limits } from "@kith/shared/protocol/limits";
+import type { Offered } from "@kith/shared/protocol/session";
+import type { Sink } from "@kith/shared/streams/receiver";
+import type { DeviceRow, OfferedSet } from "../devices/device.ts";
+import type { CallFrame, DeviceLink, LinkHandlers } from "../devices/link.ts";
+import type { Presence } from "../devices/presence.ts";
+import type { Grant } from "../grants/grant.ts";
+import type { Event } from "../runtime/effect.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Calls } from "./calls.ts";
+
+export interface LinksOptions {
+  readonly runtime: Runtime;
+  readonly calls: Calls;
+  readonly presence: Presence;
+  readonly clock: Clock;
+  readonly sink: (stream: string, type: string) => Promise<Sink>;
+}
+
+/** Capability parts of one link that are not complete yet. */
+interface Parts {
+  readonly rev: number;
+  readonly hash: string;
+  readonly caps: Offered[];
+  next: number;
+}
+
+export function linkHandlers({ runtime, calls, presence, clock, sink }: LinksOptions): LinkHandlers {
+  const parts = new WeakMap<DeviceLink, Parts>();
+  const revs = new WeakMap<DeviceLink, number>();
+  let grantsRev = clock.now();
+
+  const row = (device: string) => runtime.documents.get<DeviceRow>("device", device);
+  const tell = (call: string, event: object) => runtime.tell(`invocation/${call}`, event as Event);
+
+  /** What the owner granted, so that the node's owner can see it and the node can refuse early. No proof. */
+  const tellGrants = (device: string): void => {
+    const link = presence.get(device);
+    if (!link) return;
+    const now = clock.now();
+    const standing = runtime.documents.list<Grant>("grant").filter((grant) => grant.device === device && (grant.notAfter === undefined || grant.notAfter > now));
+    const granted = new Set(standing.map(({ cap }) => cap));
+    const asking = (runtime.documents.get<OfferedSet>("device", `caps/${device}`)?.caps ?? []).filter(({ cap }) => !granted.has(cap) && (catalogue.get(cap)?.tier ?? 3) > 0);
+    link.send({
+      t: "grants.changed",
+      rev: ++grantsRev,
+      grants: [
+        ...standing.map(({ cap, notAfter }) => ({ cap, mode: "standing" as const, ...(notAfter === undefined ? {} : { left_ms: notAfter - now }) })),
+        ...asking.map(({ cap }) => ({ cap, mode: "ask" as const })),
+      ].slice(0, 64),
+    });
+  };
+  runtime.on<{ device: string }>("grants.changed", ({ device }) => tellGrants(device));
+  runtime.on<{ device: string }>("device.revoked", ({ device }) => presence.get(device)?.end("revoked", "the owner ended this pairing"));
+  runtime.on<{ device: string; epoch: number }>("caps.stored", ({ device, epoch }) => {
+    tellGrants(device);
+    ready(device, epoch);
+  });
+
+  /** Reconciles what is open, then sends what waits. */
+  const ready = (device: string, epoch: number): void => {
+    const ledger = row(device)?.ledger;
+    if (ledger !== undefined && presence.get(device)?.epoch === epoch) {
+      runtime.tell("invocation/*", { type: "link.ready", device, epoch, ledger } as Event);
+    }
+  };
+
+  const advertise = (link: DeviceLink, frame: Extract<CallFrame, { t: "capabilities.advertise" }>): void => {
+    if (frame.rev <= (revs.get(link) ?? -1)) return;
+    let set = parts.get(link);
+    if (frame.part === 1) set = { rev: frame.rev, hash: hex(frame.hash), caps: [], next: 1 };
+    if (!set || set.rev !== frame.rev || set.next !== frame.part || set.hash !== hex(frame.hash)) {
+      // Parts out of order: the unfinished set counts for nothing.
+      parts.delete(link);
+      return;
+    }
+    set.caps.push(...frame.caps);
+    set.next++;
+    parts.set(link, set);
+    if (set.caps.length > limits.capabilities) return void parts.delete(link);
+    if (frame.part < frame.parts) return;
+    parts.delete(link);
+    revs.set(link, frame.rev);
+    runtime.tell(`device/${link.device}`, { type: "caps.advertised", hash: frame.hash, caps: set.caps, epoch: link.epoch } as Event);
+  };
+
+  return {
+    standing(device, publicKey) {
+      const known = row(device);
+      if (!known || known.key !== hex(publicKey)) return "unknown";
+      return known.state === "revoked" ? "revoked" : "paired";
+    },
+    async hello(device, hello) {
+      const answer = await runtime.ask<{ epoch: number } | { refuse: "revoked" | "duplicate" }>(`device/${device}`, { type: "link.asked", hello } as Event, { deadlineMs: 5_000 });
+      if ("refuse" in answer) return answer;
+      const stored = runtime.documents.get<OfferedSet>("device", `caps/${device}`);
+      const same = stored !== undefined && hello.caps !== undefined && hex(stored.hash) === hex(hello.caps.hash);
+      return { epoch: answer.epoch, wantCaps: !same };
+    },
+    up(link) {
+      presence.up(link)?.end("superseded", "a newer link of the same device");
+      runtime.tell(`device/${link.device}`, { type: "link.up", epoch: link.epoch } as Event);
+      // With a known set nothing more comes; else the calls wait for what the device offers now.
+      if (runtime.documents.get<OfferedSet>("device", `caps/${link.device}`)) {
+        tellGrants(link.device);
+        ready(link.device, link.epoch);
+      }
+    },
+    frame(link, frame) {
+      const { device } = link;
+      switch (frame.t) {
+        case "capabilities.advertise":
+          return advertise(link, frame);
+        case "result":
+          return tell(frame.call, { type: "node.result", device, result: frame });
+        case "error":
+          return frame.call === undefined ? undefined : tell(frame.call, { type: "node.error", device, error: frame });
+        case "ledger.answer":
+          for (const { call, state } of frame.items) tell(call, { type: "ledger.read", device, found: state, ledger: frame.ledger, floor: frame.floor, epoch: link.epoch });
+          return;
+        case "accept":
+        case "progress":
+        case "event":
+          // Life signs: worth nothing a second later.
+          return;
+      }
+    },
+    async sink(link, { stream, call: id, role, type, live }) {
+      const call = calls.get(id);
+      const allowed = call && catalogue.get(call.cap)?.streams[role];
+      if (!call || call.device !== link.device || !allowed || live || (call.state !== "sent" && call.state !== "unknown")) {
+        return { refuse: new KithError("gone", "no open call has such a stream") };
+      }
+      if (allowed.types !== "any" && !allowed.types.includes(type)) return { refuse: new KithError("gone", "not a type of this stream") };
+      return { sink: await sink(stream, type), most: allowed.maxBytes };
+    },
+    stream(link, call, _stream, failed) {
+      const failure: Failure | undefined = failed && { code: failed.code, message: failed.message, effect: "partial" };
+      tell(call, { type: "stream.ended", device: link.device, ...(failure ? { failure } : {}) });
+    },
+    busy: (device) => calls.busy(device),
+    down(link, why) {
+      const last = presence.down(link);
+      if (last) runtime.tell(`device/${link.device}`, { type: "link.down", epoch: link.epoch, why } as Event);
+    },
+  };
+}

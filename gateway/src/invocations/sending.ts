@@ -1,0 +1,126 @@
+/**
+ * What calls owe to the wire, after their rows are on disk: frames to the device's live link,
+ * deadlines, and the questions to its ledger. A link that is not there is no error: the call
+ * is reconciled when the device comes back.
+ */
+import type { Clock } from "@kith/shared/clock";
+import { times } from "@kith/shared/protocol/limits";
+import type { ToNode } from "@kith/shared/protocol/frames";
+import { catalogue } from "@kith/shared/capabilities/index";
+import type { DeviceLink } from "../devices/link.ts";
+import type { Presence } from "../devices/presence.ts";
+import { crashpoint } from "../runtime/crashpoint.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { type Call, ended } from "./call.ts";
+import type { Calls } from "./calls.ts";
+import type { Step } from "./table.ts";
+
+type CancelWhy = Extract<ToNode, { t: "cancel" }>["why"];
+
+export class Sending {
+  readonly #runtime: Runtime;
+  readonly #calls: Calls;
+  readonly #presence: Presence;
+  readonly #clock: Clock;
+  /** Ledger queries that wait to share a frame, per device. */
+  readonly #asking = new Map<string, Call[]>();
+  #q = 0;
+
+  constructor(runtime: Runtime, calls: Calls, presence: Presence, clock: Clock) {
+    this.#runtime = runtime;
+    this.#calls = calls;
+    this.#presence = presence;
+    this.#clock = clock;
+    runtime.on<{ call: Call }>("call.kept", ({ call }) => this.#watch(call));
+    runtime.on<{ call: string; step: Step }>("call.step", ({ call, step }) => this.#step(call, step));
+  }
+
+  /** At boot: the deadlines of calls that were open. */
+  recover(): void {
+    for (const call of this.#calls.list()) this.#watch(call);
+  }
+
+  #step(id: string, step: Step): void {
+    const call = this.#calls.get(id);
+    // It may have ended between decision and commit; a revoked one is still told to stop.
+    const device = call?.device;
+    const link = device === undefined ? undefined : this.#presence.get(device);
+    switch (step) {
+      case "invoke":
+        return call && link ? this.#invoke(call, link) : undefined;
+      case "cancel": {
+        this.#runtime.due.set(`grace:${id}`, times.cancelGraceMs, () => this.#runtime.tell(`invocation/${id}`, { type: "grace.passed" }));
+        const why: CancelWhy = call && this.#clock.now() >= call.deadlineAt ? "deadline" : "owner";
+        return link?.send({ t: "cancel", call: id, why });
+      }
+      case "cancel-revoked": {
+        const gone = this.#runtime.documents.find<Call>("call", id);
+        const last = gone && this.#presence.get(gone.device);
+        last?.send({ t: "cancel", call: id, why: "revoked" });
+        return last?.forget(id);
+      }
+      case "ledger-query":
+        return call && link ? this.#ask(call, link) : undefined;
+      case "again":
+        return;
+    }
+  }
+
+  #invoke(call: Call, link: DeviceLink): void {
+    // A newer link will ask the ledger first; this row was written for an older one.
+    if (link.epoch !== call.epoch || call.state !== "sent") return;
+    const capability = catalogue.get(call.cap);
+    if (!capability) return;
+    const left = Math.max(1, call.deadlineAt - times.ttlSlackMs - this.#clock.now());
+    crashpoint("tl.send");
+    link.send({
+      t: "invoke",
+      call: call.id,
+      n: call.n ?? 0,
+      epoch: call.epoch,
+      cap: call.cap,
+      v: call.v,
+      args: { ...call.args },
+      effect: call.class,
+      ttl_ms: Math.min(call.ttlMs, left),
+      seen: link.seen,
+      grant: call.grant ?? call.id,
+      why: { origin: call.requester === "owner" ? "owner" : "other", text: call.session ? "asked in a chat" : "asked at the command line" },
+      max_bytes: Math.max(0, ...Object.values(capability.streams).map(({ maxBytes }) => maxBytes)),
+    });
+    link.poke();
+    crashpoint("tl.sent");
+  }
+
+  #ask(call: Call, link: DeviceLink): void {
+    const waiting = this.#asking.get(link.device);
+    if (waiting) {
+      waiting.push(call);
+      return;
+    }
+    const batch = [call];
+    this.#asking.set(link.device, batch);
+    // The other calls of the same commit join before the frames are made.
+    queueMicrotask(() => {
+      this.#asking.delete(link.device);
+      for (let from = 0; from < batch.length; from += 64) {
+        const calls = batch.slice(from, from + 64).map(({ id, n }) => ({ call: id, n: n ?? 0 }));
+        link.send({ t: "ledger.query", q: ++this.#q % 2 ** 32, calls });
+      }
+      link.poke();
+    });
+  }
+
+  #watch(call: Call): void {
+    if (ended.has(call.state) || call.state === "unknown") {
+      this.#runtime.due.clear(`call:${call.id}`);
+      this.#runtime.due.clear(`grace:${call.id}`);
+      if (call.state !== "done") this.#presence.get(call.device)?.forget(call.id);
+      return;
+    }
+    this.#runtime.due.set(`call:${call.id}`, call.deadlineAt - this.#clock.now(), () =>
+      this.#runtime.tell(`invocation/${call.id}`, { type: "deadline.passed" }),
+    );
+  }
+}
+

@@ -1,0 +1,121 @@
+/**
+ * What happens to a call, one line per state and event. Anything not listed is a defect and
+ * fails loudly; after the end, events are only counted.
+ *
+ *   asked ─► ready ─► sent ─► done | failed | cancelled | unknown
+ *     └───────┴─► denied | expired
+ */
+import type { Failure } from "@kith/shared/errors";
+import type { LedgerState } from "@kith/shared/protocol/call";
+import type { Call, CallState, StoredStream } from "./call.ts";
+
+/** What a transition owes besides the new row. */
+export type Step = "invoke" | "cancel" | "cancel-revoked" | "ledger-query" | "again";
+
+export type CallEvent =
+  | { readonly type: "approval.approved"; readonly grant: string; readonly deadlineAt: number }
+  | { readonly type: "approval.refused"; readonly failure: Failure }
+  | { readonly type: "slot.free"; readonly n: number; readonly epoch: number; readonly ledger: string; readonly at: number }
+  | { readonly type: "node.answered"; readonly out: Readonly<Record<string, unknown>>; readonly streams: readonly StoredStream[] }
+  | { readonly type: "node.failed"; readonly failure: Failure }
+  | { readonly type: "link.ready"; readonly epoch: number; readonly ledger: string }
+  | { readonly type: "ledger.read"; readonly found: LedgerState; readonly proves: boolean; readonly grantHolds: boolean; readonly epoch: number; readonly timeLeft: boolean }
+  | { readonly type: "rights.revoked"; readonly failure: Failure }
+  | { readonly type: "owner.cancelled" }
+  | { readonly type: "deadline.passed" }
+  | { readonly type: "grace.passed" };
+
+export type Move = readonly [state: CallState, change: Partial<Call>, ...steps: Step[]];
+type Rule<T extends CallEvent["type"]> = (call: Call, event: Extract<CallEvent, { type: T }>) => Move;
+type Row = { readonly [T in CallEvent["type"]]?: Rule<T> };
+
+const failure = (code: Failure["code"], message: string, effect: Failure["effect"]): Failure => ({ code, message, effect });
+
+/** Nothing was started: it ends without a trace in the world. */
+const refuse =
+  (state: "denied" | "expired" | "cancelled", code: Failure["code"], message: string): (() => Move) =>
+  () => [state, { failure: failure(code, message, "none") }];
+
+/** Started and gone: `once` may have happened, so it is unknown and shown; others simply failed. */
+const lost = (call: Call, code: Failure["code"], message: string): Move =>
+  call.class === "once"
+    ? ["unknown", { failure: failure("unknown", message, "unknown") }]
+    : ["failed", { failure: failure(code, message, call.class === "read" ? "none" : "unknown") }];
+
+const answered: Rule<"node.answered"> = (_, { out, streams }) => ["done", { out, streams }];
+const failedAtNode: Rule<"node.failed"> = (_, { failure: told }) => [
+  told.code === "cancelled" ? "cancelled" : "failed",
+  { failure: told },
+];
+
+/** What the node's ledger says about a call whose link broke. See docs/protocol.md "Calls". */
+const reconcile: Rule<"ledger.read"> = (call, { found, proves, grantHolds, epoch, timeLeft }) => {
+  // The stored terminal frame follows; until then there is nothing to decide.
+  if (found !== "absent" && found !== "doubt") return ["sent", { epoch }];
+  if (!proves || found === "doubt") {
+    if (call.class === "once") return lost(call, "interrupted", "the device cannot tell whether it ran");
+    if (!grantHolds) return ["cancelled", { failure: failure("revoked", "its permission ended while the link was down", "unknown") }];
+    if (!timeLeft) return lost(call, "interrupted", "the device stopped in the middle");
+    // A read gets a new attempt; an idempotent one may run again under its own id.
+    return found === "doubt" && call.class === "idempotent" ? ["sent", { epoch }, "invoke"] : ["sent", { epoch }, "again"];
+  }
+  if (!grantHolds) return ["cancelled", { failure: failure("revoked", "its permission ended before it began", "none") }];
+  if (!timeLeft) return ["expired", { failure: failure("expired", "the device was away for too long", "none") }];
+  return ["sent", { epoch }, "invoke"];
+};
+
+const table: Readonly<Partial<Record<CallState, Row>>> = {
+  asked: {
+    "approval.approved": (_, { grant, deadlineAt }) => ["ready", { grant, deadlineAt, rule: `grant ${grant}` }],
+    "approval.refused": (_, { failure: why }) => ["denied", { failure: why }],
+    "link.ready": () => ["asked", {}],
+    "rights.revoked": (_, { failure: why }) => ["denied", { failure: why }],
+    "owner.cancelled": refuse("cancelled", "cancelled", "it was stopped before it began"),
+    "deadline.passed": refuse("expired", "owner-silent", "nobody answered in time"),
+  },
+  ready: {
+    "slot.free": (_, { n, epoch, ledger, at }) => ["sent", { n, epoch, ledger, sentAt: at }, "invoke"],
+    "link.ready": () => ["ready", {}],
+    "rights.revoked": (_, { failure: why }) => ["denied", { failure: why }],
+    "owner.cancelled": refuse("cancelled", "cancelled", "it was stopped before it began"),
+    "deadline.passed": (call) => ["expired", { failure: failure("device-away", `${call.name} is not connected`, "none") }],
+  },
+  sent: {
+    "node.answered": answered,
+    "node.failed": failedAtNode,
+    "link.ready": () => ["sent", {}, "ledger-query"],
+    "ledger.read": reconcile,
+    "rights.revoked": (call, { failure: why }) => [
+      call.class === "once" ? "unknown" : "cancelled",
+      { failure: { ...why, effect: call.class === "read" ? "none" : "unknown" } },
+      "cancel-revoked",
+    ],
+    "owner.cancelled": () => ["sent", {}, "cancel"],
+    "deadline.passed": () => ["sent", {}, "cancel"],
+    "grace.passed": (call) => lost(call, "timeout", `${call.name} did not finish in time`),
+  },
+  unknown: {
+    "node.answered": answered,
+    "node.failed": failedAtNode,
+    "link.ready": () => ["unknown", {}, "ledger-query"],
+    // Absence proves that it never arrived only where ledger and numbers are the ones it was sent to.
+    "ledger.read": (_, { found, proves }) =>
+      found === "absent" && proves
+        ? ["failed", { failure: failure("interrupted", "it never reached the device", "none") }]
+        : ["unknown", {}],
+    "rights.revoked": (call) => ["unknown", call.failure ? { failure: call.failure } : {}],
+    "owner.cancelled": () => ["unknown", {}],
+    "deadline.passed": () => ["unknown", {}],
+    "grace.passed": () => ["unknown", {}],
+  },
+};
+
+/** @throws Error for an event that its state does not know: a defect, never guessed around */
+export function move(call: Call, event: CallEvent): Move {
+  const rule = table[call.state]?.[event.type] as Rule<CallEvent["type"]> | undefined;
+  if (!rule) throw new Error(`a ${call.state} call cannot take ${event.type}`);
+  return rule(call, event);
+}
+
+/** For the test that reads the table against the protocol. */
+export const known = (state: CallState): readonly string[] => Object.keys(table[state] ?? {});

@@ -1,0 +1,35 @@
+/** The gateway's own keys: files of mode 0600 under `keys/`, made at the first start. */
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { randomBytes } from "node:crypto";
+import { KithError } from "@kith/shared/errors";
+import { type KeyPair, generateStaticKey, importStaticKey } from "@kith/shared/noise/keys";
+import { privateFolder, windows } from "./platform.ts";
+
+export interface Keys {
+  /** Identity on the wire. */
+  readonly noise: KeyPair;
+  /** Keys the hashes in the audit, so that small values cannot be guessed from them. */
+  readonly audit: Uint8Array;
+}
+
+/** @throws KithError home-unsafe when somebody else may read a key */
+export async function loadKeys(home: string): Promise<Keys> {
+  const folder = join(home, "keys");
+  privateFolder(folder);
+  const noise = keep(join(folder, "gateway.key"), await generateStaticKey());
+  const audit = keep(join(folder, "audit.key"), randomBytes(32));
+  return { noise: await importStaticKey(noise), audit };
+}
+
+function keep(file: string, fresh: Uint8Array): Uint8Array {
+  if (!existsSync(file)) {
+    // Whole or not at all: half a key would lock every device out.
+    writeFileSync(`${file}.new`, fresh, { mode: 0o600, flush: true });
+    renameSync(`${file}.new`, file);
+  }
+  if (!windows && (statSync(file).mode & 0o077) !== 0) throw new KithError("home-unsafe", `others may read ${file}`);
+  const key = readFileSync(file);
+  if (key.length !== 32) throw new KithError("home-unsafe", `${file} is not a key of 32 bytes`);
+  return new Uint8Array(key);
+}

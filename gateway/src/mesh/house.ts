@@ -1,0 +1,38 @@
+/** What all connections of one mesh share: who we are, whom we ask, whose time it is. */
+import type { Clock, Rng } from "@kith/shared/clock";
+import type { KeyId } from "@kith/shared/ids";
+import type { KeyPair } from "@kith/shared/noise/keys";
+import type { LinkHandlers, PairingHandlers } from "../devices/link.ts";
+
+export interface HouseOptions {
+  readonly gateway: { readonly id: KeyId; readonly name: string; readonly keys: KeyPair };
+  readonly handlers: LinkHandlers;
+  readonly pairing: PairingHandlers;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  /** For the operator: our own words and our own errors, never a peer's text, never a key. */
+  readonly log: (what: string, error?: unknown) => void;
+}
+
+export interface House extends HouseOptions {
+  /** Last writes of streams whose link is over; a resume on the next link waits for them. */
+  readonly writing: ReadonlyMap<string, Promise<void>>;
+  stillWriting(stream: string, done: Promise<void>): void;
+}
+
+export function house(options: HouseOptions): House {
+  const writing = new Map<string, Promise<void>>();
+  return {
+    ...options,
+    writing,
+    stillWriting(stream, done) {
+      const last = Promise.all([writing.get(stream), done]).then(() => {
+        if (writing.get(stream) === last) writing.delete(stream);
+      });
+      writing.set(stream, last);
+    },
+  };
+}
+
+/** The end of the event-loop turn: control frames sent until then share a message. */
+export const soon = (fn: () => void): void => void setImmediate(fn);

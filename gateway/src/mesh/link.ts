@@ -1,0 +1,351 @@
+/**
+ * One authenticated socket of one paired device.
+ *
+ *   silent ── hello ──► greeting ── epoch on disk, welcome ──► up
+ *      └───────────────────┴── bye, silence, broken rule, too much ──┴──► over
+ *
+ * The first message that opens is what proves the peer; until then nothing is kept or told.
+ * `over` is our own decision or the socket's end, whichever comes first: keys, timers and
+ * queues go at once, and nobody waits for `close`.
+ */
+import { KithError, isErrorCode } from "@kith/shared/errors";
+import { type KeyId, newId } from "@kith/shared/ids";
+import type { Channel, ChannelEvents } from "@kith/shared/protocol/channel";
+import { pack } from "@kith/shared/protocol/codec";
+import { type ToGateway, type ToNode, toGateway } from "@kith/shared/protocol/frames";
+import { type Heartbeat, heartbeat } from "@kith/shared/protocol/heartbeat";
+import { limits, times } from "@kith/shared/protocol/limits";
+import type { ByeCode, Hello } from "@kith/shared/protocol/session";
+import { WIRE_MINOR } from "@kith/shared/protocol/version";
+import { tame } from "@kith/shared/protocol/words";
+import * as v from "valibot";
+import type { CallFrame, DeviceLink } from "../devices/link.ts";
+import type { Guest } from "./admission.ts";
+import type { House } from "./house.ts";
+import { IncomingStreams } from "./incoming.ts";
+import { recent } from "./recent.ts";
+import { Spending } from "./spending.ts";
+import type { Wire } from "./wire.ts";
+
+/** Known words that a node must not say on a paired link; they close it instead of counting as unknown. */
+const FORBIDDEN = [
+  "invoke",
+  "pair.begin",
+  "pair.nonce",
+  "pair.reveal",
+  "pair.approved",
+  "pair.confirm",
+  "pair.accepted",
+  "pair.refused",
+] as const;
+export const heard = v.variant("t", [toGateway, v.looseObject({ t: v.picklist(FORBIDDEN) })]);
+type Heard = v.InferOutput<typeof heard>;
+
+const isAllowed = (frame: Heard): frame is ToGateway => !FORBIDDEN.some((t) => t === frame.t);
+
+const closeCodes: Readonly<Record<ByeCode, number>> = {
+  done: 1000,
+  slept: 1000,
+  shutdown: 1000,
+  rollover: 1000,
+  protocol: 4400,
+  revoked: 4403,
+  superseded: 4409,
+  duplicate: 4409,
+  fenced: 4409,
+  version: 4426,
+  rate: 4429,
+  "slow-peer": 4429,
+  overload: 4503,
+  starting: 4503,
+};
+
+const SCHEMA_WINDOW_MS = 60_000;
+const RATE_RETRY_MS = 10_000;
+/** Epochs beyond this are no counts of links any more. */
+const EPOCH_MOST = 2 ** 52;
+
+export class Link implements DeviceLink {
+  readonly device: KeyId;
+  readonly source: string;
+  readonly #house: House;
+  readonly #wire: Wire;
+  readonly #guest: Guest;
+  readonly #channel: Channel<typeof heard>;
+  readonly #streams: IncomingStreams;
+  readonly #spending: Spending;
+  readonly #broken: () => boolean;
+  readonly #born: number;
+  #cancelHello: () => void;
+  #heartbeat: Heartbeat | undefined;
+  #state: "silent" | "greeting" | "up" | "over" = "silent";
+  #trusted = false;
+  /** The answer to `hello` is under way: `down` waits for it. */
+  #asking = false;
+  #why = "";
+  #epoch = 0;
+  #seen = 0;
+  #eventSeq = -1;
+  #rollover = false;
+
+  /** `attach` makes the channel, or takes over that of a pairing. */
+  constructor(
+    house: House,
+    wire: Wire,
+    guest: Guest,
+    peer: { readonly device: KeyId; readonly source: string },
+    attach: (events: ChannelEvents<Heard>) => Channel<typeof heard>,
+  ) {
+    this.device = peer.device;
+    this.source = peer.source;
+    this.#house = house;
+    this.#wire = wire;
+    this.#guest = guest;
+    const { clock, handlers } = house;
+    this.#born = clock.mono();
+    this.#spending = new Spending(clock);
+    const schemaErrors = recent(clock, limits.schemaErrors - 1, SCHEMA_WINDOW_MS);
+    this.#broken = () => !schemaErrors.hit();
+    this.#streams = new IncomingStreams({
+      send: (frame) => this.#channel.send(frame),
+      quiet: (stream) => house.writing.get(this.device + stream) ?? Promise.resolve(),
+      stopping: (stream, done) => house.stillWriting(this.device + stream, done),
+      sink: (open) => handlers.sink(this, open),
+      settled: (call, stream, failed) => this.#tell(() => handlers.stream(this, call, stream, failed)),
+      exhausted: () => this.end("rollover", "all channels used"),
+      log: house.log,
+    });
+    this.#channel = attach({
+      onFrame: (frame, bytes) => this.#take(frame, bytes),
+      onChunk: (ch, offset, data) => {
+        this.trust();
+        if (this.#state !== "up") throw new KithError("schema", "a chunk before welcome");
+        this.#heartbeat?.alive();
+        this.#streams.chunk(ch, offset, data);
+      },
+      onMalformed: (error) => this.#malformed(error),
+      onFault: (code, why) => this.#end(code, why),
+      onRollover: () => (this.#rollover = true),
+    });
+    this.#cancelHello = clock.after(limits.helloMs, () => this.#end(4401, "no hello"));
+    wire.hear({
+      message: (bytes) => this.message(bytes),
+      fault: (code, why) => this.#end(code, why),
+      gone: (why) => this.#end(undefined, why),
+      shutdown: () => this.end("shutdown", "the gateway stops"),
+    });
+  }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  get seen(): number {
+    return this.#seen;
+  }
+
+  send(frame: ToNode): void {
+    if (this.#state === "over") return;
+    this.#channel.send(frame);
+    this.#spending.asked(frame);
+  }
+
+  poke(): void {
+    this.#heartbeat?.poke();
+  }
+
+  forget(call: string): void {
+    if (this.#state === "over") return;
+    this.#spending.forget(call);
+    this.#streams.forget(call);
+  }
+
+  end(code: ByeCode, text: string, retryMs?: number): void {
+    if (this.#state === "over") return;
+    const retry = retryMs === undefined ? {} : { retry_ms: retryMs };
+    this.#channel.send({ t: "bye", code, text: tame(text, 100), ...retry });
+    this.#channel.flush();
+    this.#end(closeCodes[code], code);
+  }
+
+  /** One sealed message of the socket. */
+  message(bytes: Uint8Array): void {
+    const verdict = this.#spending.bytes(bytes);
+    if (verdict === "stop") return this.#overBudget("too many bytes");
+    if (verdict === "hold") this.#wire.hold(this.#spending.holdMs);
+    this.#channel.receive(bytes);
+  }
+
+  /** It proved its key: by a message that opened, or by a pairing that was confirmed. */
+  trust(): void {
+    if (this.#trusted) return;
+    this.#trusted = true;
+    this.#guest.trusted();
+    this.#wire.allow(Infinity);
+  }
+
+  #take(frame: Heard, bytes: number): void {
+    this.trust();
+    this.#heartbeat?.alive();
+    if (!isAllowed(frame)) throw new KithError("schema", `${frame.t} on a paired link`);
+    if (frame.t === "hello") return this.#greet(frame);
+    if (this.#state === "silent") throw new KithError("schema", "the first frame is no hello");
+    switch (this.#spending.frame(frame, (ch) => this.#streams.has(ch))) {
+      case "drop":
+        return;
+      case "stop":
+        return this.#overBudget("too many frames that answer nothing");
+      case "take":
+    }
+    switch (frame.t) {
+      case "ping":
+        this.#channel.send({ t: "pong", n: frame.n });
+        this.#seen = Math.max(this.#seen, frame.n);
+        return this.#rollWhenQuiet();
+      case "pong":
+        return this.#heartbeat?.pong(frame.n);
+      case "bye":
+        return this.#end(1000, `the device said ${frame.code}`);
+    }
+    if (this.#state !== "up") throw new KithError("schema", "a frame before welcome");
+    switch (frame.t) {
+      case "stream.open":
+        this.#streams.open(frame);
+        return this.poke();
+      case "stream.end":
+        return this.#streams.end(frame.ch, frame.size, frame.sha256);
+      case "stream.credit":
+      case "stream.done":
+        return; // the gateway sends no streams yet
+      case "result":
+        if (bytes > limits.outBytes && pack(frame.out).length > limits.outBytes)
+          return this.#malformed(new KithError("schema", "a result too large"));
+        return this.#pass(frame);
+      case "event":
+        if (bytes > limits.eventBytes && pack(frame.data).length > limits.eventBytes)
+          return this.#malformed(new KithError("schema", "an event too large"));
+        if (frame.seq <= this.#eventSeq) return;
+        this.#eventSeq = frame.seq;
+        return this.#pass(frame);
+      case "error":
+        if (frame.stream === undefined || frame.call !== undefined) return this.#pass(frame);
+        return this.#streams.givenUp(frame.stream, new KithError(isErrorCode(frame.code) ? frame.code : "internal", frame.text));
+      default:
+        return this.#pass(frame);
+    }
+  }
+
+  #pass(frame: CallFrame): void {
+    this.#tell(() => this.#house.handlers.frame(this, frame));
+  }
+
+  /** A defect of ours ends this link and nothing else. */
+  #tell(what: () => void): void {
+    try {
+      what();
+    } catch (error) {
+      this.#house.log("a link's handler failed", error);
+      this.end("overload", "an error inside the gateway");
+    }
+  }
+
+  #malformed(error: KithError): void {
+    this.trust();
+    this.#heartbeat?.alive();
+    this.#channel.send({ t: "error", code: "schema", text: tame(error.message, 200), retry: "no" });
+    if (this.#broken()) this.end("protocol", "too many malformed frames");
+  }
+
+  #overBudget(text: string): void {
+    this.end("rate", text, RATE_RETRY_MS);
+  }
+
+  #greet(hello: Hello): void {
+    if (this.#state !== "silent") throw new KithError("schema", "a second hello");
+    if (hello.last_epoch > EPOCH_MOST) throw new KithError("schema", "an impossible epoch");
+    this.#state = "greeting";
+    this.#cancelHello();
+    this.#heartbeat = heartbeat({
+      clock: this.#house.clock,
+      busy: () => this.#busy(),
+      ping: (n) => this.#channel.send({ t: "ping", n }),
+      dead: () => this.#end(4408, "silent"),
+    });
+    this.#asking = true;
+    void this.#welcome(hello); // never rejects
+  }
+
+  async #welcome(hello: Hello): Promise<void> {
+    const answer = await this.#ask(hello);
+    this.#asking = false;
+    if ("epoch" in answer) this.#epoch = answer.epoch;
+    if (this.#ended()) return this.#down();
+    if ("refuse" in answer) return this.end(answer.refuse, "refused");
+    const { clock, rng, gateway, handlers } = this.#house;
+    this.#state = "up";
+    this.#channel.send({
+      t: "welcome",
+      minor: Math.min(hello.minor, WIRE_MINOR),
+      features: [], // none yet, so the intersection is empty
+      epoch: answer.epoch,
+      session: newId(clock, rng),
+      gateway: tame(gateway.name, 64),
+      ping_ms: times.pingMs,
+      limits: {
+        calls: limits.callsPerDevice,
+        streams: limits.streamsPerLink,
+        control: limits.controlBytes,
+        chunk: limits.chunkBytes,
+      },
+      want_caps: answer.wantCaps,
+      now: Math.max(0, Math.floor(clock.now())),
+    });
+    this.#tell(() => handlers.up(this));
+  }
+
+  async #ask(hello: Hello): Promise<{ epoch: number; wantCaps: boolean } | { refuse: ByeCode }> {
+    try {
+      return await this.#house.handlers.hello(this.device, hello, this.source);
+    } catch (error) {
+      this.#house.log("hello failed here", error);
+      return { refuse: "overload" };
+    }
+  }
+
+  #busy(): boolean {
+    if (this.#state !== "up") return false;
+    return this.#streams.busy || this.#house.handlers.busy(this.device);
+  }
+
+  #ended(): boolean {
+    return this.#state === "over";
+  }
+
+  /** Old keys are replaced when nothing is under way; the node's pings make us look. */
+  #rollWhenQuiet(): void {
+    this.#rollover ||= this.#house.clock.mono() - this.#born >= limits.rolloverMs;
+    if (this.#rollover && !this.#busy()) this.end("rollover", "time for new keys");
+  }
+
+  /** Without a code the socket is gone already. */
+  #end(code: number | undefined, why: string): void {
+    if (this.#state === "over") return;
+    const known = this.#state !== "silent";
+    this.#state = "over";
+    this.#why = why;
+    this.#cancelHello();
+    this.#heartbeat?.stop();
+    this.#channel.close();
+    this.#streams.stop();
+    if (code !== undefined) this.#wire.close(code);
+    if (known && !this.#asking) this.#down();
+  }
+
+  #down(): void {
+    try {
+      this.#house.handlers.down(this, this.#why);
+    } catch (error) {
+      this.#house.log("a link's handler failed", error);
+    }
+  }
+}

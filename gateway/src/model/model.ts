@@ -1,0 +1,21 @@
+/**
+ * What a session asks when somebody said something: a language model, or the offline grammar.
+ * Both answer with the same thing, so grants, approvals and audit never know which it was.
+ */
+export interface Turn {
+  readonly text: string;
+  /** Whether an owner speaks, in a private chat: only then do commands that decide count. */
+  readonly owner: boolean;
+}
+
+export type Answer =
+  /** A tool call: a capability of a device. The device is still in the speaker's words. */
+  | { readonly do: "call"; readonly cap: string; readonly device: string; readonly args: Readonly<Record<string, unknown>> }
+  /** A tool call of the gateway itself, as the command line has it. */
+  | { readonly do: "operate"; readonly op: string; readonly args: Readonly<Record<string, unknown>> }
+  | { readonly do: "say"; readonly text: string };
+
+export interface Model {
+  readonly name: string;
+  answer(turn: Turn, signal: AbortSignal): Promise<Answer>;
+}

@@ -1,0 +1,154 @@
+/**
+ * The control socket: one JSON object a line, both ways; docs/control.md. Whoever may open the file
+ * is the owner. Each connection is bounded, and a broken one is closed alone.
+ */
+import { type Server, type Socket, createServer } from "node:net";
+import type { Clock, Rng } from "@kith/shared/clock";
+import { KithError, toFailure } from "@kith/shared/errors";
+import { newId } from "@kith/shared/ids";
+import { id26, int, str } from "@kith/shared/protocol/words";
+import * as v from "valibot";
+import type { Console, ConsoleClient } from "../channels/console.ts";
+import { INBOUND_TEXT_BYTES, type Inbox } from "../channels/inbox.ts";
+import type { Terminal } from "../pictures/terminal.ts";
+import { ApprovalNeeded, checked, type methods } from "./methods.ts";
+
+const LINE_BYTES = 1_048_576;
+const CONNECTIONS = 64;
+const REQUESTS_AT_ONCE = 64;
+const OWNER = "console:owner";
+
+const request = v.strictObject({ id: int(0, Number.MAX_SAFE_INTEGER), op: v.pipe(v.string(), v.maxLength(48)), args: v.optional(v.record(v.string(), v.unknown()), {}) });
+
+const terminal = v.strictObject({
+  columns: int(1, 1_000),
+  rows: v.optional(int(1, 1_000)),
+  protocol: v.picklist(["kitty", "iterm", "blocks"]),
+  color: v.picklist(["truecolor", "256"]),
+});
+const chatOpen = v.strictObject({ chat: v.optional(str(64), "console"), terminal: v.optional(terminal) });
+// The schema's own `str` refuses line breaks, which a person may well type.
+const chatSay = v.strictObject({ text: v.pipe(v.string(), v.maxLength(INBOUND_TEXT_BYTES)), id: v.optional(id26) });
+const chatSeen = v.strictObject({ message: id26 });
+
+export interface ControlOptions {
+  readonly path: string;
+  readonly methods: ReturnType<typeof methods>;
+  readonly console: Console;
+  readonly inbox: Inbox;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly report: (what: string, error: unknown) => void;
+}
+
+/** @throws KithError home-locked when the socket cannot be made */
+export async function startControl(options: ControlOptions): Promise<{ close(): Promise<void> }> {
+  const open = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    open.add(socket);
+    socket.on("close", () => open.delete(socket));
+    // A client that vanished is no news; `close` follows.
+    socket.on("error", () => {});
+    if (open.size > CONNECTIONS) return void socket.destroy();
+    serve(socket, options);
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.path, resolve);
+  });
+  return {
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const socket of open) socket.destroy();
+      await closed;
+    },
+  };
+}
+
+function serve(socket: Socket, options: ControlOptions): void {
+  let buffer = "";
+  let running = 0;
+  let chat: string | undefined;
+  let leave = () => {};
+  socket.setEncoding("utf8");
+  const send = (line: object) => {
+    if (!socket.destroyed) socket.write(`${JSON.stringify(line)}\n`);
+  };
+  const fail = (id: number | undefined, error: KithError) => {
+    const more = error instanceof ApprovalNeeded ? { approval: error.approval, call: error.approval } : {};
+    send({ ...(id === undefined ? {} : { id }), ok: false, error: { code: error.code, message: error.message, remedy: error.remedy, ...more } });
+  };
+
+  const chats: Readonly<Record<string, (args: unknown) => Promise<object> | object>> = {
+    "chat.open": (args) => {
+      const wish = checked(chatOpen, args);
+      leave();
+      // A sentence at the command line is a chat of its own: its answers go to nobody else.
+      chat = wish.chat === "ask" ? `ask-${newId(options.clock, options.rng)}` : wish.chat;
+      const client: ConsoleClient = { terminal: wish.terminal as Terminal | undefined, show: (message) => send({ event: "chat.message", data: message }) };
+      const name = chat;
+      // After the answer, so that a client knows its chat before the first message comes.
+      queueMicrotask(() => {
+        if (!socket.destroyed && chat === name) leave = options.console.attach(name, client);
+      });
+      return { chat };
+    },
+    "chat.say": async (args) => {
+      const { text, id } = checked(chatSay, args);
+      if (chat === undefined) throw new KithError("usage", "chat.open comes first");
+      const message = id ?? newId(options.clock, options.rng);
+      await options.inbox({ channel: "console", account: "local", chat, messageId: message, from: "owner", text });
+      return { message };
+    },
+    "chat.seen": (args) => {
+      if (chat !== undefined) options.console.seen(chat, checked(chatSeen, args).message);
+      return {};
+    },
+  };
+
+  const handle = async (id: number, op: string, args: unknown): Promise<void> => {
+    try {
+      const chatOp = Object.hasOwn(chats, op) ? chats[op] : undefined;
+      if (chatOp) return send({ id, ok: true, out: await chatOp(args), text: "" });
+      const method = options.methods.get(op);
+      if (!method) throw new KithError("usage", `there is no method ${op.slice(0, 48)}`);
+      const { out, text } = await method.call(args, { by: OWNER });
+      send({ id, ok: true, out, text });
+    } catch (error) {
+      if (error instanceof KithError) return fail(id, error);
+      options.report(op, error);
+      fail(id, new KithError("internal", toFailure(error, "unknown").message));
+    }
+  };
+
+  socket.on("data", (data: string) => {
+    buffer += data;
+    for (let end = buffer.indexOf("\n"); end >= 0; end = buffer.indexOf("\n")) {
+      const line = buffer.slice(0, end);
+      buffer = buffer.slice(end + 1);
+      const parsed = read(line);
+      if (!parsed || running >= REQUESTS_AT_ONCE) {
+        fail(undefined, parsed ? new KithError("rate", "too many requests at once") : new KithError("schema", "that line is not a request"));
+        return void socket.end();
+      }
+      running++;
+      void handle(parsed.id, parsed.op, parsed.args).finally(() => running--);
+    }
+    if (buffer.length > LINE_BYTES) {
+      fail(undefined, new KithError("schema", "a line of more than 1 MiB"));
+      socket.destroy();
+    }
+  });
+  socket.on("close", () => leave());
+}
+
+function read(line: string): v.InferOutput<typeof request> | undefined {
+  if (line.length > LINE_BYTES) return undefined;
+  try {
+    const parsed = v.safeParse(request, JSON.parse(line));
+    return parsed.success ? parsed.output : undefined;
+  } catch {
+    // Not JSON: the caller is told `schema`.
+    return undefined;
+  }
+}

@@ -1,0 +1,40 @@
+/** How answers of the gateway's own methods look to a person: in the chat and at the command line alike. */
+
+export const time = (at: number): string => {
+  const date = new Date(at);
+  const pad = (n: number) => String(n).padStart(2, "0");
+  return `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+};
+
+export const dayTime = (at: number): string => `${new Date(at).toLocaleDateString("sv")} ${time(at)}`;
+
+/** “3 min ago”, for presence and lists. */
+export function ago(at: number, now: number): string {
+  const seconds = Math.max(0, Math.round((now - at) / 1_000));
+  if (seconds < 90) return `${seconds} s ago`;
+  if (seconds < 5_400) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 129_600) return `${Math.round(seconds / 3_600)} h ago`;
+  return `${Math.round(seconds / 86_400)} days ago`;
+}
+
+/** Columns under each other, two spaces apart. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) => row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0))).join("  ").trimEnd()).join("\n");
+}
+
+export const listening = (until: number, addresses: readonly string[]): string =>
+  [
+    `Pairing is open until ${time(until)}. At the device, run:`,
+    ...addresses.map((address) => `  kith node --gateway ${address}`),
+    "It shows a code; type it here: /approve CODE",
+  ].join("\n");
+
+export function approved(attempt: { name: string; platform: string; source: string; caps: readonly string[]; returnCode: string }): string {
+  return [
+    `${attempt.name} (${attempt.platform}, from ${attempt.source}) offers: ${attempt.caps.join(", ") || "nothing yet"}.`,
+    `Type this at the device to finish: return code ${attempt.returnCode}`,
+    "Nothing is permitted yet: each first use asks you.",
+  ].join("\n");
+}
+

@@ -1,0 +1,65 @@
+/**
+ * Questions to actors by somebody who waits: bounded by a deadline, settled after the
+ * callee's commit, gone after a restart. Work that must survive uses `tell` instead.
+ */
+import { type ErrorCode, KithError } from "@kith/shared/errors";
+import type { Due } from "./due.ts";
+
+interface Waiter {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: KithError) => void;
+  readonly release: () => void;
+}
+
+export interface AskOptions {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export class Asks {
+  readonly #due: Due;
+  readonly #waiters = new Map<string, Waiter>();
+
+  constructor(due: Due) {
+    this.#due = due;
+  }
+
+  /** `cancel` runs when the asker gives up, so that a question still queued is never run. */
+  wait(replyTo: string, options: AskOptions, cancel: () => void): Promise<unknown> {
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const giveUp = (code: ErrorCode, message: string): void => {
+      if (!this.fail(replyTo, new KithError(code, message))) return;
+      cancel();
+    };
+    const abort = () => giveUp("cancelled", "the question was withdrawn");
+    this.#waiters.set(replyTo, {
+      resolve,
+      reject,
+      release: () => options.signal?.removeEventListener("abort", abort),
+    });
+    this.#due.set(`ask:${replyTo}`, options.deadlineMs, () => giveUp("timeout", "no answer in time"));
+    options.signal?.addEventListener("abort", abort, { once: true });
+    if (options.signal?.aborted) abort();
+    return promise;
+  }
+
+  /** A late reply, after deadline or restart, is dropped. */
+  settle(replyTo: string, value: unknown): void {
+    this.#take(replyTo)?.resolve(value);
+  }
+
+  fail(replyTo: string, error: KithError): boolean {
+    const waiter = this.#take(replyTo);
+    waiter?.reject(error);
+    return waiter !== undefined;
+  }
+
+  #take(replyTo: string): Waiter | undefined {
+    const waiter = this.#waiters.get(replyTo);
+    if (!waiter) return undefined;
+    this.#waiters.delete(replyTo);
+    this.#due.clear(`ask:${replyTo}`);
+    waiter.release();
+    return waiter;
+  }
+}

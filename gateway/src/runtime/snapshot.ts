@@ -1,0 +1,43 @@
+/**
+ * Snapshots on disk: a header that names kind and version, then XState's own persisted
+ * snapshot, packed. XState's has no version of its own: a renamed state would restore into
+ * an error, so the header decides before XState sees it.
+ */
+import { Packr } from "msgpackr";
+import type { MachineKind } from "./kind.ts";
+
+const packr = new Packr({ useRecords: false });
+const FORMAT = 1;
+/** Contexts hold ids, not content. Above the limit the turn fails, below it stays cheap. */
+const MAX_BYTES = 65_536;
+
+interface Packed {
+  readonly format: number;
+  readonly kind: string;
+  readonly version: number;
+  readonly state: unknown;
+}
+
+/** @throws RangeError when a context outgrew its bound */
+export function packSnapshot(kind: MachineKind, state: unknown): Uint8Array {
+  const packed: Packed = { format: FORMAT, kind: kind.name, version: kind.version, state };
+  const bytes = packr.pack(packed);
+  if (bytes.length > MAX_BYTES) throw new RangeError(`a ${kind.name} snapshot of ${bytes.length} bytes`);
+  return bytes;
+}
+
+/**
+ * The newest form of a stored snapshot, or `undefined` where no path leads to it: the actor
+ * is then put into quarantine, kept and shown, never dropped.
+ */
+export function unpackSnapshot(kind: MachineKind, bytes: Uint8Array): unknown {
+  const packed = packr.unpack(bytes) as Packed;
+  if (packed.format !== FORMAT || packed.kind !== kind.name || packed.version > kind.version) return undefined;
+  let { state } = packed;
+  for (let version = packed.version; version < kind.version; version++) {
+    const step = kind.migrate[version];
+    if (!step) return undefined;
+    state = step(state);
+  }
+  return state;
+}

@@ -1,0 +1,117 @@
+/**
+ * What the runtime needs of a disk. `store/` implements it on SQLite with a writer thread and
+ * an anchor file; a simulation implements it in memory and breaks it on purpose.
+ */
+import type { EffectClass } from "@kith/shared/protocol/call";
+import type { ActorId, Envelope, Event, Table } from "./effect.ts";
+
+/** How a step ended; all but the first two are shown to whoever waits. */
+export type StepEnd = "done" | "failed" | "unknown" | "expired" | "cancelled";
+
+/** A row of the outbox: an effect on the outside whose intent is on disk. */
+export interface Step {
+  readonly id: string;
+  readonly actor: ActorId;
+  readonly op: string;
+  readonly class: EffectClass;
+  readonly args: unknown;
+  readonly order?: string;
+  /** Unix ms; not begun by then: `expired`. */
+  readonly expiresAt: number;
+}
+
+export interface Timer {
+  readonly actor: ActorId;
+  readonly name: string;
+  /** Unix ms. */
+  readonly due: number;
+  /** Seq of the turn that set it: a fire that raced with a newer setting is dropped. */
+  readonly generation: number;
+  readonly event: Event;
+}
+
+export interface Saved {
+  readonly kind: string;
+  readonly seq: number;
+  readonly status: "live" | "down" | "quarantine";
+  /** Header and packed snapshot, see snapshot.ts. */
+  readonly snapshot: Uint8Array;
+}
+
+/** One change of the database. A commit is a list of them, applied in order, all or nothing. */
+export type Write =
+  | ({ readonly k: "actor"; readonly id: ActorId } & Saved)
+  /** What happened, for `kith why`; never replayed. */
+  | { readonly k: "journal"; readonly actor: ActorId; readonly seq: number; readonly at: number; readonly event: Event }
+  /** A durable message waits; ignored when (to, msg) is in `inbox` or `seen`. */
+  | { readonly k: "accept"; readonly env: Envelope; readonly at: number }
+  /** Its turn is done: the inbox row goes, the dedupe tombstone comes. */
+  | { readonly k: "taken"; readonly to: ActorId; readonly msg: string; readonly at: number }
+  | { readonly k: "step"; readonly step: Step; readonly at: number }
+  | { readonly k: "stepEnd"; readonly id: string; readonly state: StepEnd; readonly at: number }
+  | { readonly k: "timer"; readonly timer: Timer }
+  | { readonly k: "untimer"; readonly actor: ActorId; readonly name: string }
+  /** The writer adds sequence, previous hash and hash. */
+  | { readonly k: "audit"; readonly at: number; readonly what: string; readonly data: Readonly<Record<string, unknown>> }
+  | { readonly k: "put"; readonly table: Table; readonly id: string; readonly open: boolean; readonly at: number; readonly body: unknown }
+  /** A message that nobody could handle, kept for the owner. */
+  | { readonly k: "dead"; readonly env: Envelope; readonly error: string; readonly at: number }
+  /** A delivery that crashed its actor: counted here so that a restart does not forget. */
+  | { readonly k: "attempt"; readonly to: ActorId; readonly msg: string; readonly attempts: number };
+
+export interface AuditRow {
+  readonly seq: number;
+  readonly at: number;
+  readonly what: string;
+  readonly data: Readonly<Record<string, unknown>>;
+  /** Hex. */
+  readonly prev: string;
+  readonly hash: string;
+}
+
+export interface Opened {
+  /** Numbers the process that may write; raised by every open. */
+  readonly epoch: number;
+  /** False after a crash. */
+  readonly clean: boolean;
+  /** Unix ms of the newest commit, 0 for a new home: a clock far behind it was set back. */
+  readonly lastWallMs: number;
+}
+
+/** Reads are synchronous, on a read-only connection of their own: a wake does not wait for the writer. */
+export interface Store {
+  /**
+   * Takes the lock, checks the anchor, migrates, raises the epoch.
+   * @throws KithError home-locked (names the holder), store-damaged, store-newer
+   */
+  open(): Promise<Opened>;
+  /**
+   * One transaction, then the anchor; resolves when both are on disk. One commit at a time.
+   * @throws KithError disk-full: rolled back for certain, the caller may try again later;
+   *   store-fenced: another process took over, stop at once;
+   *   anything else: the outcome is not known, end the process and recover from disk.
+   */
+  commit(writes: readonly Write[]): Promise<void>;
+  load(id: ActorId): Saved | undefined;
+  /** Ids of the actors of a kind that are not final, ordered by id. */
+  actors(kind: string): ActorId[];
+  /** Whether this message was taken before, or waits in the inbox. */
+  seen(to: ActorId, msg: string): boolean;
+  /** Every waiting message with its failed deliveries so far, oldest first. */
+  inbox(): { env: Envelope; attempts: number }[];
+  /** Every step without an end, oldest first. */
+  steps(): Step[];
+  timers(): Timer[];
+  /** Documents that are open, ordered by id. */
+  openDocuments(table: Table): { id: string; body: unknown }[];
+  document(table: Table, id: string): unknown;
+  /** Newest first, `limit` at most. */
+  documents(table: Table, limit: number): { id: string; at: number; body: unknown }[];
+  audit(options: { after?: number; limit: number; about?: string }): AuditRow[];
+  journal(actor: ActorId, limit: number): { seq: number; at: number; event: Event }[];
+  dead(limit: number): { to: ActorId; event: Event; error: string; at: number }[];
+  /** Recomputes the whole chain and compares its head with the anchor. */
+  verifyAudit(): { ok: boolean; rows: number; head: string; problem?: string };
+  /** Marks the stop as clean and releases the lock. */
+  close(): Promise<void>;
+}

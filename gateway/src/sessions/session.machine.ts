@@ -1,0 +1,257 @@
+/**
+ * One chat, `session/<id>`: what was said becomes a tool call, what came back becomes a reply.
+ *
+ *   listening ─── chat.said ───► thinking ─── model.answered ──► listening   (a call is on its way)
+ *     ▲                             ├──────── model.answered ──► operating ── operated ──► listening
+ *     └── several devices fit: the next words choose ── step.failed ◄┘
+ *
+ * Calls run beside the talk: `/allow` must be heard while a call waits for it. What is said while
+ * one message is being thought about waits its turn. In any state: approval.asked puts the
+ * question, call.ended tells how it ended.
+ */
+import type { Failure } from "@kith/shared/errors";
+import { assign, setup } from "xstate";
+import type { Outcome, Request } from "../invocations/calls.ts";
+import type { Answer } from "../model/model.ts";
+import type { ActorId, Effect, Event } from "../runtime/effect.ts";
+import { fx } from "../runtime/fx.ts";
+import { type ChatMessage, choose, ended, problem, question } from "./words.ts";
+
+/** Texts that may wait while one is thought about; more are refused with a reply. */
+const WAITING = 32;
+const REPLY_TTL_MS = 3_600_000;
+const MODEL_TTL_MS = 120_000;
+
+interface Said {
+  readonly text: string;
+  readonly by: string;
+  readonly owner: boolean;
+}
+
+export interface Session {
+  readonly id: ActorId;
+  readonly chat: string;
+  readonly waiting: readonly Said[];
+  /** What is being thought about. */
+  readonly current?: Said;
+  /** Calls that have no end yet. */
+  readonly calls: readonly string[];
+  /** A call that waits for the choice of its device. */
+  readonly choosing?: { readonly request: Request; readonly choices: readonly { readonly id: string; readonly name: string }[] };
+  /** The request that was made last, kept until its device is certain. */
+  readonly request?: Request;
+}
+
+export type SessionEvent = Event & { readonly id: string } & (
+    | ({ readonly type: "chat.said"; readonly chat: string } & Said)
+    | { readonly type: "model.answered"; readonly answer: Answer }
+    | { readonly type: "operated"; readonly message: ChatMessage }
+    | { readonly type: "step.failed"; readonly op: string; readonly failure: Failure }
+    | { readonly type: "approval.asked"; readonly call: string; readonly device: string; readonly name: string; readonly cap: string }
+    | { readonly type: "call.ended"; readonly outcome: Outcome }
+    | { readonly type: "said" }
+  );
+
+type Args = { context: Session; event: SessionEvent };
+
+const owe = (effect: (args: Args) => Effect) => ({ type: "fx" as const, params: effect });
+const change = (made: (args: Args) => Partial<Session>) => ({ type: "assign" as const, params: made });
+
+/** To the chat, in order; the text is committed with the turn that made it. */
+const say = (message: (args: Args) => ChatMessage) =>
+  owe((args) => ({
+    kind: "step",
+    op: "say",
+    class: "idempotent",
+    order: args.context.chat,
+    ttlMs: REPLY_TTL_MS,
+    args: { chat: args.context.chat, message: message(args) },
+  }));
+
+const think = owe(({ context: { current } }) => ({
+  kind: "step",
+  op: "model",
+  class: "read",
+  ttlMs: MODEL_TTL_MS,
+  args: { text: current?.text ?? "", owner: current?.owner ?? false },
+}));
+
+const answerOf = (event: SessionEvent): Answer => {
+  if (event.type !== "model.answered") throw new Error("no answer in this event");
+  return event.answer;
+};
+const outcomeOf = (event: SessionEvent): Outcome => {
+  if (event.type !== "call.ended") throw new Error("no outcome in this event");
+  return event.outcome;
+};
+
+const does = (what: Answer["do"]) => ({ event }: Args) => answerOf(event).do === what;
+/** Nothing is on its way any more once this one is gone. */
+const quiet = (context: Session, gone?: string) => context.calls.every((call) => call === gone);
+
+const request = ({ context, event }: Args): Request => {
+  const answer = answerOf(event);
+  if (answer.do !== "call") throw new Error("no call in this answer");
+  return { device: answer.device, cap: answer.cap, args: answer.args, requester: "owner", by: context.current?.by ?? "", session: context.id };
+};
+
+/** The call's id is the turn's: fresh, and committed with the request. */
+const call = (made: (args: Args) => Request | undefined) => [
+  owe((args) => ({ kind: "tell", to: `invocation/${args.event.id}`, event: { type: "call.requested", request: made(args) } as Event })),
+  change((args) => {
+    const asked = made(args);
+    return { calls: [...args.context.calls, args.event.id], ...(asked ? { request: asked } : {}) };
+  }),
+];
+
+const chosen = ({ context, event }: Args): string | undefined => {
+  if (event.type !== "chat.said" || !context.choosing) return undefined;
+  const words = event.text.trim().toLowerCase();
+  const { choices } = context.choosing;
+  return (choices[Number(words) - 1] ?? choices.find(({ name }) => name.toLowerCase() === words))?.id;
+};
+const choice = (args: Args): Request | undefined => {
+  const device = chosen(args);
+  return args.context.choosing && device ? { ...args.context.choosing.request, device } : undefined;
+};
+
+const begin = change(({ event }) => (event.type === "chat.said" ? { current: { text: event.text, by: event.by, owner: event.owner } } : {}));
+const forgetChoice = { type: "forgetChoice" as const };
+const next = change(({ context }) => {
+  const [current, ...waiting] = context.waiting;
+  return current ? { current, waiting } : {};
+});
+
+/** After each message: the next one that waits, or silence. */
+const settle = [
+  { guard: ({ context }: Args) => context.waiting.length > 0, target: "thinking", actions: next, reenter: true },
+  { target: "listening" },
+] as const;
+
+const wait = [
+  {
+    guard: ({ context }: Args) => context.waiting.length < WAITING,
+    actions: change(({ context, event }) =>
+      event.type === "chat.said" ? { waiting: [...context.waiting, { text: event.text, by: event.by, owner: event.owner }] } : {},
+    ),
+  },
+  { actions: say(() => ({ text: "Too much at once: I did not take that in. Say it again in a moment.", final: false })) },
+];
+
+export const sessionMachine = setup({
+  types: {
+    context: {} as Session,
+    input: {} as { id: ActorId; event: Extract<SessionEvent, { type: "chat.said" }> },
+    events: {} as SessionEvent,
+  },
+  actions: {
+    fx,
+    assign: assign((_, made: Partial<Session>) => made),
+    // A plain assign cannot take a key away.
+    forgetChoice: assign(({ context: { choosing: _, ...rest } }) => ({ ...rest, choosing: undefined as never })),
+  },
+}).createMachine({
+  id: "session",
+  options: { maxIterations: 1_000 },
+  context: ({ input: { id, event } }) => ({ id, chat: event.chat, waiting: [], calls: [] }),
+  initial: "listening",
+  on: {
+    "approval.asked": {
+      actions: say(({ event }) => {
+        if (event.type !== "approval.asked") throw new Error("no question in this event");
+        return question(event);
+      }),
+    },
+    "call.ended": [
+      {
+        guard: ({ event }) => outcomeOf(event).failure?.code === "device-ambiguous",
+        actions: [
+          change(({ context, event }) => ({
+            calls: context.calls.filter((id) => id !== outcomeOf(event).call),
+            ...(context.request ? { choosing: { request: context.request, choices: outcomeOf(event).choices ?? [] } } : {}),
+          })),
+          say(({ event }) => choose(outcomeOf(event))),
+        ],
+      },
+      {
+        actions: [
+          say(({ context, event }) => ended(outcomeOf(event), quiet(context, outcomeOf(event).call))),
+          change(({ context, event }) => ({ calls: context.calls.filter((id) => id !== outcomeOf(event).call) })),
+        ],
+      },
+    ],
+    // A reply that nobody took in time, or a result that came after its session moved on.
+    "step.failed": {},
+    said: {},
+  },
+  states: {
+    listening: {
+      on: {
+        "chat.said": [
+          { guard: (args) => chosen(args) !== undefined, actions: [...call(choice), forgetChoice] },
+          { target: "thinking", actions: [forgetChoice, begin] },
+        ],
+      },
+    },
+    thinking: {
+      entry: think,
+      on: {
+        "chat.said": wait,
+        "model.answered": [
+          { guard: does("call"), target: "settling", actions: call(request) },
+          {
+            guard: does("operate"),
+            target: "operating",
+            actions: owe(({ context, event }) => {
+              const answer = answerOf(event);
+              return {
+                kind: "step",
+                op: "operate",
+                class: "idempotent",
+                ttlMs: MODEL_TTL_MS,
+                args: { ...(answer.do === "operate" ? { op: answer.op, args: answer.args } : {}), by: context.current?.by ?? "" },
+              };
+            }),
+          },
+          {
+            target: "settling",
+            actions: say(({ context, event }) => {
+              const answer = answerOf(event);
+              return { text: answer.do === "say" ? answer.text : "", final: quiet(context) };
+            }),
+          },
+        ],
+        "step.failed": {
+          guard: ({ event }) => event.type === "step.failed" && event.op === "model",
+          target: "settling",
+          actions: say(failedStep),
+        },
+      },
+    },
+    operating: {
+      on: {
+        "chat.said": wait,
+        operated: {
+          target: "settling",
+          actions: say(({ context, event }) => {
+            if (event.type !== "operated") throw new Error("no reply in this event");
+            return { ...event.message, final: quiet(context) };
+          }),
+        },
+        "step.failed": {
+          guard: ({ event }) => event.type === "step.failed" && event.op === "operate",
+          target: "settling",
+          actions: say(failedStep),
+        },
+      },
+    },
+    settling: { always: [...settle] },
+  },
+
+});
+
+function failedStep({ context, event }: Args): ChatMessage {
+  if (event.type !== "step.failed") throw new Error("no failure in this event");
+  const error = problem(event.failure);
+  return { text: `${error.message}. ${error.remedy}`, final: quiet(context), error };
+}

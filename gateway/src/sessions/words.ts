@@ -1,0 +1,82 @@
+/** What the assistant says, made from results and failures. Text from devices was tamed before. */
+import { type Failure, remedies } from "@kith/shared/errors";
+import type { Outcome } from "../invocations/calls.ts";
+
+export interface ChatMessage {
+  readonly text: string;
+  /** Nothing more comes for what was asked. */
+  readonly final: boolean;
+  readonly question?: { readonly approval: string; readonly call: string; readonly device: string; readonly cap: string };
+  readonly result?: Outcome;
+  readonly error?: { readonly code: string; readonly message: string; readonly remedy: string };
+}
+
+const WHAT: Readonly<Record<string, string>> = {
+  "camera.snap": "take a photo with the camera",
+  "files.read": "read a shared file",
+};
+
+/** The few characters of an id that are enough to tell it from the others. */
+export const short = (id: string): string => id.slice(-6);
+
+export function question(asked: { call: string; name: string; device: string; cap: string }): ChatMessage {
+  const { call, name, device, cap } = asked;
+  return {
+    text:
+      `May I ${WHAT[cap] ?? `use ${cap}`} of ${name}?  (${short(call)})\n` +
+      "Answer /allow once, /allow 15m, /allow 1h, /allow today, or /deny.",
+    final: false,
+    question: { approval: call, call, device, cap },
+  };
+}
+
+const size = (bytes: number): string =>
+  bytes < 1_000 ? `${bytes} bytes` : bytes < 1_000_000 ? `${Math.round(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+
+const clock = (at: unknown): string => (typeof at === "number" ? new Date(at).toTimeString().slice(0, 8) : "");
+
+function done({ cap, name, out = {}, streams = [] }: Outcome): string {
+  const [stream] = streams;
+  const files = streams.map(({ path }) => `\n${path}`).join("");
+  switch (cap) {
+    case "camera.snap":
+      return `Photo from ${name}, camera ${String(out.camera)}, taken ${clock(out.taken_at_ms)} (${String(out.width_px)}×${String(out.height_px)}, ${size(stream?.bytes ?? 0)}).${files}`;
+    case "camera.list": {
+      const cameras = (out.cameras ?? []) as { id: string; label: string; facing: string }[];
+      if (cameras.length === 0) return `${name} has no camera.`;
+      return `Cameras of ${name}:\n${cameras.map(({ id, label, facing }) => `  ${id}  ${label}${facing === "unknown" ? "" : `, ${facing}`}`).join("\n")}`;
+    }
+    case "device.info":
+      return `${name}: ${String(out.os)} ${String(out.release)}, ${String(out.arch)}, ${String(out.cpus)} processors, ${size(Number(out.memory_bytes))} of memory.`;
+    case "device.status": {
+      const battery = out.battery_percent === undefined ? "" : `, battery ${String(out.battery_percent)} %${out.charging === true ? " and charging" : ""}`;
+      return `${name}: load ${(Number(out.load_percent) / 100).toFixed(2)}, ${size(Number(out.memory_free_bytes))} of memory free, up ${Math.floor(Number(out.uptime_s) / 3_600)} h${battery}.`;
+    }
+    case "files.read":
+      return `${String(out.name)} from ${name} (${size(stream?.bytes ?? 0)}).${files}`;
+    default:
+      return `${cap} of ${name}: done.${files}`;
+  }
+}
+
+export function problem(failure: Failure): NonNullable<ChatMessage["error"]> {
+  const message = failure.message.charAt(0).toUpperCase() + failure.message.slice(1);
+  return { code: failure.code, message, remedy: remedies[failure.code] };
+}
+
+export function ended(told: Outcome, final: boolean): ChatMessage {
+  if (told.state === "done") return { text: done(told), final, result: told };
+  const failure = told.failure ?? { code: "internal", message: "it ended without a reason", effect: "unknown" };
+  const error = problem(failure);
+  const doubt = told.state === "unknown" ? `It may or may not have happened (${short(told.call)}). ` : "";
+  return { text: `${doubt}${error.message}. ${error.remedy}`, final, error, ...(told.device ? { result: told } : {}) };
+}
+
+export function choose(told: Outcome): ChatMessage {
+  const choices = told.choices ?? [];
+  return {
+    text: `Which one?\n${choices.map(({ name }, at) => `  ${at + 1}  ${name}`).join("\n")}\nAnswer with the number or the name.`,
+    final: true,
+    error: { code: "device-ambiguous", message: `Several devices fit: ${choices.map(({ name }) => name).join(", ")}`, remedy: remedies["device-ambiguous"] },
+  };
+}

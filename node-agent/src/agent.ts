@@ -1,0 +1,290 @@
+/**
+ * The agent: finds its gateway, proves who it is, serves, and comes back after every break.
+ *
+ *   dial ─► handshake ─┬─ paired ──► link ─► ended ─► wait ─► dial ...
+ *                      └─ stranger ► pairing by code ─► link
+ *
+ * One link at a time. What runs is not the link's: a call outlives it.
+ */
+import { type Clock, MAX_AFTER_MS, type Rng } from "@kith/shared/clock";
+import { KithError } from "@kith/shared/errors";
+import { fromHex, keyId } from "@kith/shared/ids";
+import type { KeyPair } from "@kith/shared/noise/keys";
+import { Channel, type ChannelEvents } from "@kith/shared/protocol/channel";
+import { type ToNode, toNode } from "@kith/shared/protocol/frames";
+import { times } from "@kith/shared/protocol/limits";
+import type { Hello } from "@kith/shared/protocol/session";
+import { WIRE_MINOR } from "@kith/shared/protocol/version";
+import { Backoff, type Ending } from "./backoff.ts";
+import type { Gateway, Home } from "./config.ts";
+import type { AnyDriver } from "./drivers/driver.ts";
+import type { Say } from "./events.ts";
+import type { Ledger } from "./ledger.ts";
+import { Link } from "./link.ts";
+import { advertisement, makeOffer, type Offer } from "./offer.ts";
+import type { Outgoing } from "./outgoing.ts";
+import { confirmPin, pair } from "./pairing.ts";
+import type { Person } from "./person.ts";
+import type { Policy } from "./policy.ts";
+import { type Secured, secure } from "./secure.ts";
+import type { Server } from "./serve.ts";
+import { dial, Refused, type Wire } from "./socket.ts";
+
+export interface AgentParts {
+  readonly clock: Clock;
+  readonly rng: Rng;
+  /** Runs at the end of the event-loop turn. */
+  readonly soon: (fn: () => void) => void;
+  readonly home: Home;
+  readonly own: KeyPair;
+  readonly boot: string;
+  readonly about: Pick<Hello, "name" | "kind" | "os" | "arch" | "agent">;
+  readonly drivers: readonly AnyDriver[];
+  readonly policy: Policy;
+  readonly ledger: Ledger;
+  readonly outgoing: Outgoing;
+  readonly server: Server;
+  readonly person: Person;
+  readonly say: Say;
+  /** Differs when the machine's network does. */
+  readonly network: () => string;
+}
+
+/** Codes that one start of the agent shows at most. */
+const MOST_CODES = 3;
+const PAIRING_WAIT_MS = 10_000;
+const STAGGER_MS = 250;
+const NETWORK_LOOK_MS = 5_000;
+const NETWORK_SETTLE_MS = 1_000;
+/** A camera that was plugged in is offered after that at most. */
+const OFFER_LOOK_MS = 30_000;
+/** What running drivers get to end in, of the 1.5 s that a stop may take. */
+const STOP_MS = 700;
+
+type Attempt = { readonly ending: Ending } | { readonly waitMs: number; readonly why: string } | { readonly failed: KithError };
+
+export class Agent {
+  readonly #parts: AgentParts;
+  readonly #backoff: Backoff;
+  #link: Link | undefined;
+  #offer: Offer | undefined;
+  #rev = 0;
+  #codes = 0;
+  #wake = () => {};
+  #stops: (() => void)[] = [];
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+    this.#backoff = new Backoff(parts.clock, parts.rng);
+  }
+
+  get epoch(): number | undefined {
+    return this.#link?.epoch || undefined;
+  }
+
+  /** Serves until `signal` fires; rejects when it cannot go on by itself. @throws KithError */
+  async run(signal: AbortSignal): Promise<void> {
+    const { say, server } = this.#parts;
+    await this.#look();
+    this.#watch();
+    const stop = (): void => this.#wake();
+    signal.addEventListener("abort", stop);
+    try {
+      while (!signal.aborted) {
+        const attempt = await this.#attempt(signal);
+        if (signal.aborted) return;
+        if ("failed" in attempt) throw attempt.failed;
+        if ("waitMs" in attempt) {
+          void say({ event: "waiting", why: attempt.why, retry_ms: attempt.waitMs });
+          await this.#wait(attempt.waitMs, signal);
+          continue;
+        }
+        const { ending } = attempt;
+        const next = this.#backoff.next(ending);
+        if (next.stop && next.report) throw next.report;
+        if (next.report) void say({ event: "failed", error: { code: next.report.code, message: next.report.message, remedy: next.report.remedy } });
+        void say(ending.livedMs === undefined ? { event: "waiting", why: ending.why, retry_ms: next.waitMs } : { event: "ended", why: ending.why });
+        if (!signal.aborted) await this.#wait(next.waitMs, signal);
+      }
+    } finally {
+      signal.removeEventListener("abort", stop);
+      for (const end of this.#stops) end();
+      // Terminal frames of what is stopped still leave on the link, if there is one.
+      const stopped = server.stopAll(new KithError("interrupted", "the agent was stopped"));
+      await Promise.race([stopped, new Promise<void>((resolve) => this.#parts.clock.after(STOP_MS, resolve))]);
+      this.#link?.bye("shutdown", "the agent was stopped");
+    }
+  }
+
+  async #attempt(signal: AbortSignal): Promise<Attempt> {
+    const { home, clock, own } = this.#parts;
+    const { gateway } = home.settings;
+    if (!gateway) return { failed: new KithError("usage", "no gateway is known: give --gateway HOST, or --local on the gateway's own machine") };
+    const pinned = gateway.key === undefined ? undefined : fromHex(gateway.key);
+    try {
+      const { wire, secured } = await this.#connect(gateway, pinned, signal);
+      if (signal.aborted) {
+        wire.terminate();
+        return { waitMs: 0, why: "stopped" };
+      }
+      const open = pinned ? this.#openChannel(wire, secured) : await this.#pair(wire, secured);
+      const link = new Link(wire, open.channel, this.#hello(), {
+        ...{ clock, home, rng: this.#parts.rng, server: this.#parts.server, outgoing: this.#parts.outgoing },
+        ready: (ready, welcome) => this.#ready(ready, welcome),
+      });
+      this.#link = link;
+      open.start();
+      const stopped = new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined), { once: true }));
+      const ending = await Promise.race([link.ended, stopped]);
+      if (!ending) return { waitMs: 0, why: "stopped" };
+      this.#link = undefined;
+      return ending.livedMs === undefined && gateway.unconfirmed && refusal(ending) ? await this.#unfinished(gateway) : { ending };
+    } catch (error) {
+      if (error instanceof Refused) {
+        if (!pinned) return { waitMs: PAIRING_WAIT_MS, why: "ask the owner to open pairing (/pair)" };
+        const ending: Ending = { how: "refused", why: error.message, close: error.close };
+        return gateway.unconfirmed ? await this.#unfinished(gateway) : { ending };
+      }
+      if (!(error instanceof KithError)) throw error;
+      if (error.code === "gateway-unreachable") return { ending: { how: "unreachable", why: error.message } };
+      return this.#afterPairing(error);
+    }
+  }
+
+  /** The addresses race with a small stagger; the first whose key fits wins. */
+  async #connect({ addresses }: Gateway, pinned: Uint8Array | undefined, signal: AbortSignal): Promise<{ wire: Wire; secured: Secured }> {
+    const { clock, own, say } = this.#parts;
+    const losers = new AbortController();
+    const either = AbortSignal.any([signal, losers.signal]);
+    const tries = addresses.map(async (address, at) => {
+      if (at > 0) await new Promise<void>((resolve) => clock.after(at * STAGGER_MS, resolve));
+      if (either.aborted) throw new KithError("gateway-unreachable", "another address was faster");
+      const wire = await dial(address, clock, either);
+      void say({ event: "connected", address });
+      return { wire, secured: await secure(wire, own, pinned, clock) };
+    });
+    try {
+      const winner = await Promise.any(tries);
+      for (const late of tries) late.then(({ wire }) => wire !== winner.wire && wire.terminate(), () => {});
+      return winner;
+    } catch (error) {
+      const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
+      throw errors.find((one) => one instanceof Refused) ?? errors[0];
+    } finally {
+      losers.abort();
+    }
+  }
+
+  #openChannel(wire: Wire, { keys }: Secured) {
+    let made: Channel<typeof toNode> | undefined;
+    return {
+      channel: (events: ChannelEvents<ToNode>) => (made = new Channel(wire, keys, toNode, events, this.#parts.soon)),
+      start: () => wire.deliver((message) => made?.receive(message)),
+    };
+  }
+
+  async #pair(wire: Wire, secured: Secured) {
+    const caps = this.#parts.drivers.map(({ capability: { name, summary } }) => ({ name, summary }));
+    const pairing = await pair(wire, secured, { ...this.#parts, caps, onCode: () => this.#codes++ });
+    // The policy was chosen just now: what we offer has changed.
+    await this.#look();
+    return { channel: (events: ChannelEvents<ToNode>) => pairing.expect(toNode, events), start: () => {} };
+  }
+
+  /** Pairing did not come to its end: how to go on. */
+  #afterPairing(error: KithError): Attempt {
+    if (error.code === "pairing-closed") return { waitMs: PAIRING_WAIT_MS, why: "ask the owner to open pairing (/pair)" };
+    if (error.code === "pairing-full" || error.code === "pairing-locked") return { waitMs: PAIRING_WAIT_MS, why: error.message };
+    const again = error.code === "pairing-unfinished" && this.#codes < MOST_CODES;
+    return again ? { waitMs: times.refusedMs, why: error.message } : { failed: error };
+  }
+
+  /** We pinned it, but it never heard our last word: as if nothing had been. */
+  async #unfinished({ addresses }: Gateway): Promise<Attempt> {
+    await this.#parts.home.save({ gateway: { addresses } });
+    return this.#afterPairing(new KithError("pairing-unfinished", "pairing was not finished, it starts again"));
+  }
+
+  #hello(): Hello {
+    const { about, boot, ledger, home } = this.#parts;
+    const caps = this.#offer && { caps: { hash: this.#offer.hash as Uint8Array<ArrayBuffer> } };
+    return { t: "hello", minor: WIRE_MINOR, features: [], ...about, boot, ledger: ledger.id, last_epoch: home.epoch, ...caps };
+  }
+
+  #ready(link: Link, { epoch, want_caps }: { readonly epoch: number; readonly want_caps: boolean }): void {
+    const { home, say, own } = this.#parts;
+    const { gateway } = home.settings;
+    if (gateway?.unconfirmed && gateway.id) {
+      // `pair.accepted` was lost; a welcome says the same.
+      void say({ event: "paired", device: keyId(own.publicKey), gateway: gateway.id });
+      confirmPin(home).catch(() => {}); // the next welcome tries again
+    }
+    void say({ event: "ready", epoch });
+    if (want_caps) this.#advertise(link);
+  }
+
+  #advertise(link: Link): void {
+    if (this.#offer) for (const part of advertisement(this.#offer, ++this.#rev)) link.send(part);
+  }
+
+  /** Looks at what the device can do, and tells the gateway when that has changed. */
+  async #look(): Promise<void> {
+    const { drivers, policy, clock } = this.#parts;
+    const offer = await makeOffer(drivers, policy, clock);
+    const differs = offer.hash.some((byte, at) => byte !== this.#offer?.hash[at]);
+    this.#offer = offer;
+    if (differs && this.#link && this.#link.epoch > 0) this.#advertise(this.#link);
+  }
+
+  #watch(): void {
+    const { clock, policy, server, say, network } = this.#parts;
+    const every = (ms: number, look: () => void): void => {
+      let cancel = () => {};
+      const again = (): void => {
+        look();
+        cancel = clock.after(ms, again);
+      };
+      cancel = clock.after(ms, again);
+      this.#stops.push(() => cancel());
+    };
+    let locked = policy.locked;
+    this.#stops.push(
+      policy.watch((now) => {
+        if (now.locked !== locked) void say({ event: "locked", locked: (locked = now.locked) });
+        if (locked) void server.stopAll(new KithError("locked", "this device was locked"));
+        void this.#look();
+      }),
+    );
+    every(OFFER_LOOK_MS, () => void this.#look());
+    let known = network();
+    every(NETWORK_LOOK_MS, () => {
+      const now = network();
+      if (now === known) return;
+      known = now;
+      clock.after(NETWORK_SETTLE_MS, () => {
+        this.#link?.probe();
+        this.#wake();
+      });
+    });
+  }
+
+  /** A change of network ends the wait. */
+  async #wait(ms: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    const until = clock.mono() + ms;
+    const woken = Promise.withResolvers<void>();
+    this.#wake = woken.resolve;
+    let cancel = () => {};
+    const look = (): void => {
+      const left = until - clock.mono();
+      if (left <= 0 || signal.aborted) return woken.resolve();
+      cancel = clock.after(Math.min(left, MAX_AFTER_MS), look);
+    };
+    look();
+    await woken.promise;
+    cancel();
+  }
+}
+
+/** No link came up although the handshake did: the gateway does not know us. */
+const refusal = ({ how, close }: Ending): boolean => how === "refused" || close === 4401 || close === 4403;

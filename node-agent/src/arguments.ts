@@ -1,0 +1,97 @@
+/** What the person typed. What is given here is the owner's word: it is stored and used from then on. */
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { catalogue } from "@kith/shared/capabilities/index";
+import { KithError } from "@kith/shared/errors";
+import { readAddress } from "./config.ts";
+import type { Choice } from "./person.ts";
+import type { Rule } from "./policy.ts";
+
+export const help = `kith node: lets your assistant use this machine, as far as you allow.
+
+  kith node --gateway HOST[:PORT]    pair by code with a gateway elsewhere, then serve
+  kith node --local                  pair with the gateway on this machine, then serve
+  kith node                          serve
+  kith node setup                    choose what this machine may do (off / ask / allow)
+  kith node lock | unlock            everything off, at once; works without a gateway
+  kith node ledger                   what was done here
+
+  --allow CAP=off|ask|allow,...   e.g. --allow camera.snap=ask,device.status=allow
+  --camera NAME                   use this camera only; \`test-pattern\` for a machine without one
+  --root NAME=PATH                share a folder under a name (files.read)
+  --gateway HOST[:PORT]           where the gateway is (port ${5_484} if none is given)
+  --name NAME                     how this machine is called (its host name if not given)
+  --pair                          pair again, although this machine is paired
+  --home DIR                      where all of this is kept ($KITH_HOME/node)
+  --json                          one JSON object per line
+  --help
+
+  kith node --gateway 192.168.1.10 --allow camera.snap=ask
+  kith node --local --camera test-pattern --allow camera.snap=allow
+  kith node --root docs=~/Documents --allow files.read=ask
+`;
+
+const verbs = ["run", "setup", "lock", "unlock", "ledger"] as const;
+
+export interface Arguments {
+  readonly verb: (typeof verbs)[number];
+  readonly json: boolean;
+  readonly help: boolean;
+  readonly local: boolean;
+  readonly pair: boolean;
+  readonly home?: string;
+  readonly gateway?: string;
+  readonly name?: string;
+  readonly allow?: Choice;
+  readonly cameras?: string[];
+  readonly roots?: Record<string, string>;
+}
+
+const usage = (message: string) => new KithError("usage", message);
+
+/** @throws KithError usage */
+export function readArguments(argv: readonly string[]): Arguments {
+  const text = { type: "string" } as const;
+  const texts = { type: "string", multiple: true } as const;
+  const flag = { type: "boolean", default: false } as const;
+  const options = {
+    ...{ home: text, gateway: text, name: text, allow: texts, camera: texts, root: texts },
+    ...{ json: flag, local: flag, pair: flag, help: { ...flag, short: "h" } },
+  } as const;
+  let parsed;
+  try {
+    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    throw usage(error instanceof Error ? error.message : "unknown arguments");
+  }
+  const { values, positionals } = parsed;
+  const verb = verbs.find((one) => one === (positionals[0] ?? "run"));
+  if (!verb || positionals.length > 1) throw usage(`no such verb: ${positionals.join(" ")}`);
+  if (values.gateway !== undefined && values.local) throw usage("--gateway and --local exclude each other");
+  return {
+    ...{ verb, json: values.json, help: values.help, local: values.local, pair: values.pair },
+    ...(values.home !== undefined && { home: resolve(values.home) }),
+    ...(values.gateway !== undefined && { gateway: readAddress(values.gateway) }),
+    ...(values.name !== undefined && { name: values.name }),
+    ...(values.allow && { allow: readAllow(values.allow) }),
+    ...(values.camera && { cameras: values.camera }),
+    ...(values.root && { roots: Object.fromEntries(values.root.map(readRoot)) }),
+  };
+}
+
+function readAllow(typed: readonly string[]): Choice {
+  const choice: Record<string, Rule> = {};
+  for (const part of typed.flatMap((one) => one.split(",")).filter((one) => one.trim() !== "")) {
+    const [, cap = "", rule = ""] = /^\s*([^=\s]+)\s*=\s*(off|ask|allow)\s*$/.exec(part) ?? [];
+    if (!rule) throw usage(`--allow takes CAP=off, CAP=ask or CAP=allow, not ${JSON.stringify(part)}`);
+    if (!catalogue.has(cap)) throw usage(`no such capability: ${cap}; there are ${[...catalogue.keys()].join(", ")}`);
+    choice[cap] = rule as Rule;
+  }
+  return choice;
+}
+
+function readRoot(typed: string): [string, string] {
+  const [, name, path] = /^([^=]+)=(.+)$/.exec(typed) ?? [];
+  if (!name || !path) throw usage(`--root takes NAME=PATH, not ${JSON.stringify(typed)}`);
+  return [name, resolve(path)];
+}

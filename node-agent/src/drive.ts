@@ -1,0 +1,129 @@
+/**
+ * One run of one driver: its tools on the way in, its result checked on the way out.
+ * Everything a driver hands over is a claim until it passed its capability's own schema.
+ */
+import type { Clock } from "@kith/shared/clock";
+import { KithError } from "@kith/shared/errors";
+import type { StreamRef } from "@kith/shared/protocol/call";
+import { pack } from "@kith/shared/protocol/codec";
+import { limits } from "@kith/shared/protocol/limits";
+import * as v from "valibot";
+import type { Content, Tools } from "./drivers/driver.ts";
+import type { Notices } from "./notice.ts";
+import type { Outgoing } from "./outgoing.ts";
+import type { Active } from "./serve.ts";
+
+/** How long a stopped driver may take to clean up before its call is answered without it. */
+const STOP_MS = 1_000;
+
+interface Handed {
+  readonly role: string;
+  readonly type: string;
+  readonly content: Content;
+  readonly most: number;
+}
+
+interface DriveParts {
+  readonly clock: Clock;
+  readonly notices: Notices;
+  readonly outgoing: Outgoing;
+  readonly log: (error: unknown) => void;
+}
+
+/**
+ * Resolves with a checked result; its streams are stored, or on their way.
+ * `settled` is called once, when the driver really ended: perhaps later than this promise.
+ * @throws KithError; `driver` for whatever a driver throws that is none
+ */
+export async function drive(active: Active, parts: DriveParts, settled: () => void): Promise<{ out: Record<string, unknown>; streams: StreamRef[] }> {
+  const { driver, args, abort, invoke } = active;
+  const { signal } = abort;
+  const { capability } = driver;
+  const handed: Handed[] = [];
+  const shown: string[] = [];
+  let over = false;
+
+  const tools: Tools = {
+    signal,
+    stream(role, type, content) {
+      const allowed = Object.hasOwn(capability.streams, role) ? capability.streams[role] : undefined;
+      if (over || !allowed || (allowed.types !== "any" && !allowed.types.includes(type)) || handed.some((one) => one.role === role))
+        throw new KithError("bad-result", `${capability.name} has no such content`);
+      const size = "bytes" in content ? content.bytes.length : content.size;
+      const most = Math.min(allowed.maxBytes, invoke.max_bytes);
+      if (size > most) throw new KithError("too-big", `the content has ${size} bytes, allowed are ${most}`);
+      handed.push({ role, type, content, most });
+    },
+    async notice(what) {
+      signal.throwIfAborted();
+      await parts.notices.on(what);
+      shown.push(what);
+    },
+  };
+
+  /** A driver that throws at once must look like one that rejects. */
+  const run = (async () => await driver.run(args, tools))();
+  const end = (): void => {
+    settled();
+    for (const what of shown) parts.notices.off(what);
+    if (over) closeFiles(handed);
+  };
+  run.then(end, end);
+
+  let out: unknown;
+  try {
+    out = await unlessStopped(run, signal, parts.clock);
+    over = true;
+  } catch (error) {
+    over = true;
+    closeFiles(handed);
+    if (error instanceof KithError) throw error;
+    parts.log(error);
+    throw new KithError("driver", `${capability.name} failed on this device`, { cause: error });
+  }
+  const parsed = v.safeParse(capability.out, out);
+  if (!parsed.success || pack(parsed.output).length > limits.outBytes) {
+    closeFiles(handed);
+    throw new KithError("bad-result", `${capability.name} gave a result that it must not give`);
+  }
+  const handing = handed.map((one) => hand(invoke.call, one, parts.outgoing));
+  try {
+    return { out: parsed.output, streams: await unlessStopped(Promise.all(handing), signal, parts.clock, 0) };
+  } catch (error) {
+    // What is still being stored now has nobody who waits for it.
+    const dropped = new KithError("cancelled", "the call ended");
+    void Promise.allSettled(handing).then(() => parts.outgoing.drop(invoke.call, dropped));
+    throw error;
+  }
+}
+
+function hand(call: string, { role, type, content, most }: Handed, outgoing: Outgoing): Promise<StreamRef> {
+  if ("bytes" in content) return outgoing.spool(call, role, type, content.bytes);
+  return outgoing.file(call, role, type, content.file, content.size, most);
+}
+
+function closeFiles(handed: Handed[]): void {
+  for (const { content } of handed.splice(0))
+    // A file that cannot be closed was never written to; the system closes it with us.
+    if ("file" in content) content.file.close().catch(() => {});
+}
+
+/** Rejects with the signal's reason, after `graceMs` for the work to end by itself. */
+async function unlessStopped<T>(work: Promise<T>, signal: AbortSignal, clock: Clock, graceMs = STOP_MS): Promise<T> {
+  const stopped = Promise.withResolvers<never>();
+  let cancel = () => {};
+  const stop = (): void => {
+    if (graceMs === 0) stopped.reject(signal.reason);
+    else cancel = clock.after(graceMs, () => stopped.reject(signal.reason));
+  };
+  if (signal.aborted) stop();
+  else signal.addEventListener("abort", stop, { once: true });
+  try {
+    const value = await Promise.race([work, stopped.promise]);
+    signal.throwIfAborted();
+    return value;
+  } finally {
+    cancel();
+    signal.removeEventListener("abort", stop);
+  }
+}

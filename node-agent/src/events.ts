@@ -1,0 +1,59 @@
+/** What the agent tells the person or program that started it: one line each on stdout. */
+import type { Failure } from "@kith/shared/errors";
+
+export type AgentEvent =
+  | { event: "starting"; name: string; home: string }
+  /** The socket is open; nobody has proved anything yet. */
+  | { event: "connected"; address: string }
+  | { event: "code"; code: string; left_ms: number }
+  /** The owner typed the code: now the return code is read from stdin. */
+  | { event: "approved" }
+  | { event: "return-code-wrong"; tries_left: number }
+  | { event: "paired"; device: string; gateway: string }
+  | { event: "ready"; epoch: number }
+  /** A camera, microphone or screen is in use; `on: true` is out before the first frame. */
+  | { event: "notice"; what: string; on: boolean }
+  /** Somebody at the device may answer, on the terminal or through node.sock. */
+  | { event: "asked"; call: string; cap: string; text: string; left_ms: number }
+  | { event: "locked"; locked: boolean }
+  | { event: "settings"; name: string; policy: Readonly<Record<string, string>> }
+  | { event: "waiting"; why: string; retry_ms: number }
+  | { event: "ended"; why: string }
+  | { event: "failed"; error: Pick<Failure, "code" | "message"> & { remedy: string } };
+
+/** Resolves when the line was handed to the system. */
+export type Say = (event: AgentEvent) => Promise<void>;
+
+/** The same for people. */
+export function sentence(event: AgentEvent): string {
+  switch (event.event) {
+    case "starting":
+      return `This is ${event.name} (${event.home}).`;
+    case "connected":
+      return `Connected to ${event.address}.`;
+    case "code":
+      return `Code: ${event.code}\nType it at the gateway: /approve ${event.code.replaceAll("-", "")} (${Math.round(event.left_ms / 60_000)} min left).`;
+    case "approved":
+      return "The gateway says: approved. It shows a return code of 4 digits; type it here.";
+    case "return-code-wrong":
+      return event.tries_left > 0 ? `That is not the return code (${event.tries_left} left).` : "That is not the return code.";
+    case "paired":
+      return `Paired: this device is ${event.device}, its gateway ${event.gateway}.`;
+    case "ready":
+      return "Ready.";
+    case "notice":
+      return event.on ? `● in use: ${event.what}` : `○ no longer in use: ${event.what}`;
+    case "asked":
+      return `${event.cap}: ${event.text || "no reason given"}\nAllow it this once? [y/N] (${Math.round(event.left_ms / 1_000)} s)`;
+    case "locked":
+      return event.locked ? "Locked: nothing runs on this device until you unlock it." : "Unlocked.";
+    case "settings":
+      return `${event.name}: ${Object.entries(event.policy).map(([cap, rule]) => `${cap} ${rule}`).join(", ") || "every capability is off"}.`;
+    case "waiting":
+      return `${event.why}; trying again in ${Math.ceil(event.retry_ms / 1_000)} s.`;
+    case "ended":
+      return `Ended: ${event.why}.`;
+    case "failed":
+      return `${event.error.message}\n${event.error.remedy}`;
+  }
+}

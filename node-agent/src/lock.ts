@@ -1,0 +1,15 @@
+/** One agent per home: a small SQLite file held for the life of the process; `kill -9` frees it. */
+import { DatabaseSync } from "node:sqlite";
+import { KithError } from "@kith/shared/errors";
+
+/** @throws KithError home-locked */
+export function holdHome(path: string): { release(): void } {
+  const database = new DatabaseSync(path, { timeout: 0 });
+  try {
+    database.exec("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
+  } catch (cause) {
+    database.close();
+    throw new KithError("home-locked", "another agent runs with this home; it takes over what was changed just now", { cause });
+  }
+  return { release: () => database.close() };
+}

@@ -1,0 +1,220 @@
+/** The node agent: the only file that knows every concrete part. */
+import os from "node:os";
+import { systemClock, systemRng } from "@kith/shared/clock";
+import { KithError } from "@kith/shared/errors";
+import { newId } from "@kith/shared/ids";
+import { tame } from "@kith/shared/protocol/words";
+import { Agent } from "./agent.ts";
+import { type Arguments, help, readArguments } from "./arguments.ts";
+import { Home, kithHome, type Settings } from "./config.ts";
+import { Consent } from "./consent.ts";
+import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
+import { device } from "./drivers/device/device.ts";
+import type { AnyDriver } from "./drivers/driver.ts";
+import { fileReader } from "./drivers/files/read.ts";
+import { type AgentEvent, type Say, sentence } from "./events.ts";
+import { Ledger, readLedger } from "./ledger.ts";
+import { serveLocal } from "./local.ts";
+import { holdHome } from "./lock.ts";
+import { notices } from "./notice.ts";
+import { Outgoing } from "./outgoing.ts";
+import { Lines, type Person, turnedOn } from "./person.ts";
+import { kindGuess, osName } from "./platform.ts";
+import { Policy, setLock } from "./policy.ts";
+import { register } from "./register.ts";
+import { show } from "./screen.ts";
+import { Server } from "./serve.ts";
+
+const AGENT = "kith-node/0.1.0";
+/** A stop takes less than 1.5 s, whatever a driver does. */
+const EXIT_MS = 1_300;
+
+const clock = systemClock;
+const rng = systemRng;
+
+/** Rejects when nobody can read it; then nothing that needs a visible sign may happen. */
+function writer(json: boolean): Say {
+  return (event) =>
+    new Promise((resolve, reject) => {
+      const line = json ? JSON.stringify(event) : sentence(event);
+      process.stdout.write(`${line}\n`, (error) => (error ? reject(error) : resolve()));
+    });
+}
+
+function failure(error: unknown): AgentEvent & { event: "failed" } {
+  const known = error instanceof KithError ? error : new KithError("internal", error instanceof Error ? error.message : String(error));
+  return { event: "failed", error: { code: known.code, message: known.message, remedy: known.remedy } };
+}
+
+function exitCode(error: unknown): number {
+  if (!(error instanceof KithError)) return 1;
+  return error.code === "usage" ? 2 : error.code === "config-invalid" || error.code === "home-unsafe" ? 78 : 1;
+}
+
+async function openHome(args: Arguments): Promise<Home> {
+  const guess = await kindGuess();
+  const kind = guess === "operator" || guess === "browser" ? "server" : guess;
+  const home = await Home.open(args.home ?? `${kithHome()}/node`, { name: tame(os.hostname(), 64) || "node", kind });
+  const { gateway, policy, roots } = home.settings;
+  const known = args.pair ? {} : { ...(gateway?.key && { key: gateway.key }), ...(gateway?.id && { id: gateway.id }), ...(gateway?.unconfirmed && { unconfirmed: true }) };
+  const addresses = args.gateway === undefined ? gateway?.addresses : [args.gateway];
+  const change: Partial<Settings> = {
+    ...(args.name !== undefined && { name: args.name }),
+    ...(addresses && (args.gateway !== undefined || args.pair) && { gateway: { addresses, ...known } }),
+    ...(args.allow && { policy: turnedOn({ ...policy, ...args.allow }) }),
+    ...(args.cameras && { cameras: args.cameras }),
+    ...(args.roots && { roots: { ...roots, ...args.roots } }),
+  };
+  if (Object.keys(change).length > 0) await home.save(change);
+  return home;
+}
+
+function driversOf({ cameras: names, roots }: Settings): AnyDriver[] {
+  const { list, snap } = cameras({ sources: cameraSources(names) });
+  const { info, status } = device({ agent: AGENT });
+  return [info, status, list, snap, fileReader(new Map(Object.entries(roots)))];
+}
+
+function aboutOf({ name, kind }: Settings) {
+  return { name, kind, os: tame(osName(), 32), arch: tame(process.arch, 16), agent: AGENT };
+}
+
+function personAt(args: Arguments): Person {
+  const { stdin, stdout } = process;
+  const lines = new Lines(stdin);
+  const screen = stdin.isTTY && stdout.isTTY && !args.json && !args.allow;
+  return {
+    line: (signal) => lines.next(signal),
+    choose: async (caps, now) => (screen ? await show(caps, now, stdin, stdout) : undefined),
+  };
+}
+
+const capsOf = (drivers: readonly AnyDriver[]) => drivers.map(({ capability: { name, summary } }) => ({ name, summary }));
+
+/** Pairs with the gateway of this machine, once. The list is the one confirmation. */
+async function registerHere(home: Home, drivers: readonly AnyDriver[], say: Say): Promise<void> {
+  const publicKey = (await home.key()).publicKey;
+  const caps = drivers.map(({ capability }) => capability.name);
+  const paired = await register(kithHome(), { home, publicKey, about: aboutOf(home.settings), caps, clock });
+  await say({ event: "paired", ...paired });
+}
+
+async function setup(home: Home, args: Arguments, say: Say): Promise<void> {
+  const drivers = driversOf(home.settings);
+  const choice = await personAt(args).choose(capsOf(drivers), home.settings.policy);
+  if (choice) await home.save({ policy: turnedOn(choice) });
+  if (args.local && (args.pair || !home.settings.gateway?.key)) await registerHere(home, drivers, say);
+  await say({ event: "settings", name: home.settings.name, policy: home.settings.policy });
+}
+
+async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): Promise<void> {
+  const say: Say = (event) => write(event).catch(() => {}); // nobody listens: we go on serving
+  const hold = holdHome(home.path("agent.lock"));
+  await say({ event: "starting", name: home.settings.name, home: home.dir });
+  const drivers = driversOf(home.settings);
+  const person = personAt(args);
+  if (args.local && (args.pair || !home.settings.gateway?.key)) {
+    const choice = await person.choose(capsOf(drivers), home.settings.policy);
+    if (choice) await home.save({ policy: turnedOn(choice) });
+    await registerHere(home, drivers, say);
+  }
+
+  const ledger = await Ledger.open(home.path("ledger.log"), clock, rng);
+  const outgoing = new Outgoing(home.path("spool"), clock, rng);
+  await outgoing.recover(ledger.streams());
+  const policy = new Policy(home, clock);
+  const consent = new Consent(clock);
+  const log = (error: unknown): void => void process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  const server = new Server({ drivers, policy, ledger, consent, outgoing, notices: notices(write, clock), clock, log });
+  const agent = new Agent({
+    ...{ clock, rng, home, drivers, policy, ledger, outgoing, server, person, say },
+    soon: (fn) => void setImmediate(fn),
+    own: await home.key(),
+    boot: newId(clock, rng),
+    about: aboutOf(home.settings),
+    network: () => JSON.stringify(os.networkInterfaces()),
+  });
+  const local = await serveLocal({
+    ...{ dir: home.dir, consent },
+    status: () => ({ name: home.settings.name, gateway: home.settings.gateway?.id, epoch: agent.epoch, locked: policy.locked, open: server.open, policy: home.settings.policy }),
+  });
+  askHere(consent, person, say, stop);
+  try {
+    await agent.run(stop);
+    await say({ event: "ended", why: "stopped" });
+  } finally {
+    local.close();
+    outgoing.stop();
+    await ledger.close();
+    hold.release();
+  }
+}
+
+/** On-device questions: told to everybody, answered by the terminal that runs the agent. */
+function askHere(consent: Consent, person: Person, say: Say, stop: AbortSignal): void {
+  let turn: Promise<unknown> = Promise.resolve();
+  consent.listen((question) => {
+    turn = turn.then(async () => {
+      const { call, cap, text } = question;
+      if (!consent.questions.includes(question)) return;
+      await say({ event: "asked", call, cap, text, left_ms: consent.leftMs(question) });
+      if (!process.stdin.isTTY) return;
+      const typed = await person.line(AbortSignal.any([stop, AbortSignal.timeout(Math.max(1, consent.leftMs(question)))]));
+      if (typed !== undefined) consent.answer(call, /^y(es)?$/i.test(typed.trim()));
+    });
+  });
+}
+
+async function showLedger(home: Home, json: boolean): Promise<void> {
+  const { rows } = await readLedger(home.path("ledger.log"));
+  for (const { at, cap, state, starts, call, n } of rows) {
+    const line = json ? JSON.stringify({ at, call, n, cap, state, starts }) : `${new Date(at).toISOString()}  ${cap.padEnd(16)} ${state.padEnd(9)} ${call}`;
+    process.stdout.write(`${line}\n`);
+  }
+  if (rows.length === 0 && !json) process.stdout.write("Nothing was asked of this device yet.\n");
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  let json = argv.includes("--json");
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.on(signal, () => {
+      stop.abort();
+      setTimeout(() => process.exit(0), EXIT_MS);
+    });
+  // Whoever read our lines may be gone; `write` tells those who must know.
+  process.stdout.on("error", () => {});
+  try {
+    const args = readArguments(argv);
+    json = args.json;
+    if (args.help) {
+      process.stdout.write(help);
+      return 0;
+    }
+    const write = writer(json);
+    const home = await openHome(args);
+    switch (args.verb) {
+      case "run":
+        await run(home, args, write, stop.signal);
+        break;
+      case "setup":
+        await setup(home, args, write);
+        break;
+      case "lock":
+      case "unlock":
+        await setLock(home, args.verb === "lock");
+        await write({ event: "locked", locked: args.verb === "lock" });
+        break;
+      case "ledger":
+        await showLedger(home, json);
+    }
+    return 0;
+  } catch (error) {
+    if (stop.signal.aborted || (error instanceof DOMException && error.name === "AbortError")) return 0;
+    if (!(error instanceof KithError)) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+    await writer(json)(failure(error)).catch(() => {});
+    return exitCode(error);
+  }
+}
+
+process.exit(await main(process.argv.slice(2)));

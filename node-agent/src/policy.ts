@@ -1,0 +1,85 @@
+/**
+ * The device's last word: what its owner turned on, and the lock that turns everything off.
+ *
+ * Both are files, looked at before every call, so `kith node lock` works with no gateway and
+ * no running agent, and a change by another process counts from the next call on.
+ */
+import { rmSync, statSync } from "node:fs";
+import type { Clock } from "@kith/shared/clock";
+import { KithError } from "@kith/shared/errors";
+import type { Home } from "./config.ts";
+import { isMissing, privateFolder, syncFolder, writeDurably } from "./disk.ts";
+
+/** What the owner decided for one capability; what nobody named is off. */
+export type Rule = "off" | "ask" | "allow";
+
+const LOOK_MS = 500;
+
+/** Creates or removes the lock of a home, whoever runs there. */
+export async function setLock(home: Pick<Home, "path" | "dir">, locked: boolean): Promise<void> {
+  await privateFolder(home.dir);
+  if (locked) return await writeDurably(home.path("locked"), "");
+  rmSync(home.path("locked"), { force: true });
+  await syncFolder(home.dir);
+}
+
+export class Policy {
+  readonly #home: Home;
+  readonly #clock: Clock;
+
+  constructor(home: Home, clock: Clock) {
+    this.#home = home;
+    this.#clock = clock;
+  }
+
+  /** Looks at the disk now. What cannot be looked at counts as locked. */
+  get locked(): boolean {
+    return stamp(this.#home.path("locked")) !== "";
+  }
+
+  rule(cap: string): Rule {
+    const { policy } = this.#home.settings;
+    return Object.hasOwn(policy, cap) ? (policy[cap] ?? "off") : "off";
+  }
+
+  /** @throws KithError locked, capability-off */
+  check(cap: string): "ask" | "allow" {
+    if (this.locked) throw new KithError("locked", "this device is locked");
+    const rule = this.rule(cap);
+    if (rule === "off") throw new KithError("capability-off", `${cap} is off on this device`);
+    return rule;
+  }
+
+  /** Calls `changed` after the lock or node.json changed, at most half a second later. Returns stop. */
+  watch(changed: (what: { readonly locked: boolean }) => void): () => void {
+    const settings = this.#home.path("node.json");
+    let [locked, seen] = [this.locked, stamp(settings)];
+    let cancel = () => {};
+    const look = async (): Promise<void> => {
+      const [nowLocked, now] = [this.locked, stamp(settings)];
+      // A file that somebody is just mending keeps the old settings; they are stricter than none.
+      if (now !== seen) await this.#home.reload().catch(() => {});
+      const differs = nowLocked !== locked || now !== seen;
+      [locked, seen] = [nowLocked, now];
+      if (stopped) return;
+      if (differs) changed({ locked });
+      cancel = this.#clock.after(LOOK_MS, () => void look());
+    };
+    let stopped = false;
+    cancel = this.#clock.after(LOOK_MS, () => void look());
+    return () => {
+      stopped = true;
+      cancel();
+    };
+  }
+}
+
+/** Differs when the file does; empty where there is none. */
+function stamp(path: string): string {
+  try {
+    const { mtimeMs, size, ino } = statSync(path);
+    return `${mtimeMs} ${size} ${ino}`;
+  } catch (error) {
+    return isMissing(error) ? "" : "unreadable";
+  }
+}

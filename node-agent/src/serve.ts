@@ -1,0 +1,345 @@
+/**
+ * Calls: what the gateway asks this device to do, each at most once and answered exactly once.
+ *
+ *   invoke ─ known schema? ─ this link's epoch? ─ new? ─ in time? ─ not too many? ─ allowed?
+ *      └ no ─► error                                                                  │ yes
+ *   ledger received ─ (asked here) ─ ledger running ─ accept ─ driver ─ ledger end ─ result | error
+ *
+ * Admission is synchronous, in the order of the frames; the rest runs beside the link, and a
+ * call goes on when its link is lost: the next link learns of it by the ledger.
+ */
+import { catalogue } from "@kith/shared/capabilities/index";
+import { type Clock, MAX_AFTER_MS } from "@kith/shared/clock";
+import { type ErrorCode, type FailureEffect, KithError } from "@kith/shared/errors";
+import type { ErrorFrame, Invoke } from "@kith/shared/protocol/call";
+import { pack } from "@kith/shared/protocol/codec";
+import type { ToGateway, ToNode } from "@kith/shared/protocol/frames";
+import { limits, times } from "@kith/shared/protocol/limits";
+import { tame } from "@kith/shared/protocol/words";
+import * as v from "valibot";
+import type { Consent } from "./consent.ts";
+import { crashpoint } from "./crashpoint.ts";
+import { type AnyDriver } from "./drivers/driver.ts";
+import { digestOf, type EndState, interrupted, type Ledger, type Row, type TerminalFrame } from "./ledger.ts";
+import type { Notices } from "./notice.ts";
+import type { Outgoing } from "./outgoing.ts";
+import type { Policy } from "./policy.ts";
+import { drive } from "./drive.ts";
+
+/** The link, as calls see it. */
+export interface ServeLink {
+  readonly epoch: number;
+  /** The beat that `welcome` named. */
+  readonly pingMs: number;
+  send(frame: ToGateway): void;
+  /** How long ago our ping `n` left on this link (0: its hello); undefined when it never did. */
+  sentAgo(n: number): number | undefined;
+  /** A call began or ended: both sides ping faster while one is open. */
+  poke(): void;
+}
+
+export interface ServeParts {
+  readonly drivers: readonly AnyDriver[];
+  readonly policy: Pick<Policy, "check">;
+  readonly ledger: Ledger;
+  readonly consent: Consent;
+  readonly outgoing: Outgoing;
+  readonly notices: Notices;
+  readonly clock: Clock;
+  /** For our own log: errors of strangers, whose words never leave the device. */
+  readonly log: (error: unknown) => void;
+}
+
+/** A call between its `invoke` and its terminal frame. */
+export interface Active {
+  readonly invoke: Invoke;
+  readonly driver: AnyDriver;
+  readonly args: unknown;
+  readonly abort: AbortController;
+  /** On the monotonic clock. */
+  readonly endsAt: number;
+  phase: "received" | "asking" | "running";
+  /** Why it was stopped, when it was. */
+  why?: KithError;
+  /** A driver was started: from now on something may have happened. */
+  started: boolean;
+}
+
+/** Longest `ttl_ms` of a call that is no open terminal or endless stream. */
+const MOST_TTL_MS = 600_000;
+
+/** What a driver says before it did anything; nothing happened in the world. */
+const harmless: ReadonlySet<ErrorCode> = new Set([
+  ...(["bad-args", "gone", "not-ready", "no-camera", "camera-busy", "ffmpeg-missing", "os-permission"] as const),
+  ...(["too-big", "busy", "unsupported", "foreground", "denied-local", "denied-person"] as const),
+]);
+
+const retries: Partial<Record<ErrorCode, "later" | "after-action">> = {
+  ...{ busy: "later", rate: "later", "not-ready": "later", "camera-busy": "later", timeout: "later" },
+  ...{ interrupted: "later", deadline: "later", "denied-person": "later", "disk-full": "after-action" },
+  ...{ "os-permission": "after-action", "capability-off": "after-action", "denied-local": "after-action" },
+  ...{ locked: "after-action", "ffmpeg-missing": "after-action", "no-camera": "after-action", foreground: "after-action" },
+};
+
+export class Server {
+  readonly #parts: ServeParts;
+  readonly #drivers: ReadonlyMap<string, AnyDriver>;
+  readonly #active = new Map<string, Active>();
+  /** Drivers that still run, also those whose call was given up. */
+  readonly #running = new Map<string, number>();
+  /** Capabilities whose every call the owner approves one by one, as the gateway says. */
+  #oneUse: ReadonlySet<string> = new Set();
+  #grantsRev = -1;
+  #link: ServeLink | undefined;
+  /** A call ended: a rollover may have waited for it. */
+  onQuiet: () => void = () => {};
+
+  constructor(parts: ServeParts) {
+    this.#parts = parts;
+    this.#drivers = new Map(parts.drivers.map((driver) => [driver.capability.name, driver]));
+  }
+
+  get open(): number {
+    return this.#active.size;
+  }
+
+  attach(link: ServeLink): void {
+    this.#link = link;
+    this.#grantsRev = -1;
+  }
+
+  /** The link is lost; what runs goes on. */
+  detach(): void {
+    this.#link = undefined;
+  }
+
+  invoke(frame: Invoke): void {
+    const link = this.#link;
+    if (!link) return;
+    try {
+      this.#admit(frame, link);
+    } catch (error) {
+      if (!(error instanceof KithError)) this.#parts.log(error);
+      this.#send(errorFrame(frame.call, error, "none"));
+    }
+  }
+
+  cancel({ call }: Extract<ToNode, { t: "cancel" }>): void {
+    const active = this.#active.get(call);
+    if (active) return stop(active, new KithError("cancelled", "stopped on request"));
+    const row = this.#parts.ledger.get(call);
+    const frame = row && this.#parts.ledger.terminal(row);
+    if (frame) this.#send(frame);
+  }
+
+  query({ q, calls }: Extract<ToNode, { t: "ledger.query" }>): void {
+    const { ledger, outgoing } = this.#parts;
+    const items = calls.map(({ call }) => ({ call, state: this.#active.get(call)?.phase ?? ledger.get(call)?.state ?? ("absent" as const) }));
+    this.#send({ t: "ledger.answer", q, ledger: ledger.id, floor: ledger.floor, items });
+    const lost: string[] = [];
+    for (const { call } of items) {
+      const row = this.#active.has(call) ? undefined : ledger.get(call);
+      const frame = row && ledger.terminal(row);
+      if (!frame) continue;
+      this.#send(frame);
+      if (frame.t === "result") lost.push(...frame.streams.map(({ stream }) => stream).filter((stream) => !outgoing.has(stream)));
+    }
+    for (const stream of lost) this.#send({ t: "error", stream, code: "gone", text: "the content is no longer held" });
+    outgoing.reopen();
+  }
+
+  grants({ rev, grants }: Extract<ToNode, { t: "grants.changed" }>): void {
+    if (rev <= this.#grantsRev) return;
+    this.#grantsRev = rev;
+    const standing = new Set(grants.filter(({ mode }) => mode === "standing").map(({ cap }) => cap));
+    this.#oneUse = new Set(grants.map(({ cap }) => cap).filter((cap) => !standing.has(cap)));
+  }
+
+  /** Stops everything that runs; resolves when every call has its terminal frame. */
+  async stopAll(why: KithError): Promise<void> {
+    for (const active of this.#active.values()) stop(active, why);
+    while (this.#active.size > 0) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  }
+  #waiters: (() => void)[] = [];
+
+  /** Everything that is decided in the order of the frames. @throws KithError for a refusal */
+  #admit(frame: Invoke, link: ServeLink): void {
+    const { ledger, policy, outgoing } = this.#parts;
+    const args = checked(frame);
+    if (frame.epoch !== link.epoch) throw new KithError("fenced", "the call is of another link");
+
+    const digest = digestOf(frame);
+    const known = ledger.get(frame.call);
+    if (known && known.digest !== digest) throw new KithError("conflict", "another call with the same id is known here");
+    if (known && !(known.state === "doubt" && known.effect === "idempotent")) return this.#again(known);
+
+    if (!known && frame.n <= ledger.floor) throw new KithError("replay", "the device has forgotten calls that old");
+    const age = link.sentAgo(frame.seen);
+    if (age === undefined || age > link.pingMs + times.seenSlackMs) throw new KithError("deadline", "the call was on its way for too long");
+
+    const driver = this.#drivers.get(frame.cap);
+    if (!driver) throw new KithError("unsupported", `this device has no ${frame.cap}`);
+    const full = this.#active.size >= limits.callsPerDevice || (this.#running.get(frame.cap) ?? 0) >= driver.parallel;
+    if (full) throw new KithError("busy", `${frame.cap} is in use`);
+    const rule = policy.check(frame.cap);
+    const burned = ledger.burnedBy(frame.grant);
+    if (burned !== undefined && burned !== frame.call && this.#oneUse.has(frame.cap))
+      throw new KithError("denied-local", "that permission was for one call and is used up");
+
+    const ttl = Math.min(frame.ttl_ms, driver.maxMs);
+    const active: Active = {
+      ...{ invoke: frame, driver, args, abort: new AbortController(), phase: "received", started: false },
+      endsAt: this.#parts.clock.mono() + ttl,
+    };
+    this.#active.set(frame.call, active);
+    this.#running.set(frame.cap, (this.#running.get(frame.cap) ?? 0) + 1);
+    link.poke();
+    outgoing.reopen();
+    void this.#serve(active, rule, digest, known);
+  }
+
+  /** A call that is known: it is answered, never started. */
+  #again(row: Row): void {
+    const active = this.#active.get(row.call);
+    if (active) {
+      if (active.phase !== "received") this.#accept(active);
+      return;
+    }
+    const frame = this.#parts.ledger.terminal(row) ?? interrupted(row.call, "unknown");
+    this.#send(frame);
+    this.#parts.outgoing.reopen();
+  }
+
+  /** From the ledger row to the terminal frame. Never rejects. */
+  async #serve(active: Active, rule: "ask" | "allow", digest: string, known: Row | undefined): Promise<void> {
+    const { ledger, outgoing, clock, policy } = this.#parts;
+    const { invoke, driver } = active;
+    const cancelDeadline = this.#deadline(active);
+    let row = known;
+    try {
+      let stored: Promise<unknown> = Promise.resolve();
+      if (!row) {
+        crashpoint("node.intent");
+        [row, stored] = ledger.receive(invoke, digest);
+      }
+      if (rule === "ask") {
+        await stored;
+        crashpoint("node.intent");
+        await this.#consented(active);
+        policy.check(invoke.cap); // a lock that came meanwhile
+      }
+      active.abort.signal.throwIfAborted();
+      crashpoint("node.run");
+      // Both records in one write where nobody had to be asked in between.
+      await Promise.all([stored, ledger.run(row)]);
+      crashpoint("node.run");
+      active.abort.signal.throwIfAborted();
+      active.phase = "running";
+      active.started = true;
+      this.#accept(active);
+      const started = clock.mono();
+      const { out, streams } = await drive(active, this.#parts, () => this.#release(invoke.cap));
+      const ran_ms = Math.round(clock.mono() - started);
+      await this.#end(row, "done", { t: "result", call: invoke.call, out, streams, ran_ms });
+      outgoing.release(invoke.call);
+    } catch (error) {
+      if (!active.started) this.#release(invoke.cap);
+      const why = active.why ?? (error instanceof KithError ? error : undefined);
+      if (!why) this.#parts.log(error);
+      const certain = !active.started || driver.capability.effect === "read" || (!active.why && why !== undefined && harmless.has(why.code));
+      outgoing.drop(invoke.call, why ?? new KithError("internal", "the call failed"));
+      const state = active.why && active.why.code !== "timeout" && active.why.code !== "interrupted" ? "cancelled" : "failed";
+      await this.#end(row, state, errorFrame(invoke.call, why ?? error, certain ? "none" : "unknown"));
+    } finally {
+      cancelDeadline();
+      this.#active.delete(invoke.call);
+      this.#link?.poke();
+      this.onQuiet();
+      for (const resolve of this.#waiters.splice(0)) resolve();
+    }
+  }
+
+  /** Stores the terminal frame, then sends it. Never rejects. */
+  async #end(row: Row | undefined, state: EndState, frame: TerminalFrame): Promise<void> {
+    const { ledger } = this.#parts;
+    let said = frame;
+    // No row: the ledger could not take it, so nothing was started and nothing needs to be kept.
+    if (row && ledger.get(row.call) === row) {
+      try {
+        crashpoint("node.result");
+        await ledger.end(row, state, frame);
+        crashpoint("node.result");
+      } catch (error) {
+        this.#parts.log(error);
+        row.state = "doubt";
+        said = errorFrame(row.call, new KithError("disk-full", "the device could not store how it ended"), frame.t === "error" ? (frame.effect ?? "unknown") : "unknown");
+      }
+    }
+    this.#send(said);
+  }
+
+  /** @throws KithError denied-person */
+  async #consented(active: Active): Promise<void> {
+    const { consent, clock } = this.#parts;
+    const { call, cap, why, args } = active.invoke;
+    active.phase = "asking";
+    this.#accept(active);
+    const text = tame(`${why.text} ${JSON.stringify(args)}`.trim(), 300);
+    const yes = await consent.ask({ call, cap, text }, active.endsAt - clock.mono(), active.abort.signal);
+    if (!yes && !(active.why && active.why.code !== "timeout")) {
+      delete active.why;
+      throw new KithError("denied-person", "somebody at the device said no, or nobody answered there");
+    }
+  }
+
+  #accept(active: Active): void {
+    const left_ms = Math.max(0, Math.round(active.endsAt - this.#parts.clock.mono()));
+    this.#send({ t: "accept", call: active.invoke.call, state: active.phase === "asking" ? "asking" : "running", left_ms });
+  }
+
+  #deadline(active: Active): () => void {
+    const { clock } = this.#parts;
+    let cancel = () => {};
+    const look = (): void => {
+      const left = active.endsAt - clock.mono();
+      if (left <= 0) return stop(active, new KithError("timeout", "it did not finish in time"));
+      cancel = clock.after(Math.min(left, MAX_AFTER_MS), look);
+    };
+    look();
+    return () => cancel();
+  }
+
+  #release(cap: string): void {
+    this.#running.set(cap, (this.#running.get(cap) ?? 1) - 1);
+  }
+
+  #send(frame: ToGateway): void {
+    const terminal = frame.t === "result" || frame.t === "error";
+    if (terminal) crashpoint("node.send");
+    this.#link?.send(frame);
+    if (terminal) crashpoint("node.send");
+  }
+}
+
+function stop(active: Active, why: KithError): void {
+  if (active.why) return;
+  active.why = why;
+  active.abort.abort(why);
+}
+
+/** The arguments, by the schema of the catalogue. @throws KithError */
+function checked({ cap, v: version, effect, args, ttl_ms }: Invoke): unknown {
+  const capability = catalogue.get(cap);
+  if (!capability || capability.version !== version) throw new KithError("unsupported", `${cap} version ${version} is not known here`);
+  if (capability.effect !== effect) throw new KithError("unsupported", `${cap} is ${capability.effect} here, not ${effect}`);
+  if (ttl_ms > MOST_TTL_MS) throw new KithError("schema", "ttl_ms is too long");
+  if (pack(args).length > limits.argsBytes) throw new KithError("too-big", "the arguments are too large");
+  const parsed = v.safeParse(capability.args, args);
+  if (parsed.success) return parsed.output;
+  throw new KithError("bad-args", `arguments: ${v.getDotPath(parsed.issues[0]) ?? "the whole"}`);
+}
+
+function errorFrame(call: string, error: unknown, effect: FailureEffect): ErrorFrame {
+  const known = error instanceof KithError ? error : new KithError("internal", "an unexpected error; the device's log has it");
+  return { t: "error", call, code: known.code, effect, text: tame(known.message, 200), retry: retries[known.code] ?? "no" };
+}

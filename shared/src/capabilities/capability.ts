@@ -1,0 +1,43 @@
+/**
+ * The shape of a capability: what a device can do, said once, read by three:
+ * the model (summary, JSON Schema), the gateway (effect, tier, bounds), the node (args, out).
+ */
+import { toJsonSchema } from "@valibot/to-json-schema";
+import type * as v from "valibot";
+import type { EffectClass } from "../protocol/call.ts";
+
+type Fields = v.GenericSchema<Record<string, unknown>, Record<string, unknown>>;
+
+export interface Capability<Args extends v.GenericSchema = Fields, Out extends v.GenericSchema = Fields> {
+  readonly name: string;
+  readonly version: number;
+  /** One sentence for the model and for people. */
+  readonly summary: string;
+  /** What a retry may do. When unsure, the stricter. */
+  readonly effect: EffectClass;
+  /** How much trust a call needs: 0 harmless to 3 powerful. */
+  readonly tier: 0 | 1 | 2 | 3;
+  /** Longest grant, in ms; `Infinity` where none needs to end. */
+  readonly longestGrantMs: number;
+  /** Default time to live of a call, in ms. */
+  readonly ttlMs: number;
+  readonly args: Args;
+  readonly out: Out;
+  /** Roles of the streams a result may carry, with their media types and bounds. */
+  readonly streams: Readonly<
+    Record<string, { readonly types: readonly string[] | "any"; readonly maxBytes: number }>
+  >;
+}
+
+/** Keeps the exact schema types while checking the shape. */
+export const defineCapability = <const Args extends v.GenericSchema, const Out extends v.GenericSchema>(
+  capability: Capability<Args, Out>,
+): Capability<Args, Out> => capability;
+
+export type ArgsOf<C> = C extends Capability<infer A, v.GenericSchema> ? v.InferOutput<A> : never;
+export type OutOf<C> = C extends Capability<v.GenericSchema, infer O> ? v.InferInput<O> : never;
+
+/** The tool schema a model gets: JSON Schema with bounds, defaults and descriptions. */
+export function argsSchema(capability: Pick<Capability, "args">): Record<string, unknown> {
+  return { ...toJsonSchema(capability.args, { typeMode: "input", errorMode: "ignore" }) };
+}

@@ -1,0 +1,13 @@
+/** The catalogue: every capability both ends know by name. Anything else starts with `x.`. */
+import { cameraList, cameraSnap } from "./camera.ts";
+import type { Capability } from "./capability.ts";
+import { deviceInfo, deviceStatus } from "./device.ts";
+import { filesRead } from "./files.ts";
+
+export const catalogue: ReadonlyMap<string, Capability> = new Map(
+  [cameraList, cameraSnap, deviceInfo, deviceStatus, filesRead].map((capability) => [
+    capability.name,
+    // Each keeps its exact types where it is used; the table needs only the common shape.
+    capability as unknown as Capability,
+  ]),
+);

@@ -1,0 +1,109 @@
+/**
+ * The receiving side of one stream on one link: grants credit only for what has left memory,
+ * checks order, bounds, size and hash, and says `stream.done` when the sink has it durably.
+ */
+import { KithError } from "../errors.ts";
+import { limits } from "../protocol/limits.ts";
+import type { StreamLink } from "./sender.ts";
+
+/** Where the bytes go. It outlives links: the next receiver starts at `length`. */
+export interface Sink {
+  /** Bytes that a crash would not take; where a resume starts. */
+  readonly length: number;
+  /** Resolves when the bytes have left memory. */
+  write(data: Uint8Array): Promise<void>;
+  /**
+   * Everything arrived: checks size and hash, makes it durable.
+   * @throws KithError hash-mismatch (the content is deleted)
+   */
+  finish(size: number, sha256: Uint8Array): Promise<void>;
+}
+
+export interface ReceiverEvents {
+  /** The bytes are durable and `stream.done` was sent. */
+  done(): void;
+  /** The content is refused; the call that it belongs to fails with it. */
+  failed(error: KithError): void;
+}
+
+export class StreamReceiver {
+  readonly ch: number;
+  readonly #link: Pick<StreamLink, "send">;
+  readonly #sink: Sink;
+  readonly #events: ReceiverEvents;
+  readonly #most: number;
+  readonly #window: number;
+  #expected: number;
+  #granted: number;
+  #writing: Promise<void> = Promise.resolve();
+  #written: number;
+  #over = false;
+
+  /** `most`: bytes this stream may carry in all. `window`: credit outstanding at once. */
+  constructor(ch: number, link: Pick<StreamLink, "send">, sink: Sink, events: ReceiverEvents, most: number, window: number = limits.creditPerStream) {
+    this.ch = ch;
+    this.#link = link;
+    this.#sink = sink;
+    this.#events = events;
+    this.#most = most;
+    this.#window = window;
+    this.#expected = this.#written = sink.length;
+    this.#granted = this.#expected + Math.min(limits.creditFirst, window);
+    link.send({ t: "stream.credit", ch, upto: this.#granted, from: this.#expected });
+  }
+
+  /** Bytes granted and not yet written: what counts against the link's credit. */
+  get outstanding(): number {
+    return this.#over ? 0 : this.#granted - this.#written;
+  }
+
+  /** @throws KithError schema when offset or credit is broken, which ends the link */
+  chunk(offset: number, data: Uint8Array): void {
+    if (this.#over) return;
+    if (offset !== this.#expected) throw new KithError("schema", "a chunk out of order");
+    const end = offset + data.length;
+    if (end > this.#granted) throw new KithError("schema", "a chunk beyond the credit");
+    if (end > this.#most) return this.#fail(new KithError("too-big", `more than ${this.#most} bytes`));
+    this.#expected = end;
+    this.#writing = this.#writing.then(async () => {
+      if (this.#over) return;
+      await this.#sink.write(data);
+      this.#written = end;
+      const upto = this.#written + this.#window;
+      if (upto - this.#granted >= this.#window / 4) {
+        this.#granted = upto;
+        this.#link.send({ t: "stream.credit", ch: this.ch, upto });
+      }
+    });
+    this.#writing.catch((error: unknown) => this.#fail(asKithError(error)));
+  }
+
+  /** The sender says that was all. */
+  end(size: number, sha256: Uint8Array): void {
+    this.#writing = this.#writing.then(async () => {
+      if (this.#over) return;
+      if (size !== this.#written) throw new KithError("hash-mismatch", "the content ended at another size");
+      await this.#sink.finish(size, sha256);
+      this.#over = true;
+      this.#link.send({ t: "stream.done", ch: this.ch, size });
+      this.#events.done();
+    });
+    this.#writing.catch((error: unknown) => this.#fail(asKithError(error)));
+  }
+
+  /** The link is gone or the call ended: nothing more is written. Resolves when the last write is. */
+  async stop(): Promise<void> {
+    this.#over = true;
+    await this.#writing.catch(() => {});
+  }
+
+  #fail(error: KithError): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#events.failed(error);
+  }
+}
+
+function asKithError(error: unknown): KithError {
+  return error instanceof KithError ? error : new KithError("internal", "the content could not be stored", { cause: error });
+}

@@ -71,6 +71,7 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
     }
     if (person) reader?.prompt();
   });
+  reader.on("error", leave); // The terminal went away.
   reader.on("SIGINT", leave); // Ctrl-C; Ctrl-D closes the reader.
   reader.on("close", () => {
     over = true;

@@ -130,7 +130,7 @@ export function connect(home, onEvent = () => {}) {
       }
     });
     const closed = new Promise((done) => socket.once("close", () => done(undefined)));
-    socket.once("error", (cause) => reject(away(cause)));
+    socket.on("error", (cause) => reject(away(cause))); // After the connection: `close` tells.
     socket.once("close", () => {
       for (const asked of open.values()) asked.reject(lost(asked.op));
       open.clear();

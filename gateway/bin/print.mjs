@@ -45,7 +45,7 @@ export const line = (text) => void process.stdout.write(text.endsWith("\n") ? te
 
 /** @param {string} message */
 export const usage = (message, verb = "") =>
-  new Failure("usage", message, verb && `See \`kith ${verb} --help\`.`);
+  new Failure("usage", message, verb ? `See \`kith ${verb} --help\`.` : undefined);
 
 /** @param {string} code */
 export const exitCode = (code) =>

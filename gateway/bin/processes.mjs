@@ -33,7 +33,9 @@ export function launch(name, args, { env = process.env, stdio = ["pipe", "pipe",
   let end;
   const wake = () => waiting.forEach((look) => look());
 
+  child.stdin?.on("error", () => {}); // It ended first; `ended` tells.
   const lines = child.stdout && createInterface({ input: child.stdout });
+  lines?.on("error", () => {}); // Here too.
   lines?.on("line", (line) => {
     let event;
     try {
@@ -46,7 +48,6 @@ export function launch(name, args, { env = process.env, stdio = ["pipe", "pipe",
     onEvent?.(event);
     wake();
   });
-  child.stdin?.on("error", () => {}); // It ended first; `ended` tells.
   /** @type {Promise<{ code: number | null, signal: string | null }>} */
   const ended = new Promise((resolve) => {
     const over = (/** @type {number | null} */ code, /** @type {string | null} */ signal) => {
@@ -74,7 +75,7 @@ export function launch(name, args, { env = process.env, stdio = ["pipe", "pipe",
         waiting.delete(look);
         if (found) resolve(found);
         else if (failed) reject(Failure.from(failed.error));
-        else reject(new Failure("internal", `the ${name} process ended (${end?.signal ?? end?.code})`));
+        else reject(new Failure("internal", `ended (${end?.signal ?? end?.code})`));
       };
       waiting.add(look);
       look();

@@ -87,12 +87,16 @@ export class Agent {
     const { say, server } = this.#parts;
     await this.#look();
     this.#watch();
-    const stop = (): void => this.#wake();
+    const aborted = Promise.withResolvers<undefined>();
+    const stop = (): void => {
+      this.#wake();
+      aborted.resolve(undefined);
+    };
     signal.addEventListener("abort", stop);
     try {
       while (!signal.aborted) {
-        const attempt = await this.#attempt(signal);
-        if (signal.aborted) return;
+        const attempt = await Promise.race([this.#attempt(signal), aborted.promise]);
+        if (!attempt || signal.aborted) return;
         if ("failed" in attempt) throw attempt.failed;
         if ("waitMs" in attempt) {
           void say({ event: "waiting", why: attempt.why, retry_ms: attempt.waitMs });
@@ -127,16 +131,14 @@ export class Agent {
         wire.terminate();
         return { waitMs: 0, why: "stopped" };
       }
-      const open = pinned ? this.#openChannel(wire, secured) : await this.#pair(wire, secured);
+      const open = pinned ? this.#openChannel(wire, secured) : await this.#pair(wire, secured, signal);
       const link = new Link(wire, open.channel, this.#hello(), {
         ...{ clock, home, rng: this.#parts.rng, server: this.#parts.server, outgoing: this.#parts.outgoing },
         ready: (ready, welcome) => this.#ready(ready, welcome),
       });
       this.#link = link;
       open.start();
-      const stopped = new Promise<undefined>((resolve) => signal.addEventListener("abort", () => resolve(undefined), { once: true }));
-      const ending = await Promise.race([link.ended, stopped]);
-      if (!ending) return { waitMs: 0, why: "stopped" };
+      const ending = await link.ended;
       this.#link = undefined;
       return ending.livedMs === undefined && gateway.unconfirmed && refusal(ending) ? await this.#unfinished(gateway) : { ending };
     } catch (error) {
@@ -183,9 +185,9 @@ export class Agent {
     };
   }
 
-  async #pair(wire: Wire, secured: Secured) {
+  async #pair(wire: Wire, secured: Secured, signal: AbortSignal) {
     const caps = this.#parts.drivers.map(({ capability: { name, summary } }) => ({ name, summary }));
-    const pairing = await pair(wire, secured, { ...this.#parts, caps, onCode: () => this.#codes++ });
+    const pairing = await pair(wire, secured, { ...this.#parts, caps, signal, onCode: () => this.#codes++ });
     // The policy was chosen just now: what we offer has changed.
     await this.#look();
     return { channel: (events: ChannelEvents<ToNode>) => pairing.expect(toNode, events), start: () => {} };

@@ -9,7 +9,7 @@
  */
 import { open, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { KithError } from "@kith/shared/errors";
 import { fromHex, keyId } from "@kith/shared/ids";
 import { generateStaticKey, importStaticKey, type KeyPair } from "@kith/shared/noise/keys";
@@ -56,7 +56,7 @@ export type Gateway = NonNullable<Settings["gateway"]>;
 
 /** `$KITH_HOME`, where the gateway of this machine lives too. */
 export function kithHome(env: NodeJS.ProcessEnv = process.env): string {
-  return env["KITH_HOME"] || join(homedir(), ".kith");
+  return resolve(env["KITH_HOME"] || join(homedir(), ".kith"));
 }
 
 /** HOST[:PORT] as a person types it. @throws KithError usage */

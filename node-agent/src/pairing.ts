@@ -25,6 +25,7 @@ import type { Wire } from "./socket.ts";
 
 const ANSWER_MS = 15_000;
 const RETURN_CODE_TRIES = 3;
+const LAST_WORDS_MS = 500;
 
 export interface PairingParts {
   readonly clock: Clock;
@@ -39,6 +40,7 @@ export interface PairingParts {
   readonly say: Say;
   /** The code is shown: from here on the attempt counts. */
   readonly onCode: () => void;
+  readonly signal: AbortSignal;
 }
 
 /** Resolves with the channel, ready for `hello`, when the gateway took us. @throws KithError */
@@ -78,8 +80,9 @@ export async function pair(wire: Wire, secured: Secured, parts: PairingParts): P
     void say({ event: "paired", device: accepted.device, gateway: accepted.gateway });
     return channel;
   } catch (error) {
+    // Our refusal may still be on its way out; the close frame follows it.
     wire.close(1000);
-    wire.terminate();
+    parts.clock.after(LAST_WORDS_MS, () => wire.terminate());
     throw error;
   } finally {
     conversation.stop();
@@ -94,7 +97,7 @@ export async function confirmPin(home: Home): Promise<void> {
   await home.save({ gateway: kept });
 }
 
-async function returnCode(right: string, { broken, channel, signal }: Conversation, { person, say }: PairingParts): Promise<void> {
+async function returnCode(right: string, { broken, channel, ended: signal }: Conversation, { person, say }: PairingParts): Promise<void> {
   for (let left = RETURN_CODE_TRIES - 1; left >= 0; left--) {
     const typed = await unless(broken, person.line(signal));
     if (typed === undefined) throw new KithError("pairing-unfinished", "nobody typed the return code");
@@ -109,7 +112,7 @@ async function returnCode(right: string, { broken, channel, signal }: Conversati
 type Conversation = ReturnType<typeof talk>;
 
 /** Frames of the pairing stage, awaited one after the other. */
-function talk(wire: Wire, { keys }: Secured, { clock, soon }: PairingParts) {
+function talk(wire: Wire, { keys }: Secured, { clock, soon, signal }: PairingParts) {
   const waiting: ToNodePairing[] = [];
   let hearing: ((frame: ToNodePairing) => void) | undefined;
   let pulse: Heartbeat | undefined;
@@ -142,6 +145,12 @@ function talk(wire: Wire, { keys }: Secured, { clock, soon }: PairingParts) {
   };
   const channel = new Channel(wire, keys, toNodePairing, events, soon);
   wire.deliver((message) => channel.receive(message));
+  const stopped = (): void => {
+    channel.send({ t: "bye", code: "shutdown", text: "the agent was stopped" });
+    channel.flush();
+    fail(new KithError("pairing-unfinished", "the agent was stopped"));
+  };
+  signal.addEventListener("abort", stopped, { once: true });
   void wire.closed.then((code) => fail(new KithError("pairing-unfinished", `the gateway closed the connection (${code})`)));
 
   /** The next frame, which must be this one. */
@@ -173,13 +182,16 @@ function talk(wire: Wire, { keys }: Secured, { clock, soon }: PairingParts) {
     channel,
     hear,
     broken,
-    signal: ended.signal,
+    ended: ended.signal,
     /** Both sides may speak unasked from now on. */
     beat: () => {
       const dead = () => fail(new KithError("pairing-unfinished", "the gateway is silent"));
       pulse = heartbeat({ clock, everyMs: times.pingMs, busy: () => false, ping: (n) => channel.send({ t: "ping", n }), dead });
     },
-    stop: () => pulse?.stop(),
+    stop: () => {
+      pulse?.stop();
+      signal.removeEventListener("abort", stopped);
+    },
   };
 }
 

@@ -190,9 +190,9 @@ describe("sizes", () => {
     await using home = await world();
     using laptop = await connected(home);
     const result = (bytes: number): Frame => ({ t: "result", call: id(), out: eventOf(1, bytes).data, streams: [], ran_ms: 1 });
-    laptop.say(result(limits.outBytes - 2));
+    laptop.say(result(limits.outBytes));
     await home.until(() => home.heard.frames.length === 1);
-    laptop.say(result(limits.outBytes - 1));
+    laptop.say(result(limits.outBytes + 1));
     expect(await laptop.hears("error")).toMatchObject({ text: "a result too large" });
   });
 

@@ -49,9 +49,9 @@ describe("an actor", () => {
   test("is loaded as its newest write", async () => {
     await using store = await after(
       [{ k: "actor", id: sam, ...saved }],
-      [{ k: "actor", id: sam, ...saved, seq: 2, status: "down" }],
+      [{ k: "actor", id: sam, ...saved, seq: 2, status: "final" }],
     );
-    expect(store.load(sam)).toEqual({ ...saved, seq: 2, status: "down" });
+    expect(store.load(sam)).toEqual({ ...saved, seq: 2, status: "final" });
     expect(store.load("session/nobody")).toBeUndefined();
   });
 

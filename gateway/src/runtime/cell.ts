@@ -79,7 +79,7 @@ export class Cell {
     if (!machine || !this.#root) return env.timer === undefined ? [] : [{ k: "untimer", actor: env.to, name: env.timer }];
     const snapshot = packSnapshot(machine, this.#root.getPersistedSnapshot());
     const writes: Write[] = [
-      { k: "actor", id: this.id, kind: machine.name, seq: this.seq, status: "live", snapshot },
+      { k: "actor", id: this.id, kind: machine.name, seq: this.seq, status: this.#root.getSnapshot().status === "done" ? "final" : "live", snapshot },
       { k: "journal", actor: this.id, seq: this.seq, at, event: env.event },
     ];
     // Its timer fired and is spent; one that this turn set anew comes after and stays.

@@ -33,7 +33,7 @@ export interface Timer {
 export interface Saved {
   readonly kind: string;
   readonly seq: number;
-  readonly status: "live" | "down" | "quarantine";
+  readonly status: "live" | "final";
   /** Header and packed snapshot, see snapshot.ts. */
   readonly snapshot: Uint8Array;
 }

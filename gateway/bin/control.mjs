@@ -66,7 +66,7 @@ export function kithHome() {
  */
 function dial(home) {
   if (process.platform === "win32") {
-    return createConnection(`\\\\.\\pipe\\kith-${home.toLowerCase().replace(/[^a-z0-9]+/g, "-")}`);
+    return createConnection(`\\\\.\\pipe\\kith-${Buffer.from(home).toString("hex").slice(-64)}`);
   }
   const here = process.cwd();
   process.chdir(home);

@@ -130,9 +130,11 @@ async function countShots(nodeHome) {
   const ledger = launch("node", ["ledger", "--home", nodeHome, "--json"], { env });
   ledger.child.stdout?.on("data", (chunk) => (text += chunk));
   await within("the node's ledger", PATIENCE_MS, ledger.ended);
-  const answer = JSON.parse(text.trim().split("\n").pop() || "null");
-  if (!answer?.ok) throw Failure.from(answer?.error ?? { code: "internal", message: "the node's ledger cannot be read" });
-  const snaps = answer.rows.filter((/** @type {any} */ row) => row.cap === "camera.snap");
+  // One object with all rows, or a row per line.
+  const said = text.split("\n").filter(Boolean).map((one) => JSON.parse(one));
+  const refused = said.find((one) => one.error);
+  if (refused) throw Failure.from(refused.error);
+  const snaps = said.flatMap((one) => one.rows ?? one).filter((row) => row.cap === "camera.snap");
   return snaps.reduce((/** @type {number} */ sum, /** @type {any} */ row) => sum + row.starts, 0);
 }
 

@@ -7,6 +7,9 @@ import { connect, Failure, kithHome } from "./control.mjs";
 import { root } from "./install.mjs";
 import { line, toJson } from "./print.mjs";
 
+/** Whether this computer has been made a device. @param {string} home */
+export const isDevice = (home) => existsSync(join(home, "node", "node.json"));
+
 /**
  * Hands the terminal and all arguments to the node-agent.
  * @param {string[]} argv
@@ -30,16 +33,16 @@ export async function node(argv) {
  */
 export async function lock({ home, json, flags }) {
   const lift = flags.lift === true;
-  const isDevice = existsSync(join(home, "node"));
+  const here = isDevice(home);
   const [gateway, device] = await Promise.allSettled([
     connect(home).then((link) => link.call("lock", { lift }).finally(link.close)),
-    isDevice ? lockDevice(home, lift) : Promise.resolve(),
+    here ? lockDevice(home, lift) : Promise.resolve(),
   ]);
   if (device.status === "rejected") throw device.reason;
-  if (gateway.status === "rejected" && (gateway.reason.code !== "gateway-away" || !isDevice)) throw gateway.reason;
+  if (gateway.status === "rejected" && (gateway.reason.code !== "gateway-away" || !here)) throw gateway.reason;
 
-  const places = [gateway.status === "fulfilled" && "the gateway", isDevice && "this device"].filter(Boolean);
-  if (json) line(toJson({ ok: true, locked: !lift, gateway: gateway.status === "fulfilled", device: isDevice }));
+  const places = [gateway.status === "fulfilled" && "the gateway", here && "this device"].filter(Boolean);
+  if (json) line(toJson({ ok: true, locked: !lift, gateway: gateway.status === "fulfilled", device: here }));
   else line(`${lift ? "The lock is lifted" : "Locked"}: ${places.join(" and ")}.`);
 }
 

@@ -13,6 +13,7 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { prepare } from "./build.mjs";
 import { Failure } from "./control.mjs";
+import { isDevice } from "./device.mjs";
 import { launch, stop } from "./processes.mjs";
 import { isTerminal, line, tame, toJson } from "./print.mjs";
 
@@ -56,10 +57,10 @@ export async function up({ home, json }) {
   let node;
   const run = async () => {
     const { listen } = await gateway.ready;
-    const device = join(home, "node");
-    if (!service) await offer(home, device, env);
-    if (existsSync(device)) {
-      node = keep("node", ["--home", device, "--gateway", listen, "--json"]);
+    if (!service) await offer(home, env);
+    if (isDevice(home)) {
+      // Local: it pairs here when it is not paired, and stays with whom it is paired.
+      node = keep("node", ["--home", join(home, "node"), "--local", "--json"]);
       // Without its device the gateway is still of use.
       node.gaveUp.catch((why) => note(tame(`node: ${why.message}\n  ${why.remedy}`)));
     }
@@ -117,14 +118,15 @@ function supervise(start, onRestart) {
 
 /**
  * Once, in a terminal: the node-agent's own screen asks whether this computer shall be a device.
- * @param {string} home @param {string} device @param {NodeJS.ProcessEnv} env
+ * @param {string} home @param {NodeJS.ProcessEnv} env
  */
-async function offer(home, device, env) {
+async function offer(home, env) {
   const offered = join(home, "setup-offered");
-  if (existsSync(device) || existsSync(offered)) return;
+  if (isDevice(home) || existsSync(offered)) return;
   writeFileSync(offered, "");
-  await launch("node", ["setup", "--home", device], { stdio: "inherit", env }).ended;
-  if (!existsSync(device)) line("This computer is no device; `kith node setup` makes it one.");
+  const args = ["setup", "--home", join(home, "node"), "--local"];
+  await launch("node", args, { stdio: "inherit", env }).ended;
+  if (!isDevice(home)) line("This computer is no device; `kith node setup` makes it one.");
 }
 
 /** @param {any} event */

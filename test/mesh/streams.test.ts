@@ -77,14 +77,12 @@ async function send(end: NodeEnd, content: Uint8Array, { ch = 1, stream = id() }
     },
     drained: () => new Promise<void>((resolve) => setImmediate(resolve)),
   };
+  end.taker = (frame) => {
+    if (frame.t !== "stream.credit" || frame.ch !== ch) return false;
+    sender.credit(frame.upto, frame.from);
+    return true;
+  };
   sender.attach(link, ch);
-  const credits = (async () => {
-    for (;;) {
-      const { upto, from } = await end.hears("stream.credit");
-      sender.credit(upto, from);
-    }
-  })();
-  credits.catch(() => {}); // the link is over
   await end.hears("stream.done");
   sender.finished();
   return stream;

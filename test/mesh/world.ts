@@ -161,6 +161,8 @@ type FrameOf<T extends Frame["t"]> = Extract<Frame, { t: T }>;
 export class NodeEnd {
   readonly ws: WebSocket;
   readonly frames: Frame[] = [];
+  /** Sees every frame first; what it takes (true) nobody else hears. */
+  taker: (frame: Frame) => boolean = () => false;
   /** The close code as the node sees it; 1006 when there was none. */
   readonly closed: Promise<number>;
   readonly #messages: Uint8Array[] = [];
@@ -247,7 +249,7 @@ export class NodeEnd {
     this.#keys = sealed;
     const events = {
       onFrame: (frame: unknown) => {
-        this.frames.push(frame as Frame);
+        if (!this.taker(frame as Frame)) this.frames.push(frame as Frame);
         this.#wake();
       },
       onChunk() {},

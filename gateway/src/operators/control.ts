@@ -11,7 +11,8 @@ import * as v from "valibot";
 import type { Console, ConsoleClient } from "../channels/console.ts";
 import { INBOUND_TEXT_BYTES, type Inbox } from "../channels/inbox.ts";
 import type { Terminal } from "../pictures/terminal.ts";
-import { ApprovalNeeded, checked, type methods } from "./methods.ts";
+import { checked } from "./method.ts";
+import { ApprovalNeeded, type methods } from "./methods.ts";
 
 const LINE_BYTES = 1_048_576;
 const CONNECTIONS = 64;

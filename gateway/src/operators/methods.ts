@@ -3,7 +3,6 @@
  * Each has a schema for its arguments and answers twice: `out` for programs, `text` for people.
  */
 import { catalogue } from "@kith/shared/capabilities/index";
-import type { Clock, Rng } from "@kith/shared/clock";
 import { type ErrorCode, KithError } from "@kith/shared/errors";
 import { fromHex, keyId, newId } from "@kith/shared/ids";
 import { readCode } from "@kith/shared/noise/approval-code";
@@ -12,45 +11,14 @@ import { list, name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import type { DeviceRow, OfferedSet } from "../devices/device.ts";
 import type { Attempt, Desk } from "../devices/pairing.machine.ts";
-import type { Presence } from "../devices/presence.ts";
 import { type Grant, durations } from "../grants/grant.ts";
 import type { Call } from "../invocations/call.ts";
-import type { Calls, Outcome } from "../invocations/calls.ts";
-import type { Waiting } from "../invocations/waiting.ts";
+import type { Outcome } from "../invocations/calls.ts";
 import type { Event } from "../runtime/effect.ts";
-import type { Runtime } from "../runtime/runtime.ts";
-import type { Store } from "../runtime/store.ts";
 import { ended as endedMessage, short } from "../sessions/words.ts";
+import { type Answer, type Method, type MethodsOptions, method } from "./method.ts";
 import { story } from "./story.ts";
 import { ago, approved, dayTime, listening, table, time } from "./text.ts";
-
-export interface Answer {
-  readonly out: Readonly<Record<string, unknown>>;
-  readonly text: string;
-}
-
-export interface MethodsOptions {
-  readonly runtime: Runtime;
-  readonly store: Store;
-  readonly calls: Calls;
-  readonly waiting: Waiting;
-  readonly presence: Presence;
-  readonly clock: Clock;
-  readonly rng: Rng;
-  readonly gateway: { readonly id: string; readonly name: string; readonly key: string; readonly version: string };
-  /** Addresses that devices can dial, `host:port`. */
-  readonly addresses: () => readonly string[];
-}
-
-/** Whose word it is, such as `console:owner`. */
-export interface Caller {
-  readonly by: string;
-}
-
-export interface Method {
-  /** Checks the arguments, then does it. @throws KithError bad-args that names the field */
-  call(args: unknown, caller: Caller): Promise<Answer>;
-}
 
 /** An error with more than a code: which question must be answered first. */
 export class ApprovalNeeded extends KithError {
@@ -68,21 +36,6 @@ const ASK = { deadlineMs: 10_000 } as const;
 const NOTHING = v.strictObject({});
 const words = str(256);
 const duration = v.picklist(durations);
-const method = <S extends v.GenericSchema>(
-  schema: S,
-  run: (args: v.InferOutput<S>, caller: Caller) => Promise<Answer> | Answer,
-): Method => ({
-  call: async (args, caller) => run(checked(schema, args), caller),
-});
-
-/** @throws KithError bad-args that names the field */
-export function checked<S extends v.GenericSchema>(schema: S, args: unknown): v.InferOutput<S> {
-  const parsed = v.safeParse(schema, args);
-  if (parsed.success) return parsed.output;
-  const [issue] = parsed.issues;
-  throw new KithError("bad-args", `${v.getDotPath(issue) ?? "arguments"}: ${issue.message}`);
-}
-
 export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
   const { runtime, store, calls, waiting, presence, clock, rng, gateway } = options;
   const { documents } = runtime;

@@ -2,7 +2,7 @@
 import { KithError } from "@kith/shared/errors";
 import type { Call } from "../invocations/call.ts";
 import type { AuditRow } from "../runtime/store.ts";
-import type { Answer, MethodsOptions } from "./methods.ts";
+import type { Answer, MethodsOptions } from "./method.ts";
 import { dayTime, time } from "./text.ts";
 
 const SAID: Readonly<Record<string, (data: Readonly<Record<string, unknown>>) => string>> = {

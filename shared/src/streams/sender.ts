@@ -162,10 +162,10 @@ export class StreamSender {
     }
   }
 
-  /** Hashes only what was not hashed before, so that a resend changes nothing. */
+  /** Hashes only what was not hashed before, so that a resend changes nothing; behind a gap nothing, until the end. */
   #take(offset: number, data: Uint8Array): void {
     const end = offset + data.length;
-    if (end <= this.#hashed) return;
+    if (end <= this.#hashed || offset > this.#hashed) return;
     this.#hash.update(data.subarray(Math.max(0, this.#hashed - offset)));
     this.#hashed = end;
   }

@@ -1,0 +1,52 @@
+/** The shape of a method of the gateway: bounded arguments in, one answer in two forms out. */
+import type { Clock, Rng } from "@kith/shared/clock";
+import { KithError } from "@kith/shared/errors";
+import * as v from "valibot";
+import type { Presence } from "../devices/presence.ts";
+import type { Calls } from "../invocations/calls.ts";
+import type { Waiting } from "../invocations/waiting.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Store } from "../runtime/store.ts";
+
+export interface Answer {
+  readonly out: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}
+
+export interface MethodsOptions {
+  readonly runtime: Runtime;
+  readonly store: Store;
+  readonly calls: Calls;
+  readonly waiting: Waiting;
+  readonly presence: Presence;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly gateway: { readonly id: string; readonly name: string; readonly key: string; readonly version: string };
+  /** Addresses that devices can dial, `host:port`. */
+  readonly addresses: () => readonly string[];
+}
+
+/** Whose word it is, such as `console:owner`. */
+export interface Caller {
+  readonly by: string;
+}
+
+export interface Method {
+  /** Checks the arguments, then does it. @throws KithError bad-args that names the field */
+  call(args: unknown, caller: Caller): Promise<Answer>;
+}
+
+export const method = <S extends v.GenericSchema>(
+  schema: S,
+  run: (args: v.InferOutput<S>, caller: Caller) => Promise<Answer> | Answer,
+): Method => ({
+  call: async (args, caller) => run(checked(schema, args), caller),
+});
+
+/** @throws KithError bad-args that names the field */
+export function checked<S extends v.GenericSchema>(schema: S, args: unknown): v.InferOutput<S> {
+  const parsed = v.safeParse(schema, args);
+  if (parsed.success) return parsed.output;
+  const [issue] = parsed.issues;
+  throw new KithError("bad-args", `${v.getDotPath(issue) ?? "arguments"}: ${issue.message}`);
+}

@@ -63,7 +63,9 @@ async function run(args) {
     counts = JSON.parse(readFileSync(file, "utf8"));
   } catch {}
   rmSync(folder, { recursive: true });
-  process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`);
+  process.stdout.write(
+    `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`,
+  );
   return code ?? 1;
 }
 

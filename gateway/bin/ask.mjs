@@ -36,16 +36,16 @@ export async function ask(context, text) {
   const question = async (/** @type {any} */ asked) => {
     const id = asked.approval;
     if (!inline && !allow) {
-      if (wait !== undefined) {
-        await sleep(Number(wait) * 1_000, undefined, over);
-        const open = (await link?.call("approvals.list"))?.out.approvals;
-        if (open && !open.some((/** @type {any} */ one) => one.id === id)) return; // Answered; it runs.
-      }
-      const what = `${asked.device} may not be asked for ${asked.cap} yet (approval ${id})`;
+      if (wait !== undefined) await sleep(Number(wait) * 1_000, undefined, over);
+      const open = (await link?.call("approvals.list"))?.out.approvals;
+      const still = open?.find((/** @type {any} */ one) => one.id === id);
+      if (!still && wait !== undefined) return; // Answered elsewhere; it runs.
+      const what = `${still?.name ?? asked.device} may not be asked for ${asked.cap} yet (approval ${id})`;
       throw new Failure("approval-needed", what, `kith allow ${id} once`);
     }
     const word = allow ?? (await choose(over.signal));
-    const answer = word === "no" ? link?.call("deny", { id }) : link?.call("allow", { id, for: word });
+    const answer =
+      word === "no" ? link?.call("deny", { id }) : link?.call("allow", { id, for: word });
     await answer?.catch((why) => {
       // Somebody else was quicker, or the answer was lost: the chat still tells how it ended.
       if (why.code !== "approval-unknown" && !why.lost) throw why;
@@ -65,14 +65,18 @@ export async function ask(context, text) {
       onError: reject,
       onLost: () => {
         const gone = new Failure("unknown", "the gateway went away and did not come back");
-        sleep(AWAY_MS, undefined, (away = new AbortController())).then(() => reject(gone), () => {});
+        sleep(AWAY_MS, undefined, (away = new AbortController())).then(
+          () => reject(gone),
+          () => {},
+        );
       },
       onBack: () => away.abort(),
     });
     await link.say(text);
     const { error, result, text: words } = /** @type {any} */ (await last);
     if (error) return fail(error, json);
-    if (result && (json || flags.out !== undefined)) await printResult(context, { out: result, text: "" });
+    if (result && (json || flags.out !== undefined))
+      await printResult(context, { out: result, text: "" });
     else if (json) line(toJson({ ok: true, text: tame(words) }));
     return 0;
   } finally {
@@ -96,7 +100,11 @@ async function choose(signal) {
   try {
     for (;;) {
       const word = await reader.question(paint("bold", `${CHOICES} `), { signal });
-      const plain = word.trim().toLowerCase().replace(/^(yes|y)$/, "once").replace(/^n$/, "no");
+      const plain = word
+        .trim()
+        .toLowerCase()
+        .replace(/^(yes|y)$/, "once")
+        .replace(/^n$/, "no");
       if (["once", "15m", "1h", "today", "no"].includes(plain)) return plain;
     }
   } finally {

@@ -4,7 +4,15 @@
  * one by one costs a second, a bundle a tenth of it. dist/stamp.json holds the state it was built from.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
@@ -21,7 +29,13 @@ const ENTRIES = {
   node: "node-agent/src/main.ts",
 };
 
-const SOURCES = ["shared/src", "gateway/src", "node-agent/src", "package-lock.json", "gateway/bin/build.mjs"];
+const SOURCES = [
+  "shared/src",
+  "gateway/src",
+  "node-agent/src",
+  "package-lock.json",
+  "gateway/bin/build.mjs",
+];
 
 /** Path, size and time of everything that goes into a bundle. */
 function state() {

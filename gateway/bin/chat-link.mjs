@@ -73,21 +73,25 @@ export async function openChat({ home, chat = "console", terminal, ...on }) {
     else void joined.closed.then(rejoin);
   };
 
-  const rejoin = async () => {
+  const lose = () => {
+    link?.close();
     link = undefined;
+    return false;
+  };
+
+  const rejoin = async () => {
+    lose();
     if (!ended) on.onLost?.();
-    while (!ended && !link) {
+    do {
       await sleep(REDIAL_MS);
-      // Whatever went wrong, the only remedy is to try again until somebody leaves.
-      await join().catch(() => (link = undefined));
-    }
-    if (ended) return;
+      if (ended) return;
+    } while (!(await join().then(() => true, lose))); // Until it is there or somebody leaves.
     on.onBack?.();
     for (const id of unsaid.keys()) await deliver(id).catch((why) => on.onError?.(why));
   };
 
   await join().catch((why) => {
-    link?.close();
+    lose();
     throw why;
   });
   return {

@@ -27,9 +27,14 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
     process.stdout.write(`${text}\n`);
     if (person && !over) reader?.prompt(true);
   };
-  const note = (/** @type {string} */ text) => put(paint("dim", json ? toJson({ note: text }) : text));
+  const note = (/** @type {string} */ text) =>
+    put(paint("dim", json ? toJson({ note: text }) : text));
   const wrong = (/** @type {any} */ why) =>
-    put(json ? toJson({ error: why }) : paint("red", tame(`${why.message}\n${why.remedy ?? ""}`.trimEnd())));
+    put(
+      json
+        ? toJson({ error: why })
+        : paint("red", tame(`${why.message}\n${why.remedy ?? ""}`.trimEnd())),
+    );
 
   const onMessage = (/** @type {any} */ message) => {
     if (json) put(toJson(message));

@@ -31,7 +31,9 @@ const step = (/** @type {string} */ text) =>
 /** Only what a program needs to run: no setting, key or token of the person's own gateway. */
 const env = Object.fromEntries(
   Object.entries(process.env).filter(([name]) =>
-    /^(PATH|HOME|USERPROFILE|LANG|LC_.*|TMPDIR|TEMP|TMP|TERM|SYSTEMROOT|WINDIR|COMSPEC|APPDATA|LOCALAPPDATA|XDG_RUNTIME_DIR)$/i.test(name),
+    /^(PATH|HOME|USERPROFILE|LANG|LC_.*|TMPDIR|TEMP|TMP|TERM|SYSTEMROOT|WINDIR|COMSPEC|APPDATA|LOCALAPPDATA|XDG_RUNTIME_DIR)$/i.test(
+      name,
+    ),
   ),
 );
 
@@ -63,7 +65,11 @@ async function hear(what, fits) {
       if (message.error) throw Failure.from(message.error);
       if (fits(message)) return message;
     }
-    await within(what, end - performance.now(), new Promise((resolve) => (heard = () => resolve(undefined))));
+    await within(
+      what,
+      end - performance.now(),
+      new Promise((resolve) => (heard = () => resolve(undefined))),
+    );
   }
 }
 
@@ -72,9 +78,21 @@ function within(what, ms, promise) {
   /** @type {NodeJS.Timeout | undefined} */
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Failure("timeout", `${what} did not come in ${PATIENCE_MS / 1_000} s`, "Look at the logs of the demo's home, then try again.")), ms);
+    timer = setTimeout(
+      () =>
+        reject(
+          new Failure(
+            "timeout",
+            `${what} did not come in ${PATIENCE_MS / 1_000} s`,
+            "Look at the logs of the demo's home, then try again.",
+          ),
+        ),
+      ms,
+    );
   });
-  return Promise.race([promise, /** @type {Promise<never>} */ (late)]).finally(() => clearTimeout(timer));
+  return Promise.race([promise, /** @type {Promise<never>} */ (late)]).finally(() =>
+    clearTimeout(timer),
+  );
 }
 
 /** A loopback port that is free now. @returns {Promise<number>} */
@@ -116,10 +134,16 @@ function checkPhoto(result) {
   const file = readFileSync(stream.path);
   const sha256 = createHash("sha256").update(file).digest("hex");
   const { width, height } = jpegSize(file);
-  const said = { bytes: stream.bytes, sha256: stream.sha256, width: result.out.width_px, height: result.out.height_px };
+  const said = {
+    bytes: stream.bytes,
+    sha256: stream.sha256,
+    width: result.out.width_px,
+    height: result.out.height_px,
+  };
   for (const [what, found] of Object.entries({ bytes: file.length, sha256, width, height })) {
     const claim = /** @type {Record<string, unknown>} */ (said)[what];
-    if (claim !== found) throw new Failure("internal", `the photo's ${what} is ${found}, not ${claim}`);
+    if (claim !== found)
+      throw new Failure("internal", `the photo's ${what} is ${found}, not ${claim}`);
   }
   return { photo: stream.path, width, height, bytes: file.length, sha256 };
 }
@@ -131,7 +155,10 @@ async function countShots(nodeHome) {
   ledger.child.stdout?.on("data", (chunk) => (text += chunk));
   await within("the node's ledger", PATIENCE_MS, ledger.ended);
   // One object with all rows, or a row per line.
-  const said = text.split("\n").filter(Boolean).map((one) => JSON.parse(one));
+  const said = text
+    .split("\n")
+    .filter(Boolean)
+    .map((one) => JSON.parse(one));
   const refused = said.find((one) => one.error);
   if (refused) throw Failure.from(refused.error);
   const snaps = said.flatMap((one) => one.rows ?? one).filter((row) => row.cap === "camera.snap");
@@ -146,7 +173,9 @@ async function demo({ crash }) {
   const nodeHome = join(home, "node");
   env.KITH_HOME = home;
   step(`a fresh home: ${home}`);
-  writeFileSync(join(home, "config.yaml"), `listen: 127.0.0.1:${await freePort()}\n`, { mode: 0o600 });
+  writeFileSync(join(home, "config.yaml"), `listen: 127.0.0.1:${await freePort()}\n`, {
+    mode: 0o600,
+  });
 
   const { gateway, listen } = await startGateway(home);
   ms.gatewayReady = since();
@@ -180,14 +209,16 @@ async function demo({ crash }) {
     onEvent: (event) => event.event === "connected" && (ms.nodeConnected ||= since()),
   });
   running.set("node", node);
-  const nodeSays = (/** @type {string} */ event) => within(`the node's "${event}"`, PATIENCE_MS, node.event(event));
+  const nodeSays = (/** @type {string} */ event) =>
+    within(`the node's "${event}"`, PATIENCE_MS, node.event(event));
   step(`laptop: connected to ${(await nodeSays("connected")).address}`);
   const { code } = await nodeSays("code");
   step(`laptop: shows the code ${code}`);
 
   await say(typed(`/approve ${code}`));
-  const [, returnCode] = await hear("the return code", (message) => /return code\D{0,20}(\d{4})\b/i.test(message.text))
-    .then((message) => /return code\D{0,20}(\d{4})\b/i.exec(message.text) ?? []);
+  const [, returnCode] = await hear("the return code", (message) =>
+    /return code\D{0,20}(\d{4})\b/i.test(message.text),
+  ).then((message) => /return code\D{0,20}(\d{4})\b/i.exec(message.text) ?? []);
   await nodeSays("approved");
   step(`at the laptop you type: ${returnCode}`);
   node.child.stdin?.write(`${typed(String(returnCode))}\n`);
@@ -199,17 +230,26 @@ async function demo({ crash }) {
 
   await say("grab a photo from my laptop camera");
   await hear("the question", (message) => message.question);
-  const cameraOn = within("the camera", PATIENCE_MS, node.event("notice", (event) => event.on === true));
+  const cameraOn = within(
+    "the camera",
+    PATIENCE_MS,
+    node.event("notice", (event) => event.on === true),
+  );
   cameraOn.catch(() => {}); // Waited for below, where it is looked at.
-  const killed = crash && cameraOn.then(async () => {
-    gateway.child.kill("SIGKILL");
-    step("crash: the gateway is killed between permission and photo");
-    await gateway.ended;
-    const again = await startGateway(home);
-    step(`crash: a new gateway is ready on ${again.listen}`);
-  });
+  const killed =
+    crash &&
+    cameraOn.then(async () => {
+      gateway.child.kill("SIGKILL");
+      step("crash: the gateway is killed between permission and photo");
+      await gateway.ended;
+      const again = await startGateway(home);
+      step(`crash: a new gateway is ready on ${again.listen}`);
+    });
   await say("/allow once");
-  const [{ result }] = await Promise.all([hear("the photo", (message) => message.final && message.result), killed]);
+  const [{ result }] = await Promise.all([
+    hear("the photo", (message) => message.final && message.result),
+    killed,
+  ]);
   ms.photo = since();
 
   const photo = checkPhoto(result);
@@ -220,7 +260,8 @@ async function demo({ crash }) {
   await stop([node]);
   const shots = await countShots(nodeHome);
   step(`the camera was started ${shots === 1 ? "once" : `${shots} times`}`);
-  if (shots !== 1) throw new Failure("internal", `the camera was started ${shots} times for one photo`);
+  if (shots !== 1)
+    throw new Failure("internal", `the camera was started ${shots} times for one photo`);
   return {
     ok: true,
     ...photo,
@@ -238,7 +279,9 @@ async function main() {
   const json = process.argv.includes("--json");
   const told = new Promise((_, reject) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-      process.on(signal, () => reject(new Failure("cancelled", "the demo was stopped", "Start it again.")));
+      process.on(signal, () =>
+        reject(new Failure("cancelled", "the demo was stopped", "Start it again.")),
+      );
     }
   });
   const outcome = await Promise.race([

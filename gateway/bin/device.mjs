@@ -19,9 +19,9 @@ export async function node(argv) {
   const { launch } = await import("./processes.mjs");
   const env = { ...process.env, KITH_HOME: kithHome() };
   const { child, ended } = launch("node", argv, { stdio: "inherit", env });
-  // The terminal tells the child itself; we only must not end before it does.
+  // We must not end before it does; a second SIGINT, from the terminal, changes nothing.
   for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
-    process.on(signal, () => signal !== "SIGINT" && child.kill(signal));
+    process.on(signal, () => child.kill(signal));
   }
   const { code } = await ended;
   return code ?? 1;
@@ -39,10 +39,16 @@ export async function lock({ home, json, flags }) {
     here ? lockDevice(home, lift) : Promise.resolve(),
   ]);
   if (device.status === "rejected") throw device.reason;
-  if (gateway.status === "rejected" && (gateway.reason.code !== "gateway-away" || !here)) throw gateway.reason;
+  if (gateway.status === "rejected" && (gateway.reason.code !== "gateway-away" || !here))
+    throw gateway.reason;
 
-  const places = [gateway.status === "fulfilled" && "the gateway", here && "this device"].filter(Boolean);
-  if (json) line(toJson({ ok: true, locked: !lift, gateway: gateway.status === "fulfilled", device: here }));
+  const places = [gateway.status === "fulfilled" && "the gateway", here && "this device"].filter(
+    Boolean,
+  );
+  if (json)
+    line(
+      toJson({ ok: true, locked: !lift, gateway: gateway.status === "fulfilled", device: here }),
+    );
   else line(`${lift ? "The lock is lifted" : "Locked"}: ${places.join(" and ")}.`);
 }
 
@@ -51,10 +57,14 @@ async function lockDevice(home, lift) {
   // An older bundle locks as well as a new one, and sooner.
   if (!existsSync(join(root, "dist/node.mjs"))) await (await import("./build.mjs")).prepare();
   const { launch } = await import("./processes.mjs");
-  const { event, ended } = launch("node", [lift ? "unlock" : "lock", "--home", join(home, "node"), "--json"], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, KITH_HOME: home },
-  });
+  const { event, ended } = launch(
+    "node",
+    [lift ? "unlock" : "lock", "--home", join(home, "node"), "--json"],
+    {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, KITH_HOME: home },
+    },
+  );
   const { code } = await ended;
   // A process that ended without saying why rejects here as well.
   if (code !== 0) await event("failed").then(({ error }) => Promise.reject(Failure.from(error)));

@@ -13,7 +13,17 @@ import { Failure } from "./control.mjs";
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-const NEEDED = ["esbuild", "ws", "msgpackr", "valibot", "xstate", "yaml", "sharp", "@noble/hashes", "jpeg-js"];
+const NEEDED = [
+  "esbuild",
+  "ws",
+  "msgpackr",
+  "valibot",
+  "xstate",
+  "yaml",
+  "sharp",
+  "@noble/hashes",
+  "jpeg-js",
+];
 
 /** One of these has another name than its siblings. */
 const NODE_PACKAGES = /** @type {Record<string, string>} */ ({
@@ -103,7 +113,8 @@ async function megabytes(folder) {
 /** How npm is started: the one that started us, else the one on the path. */
 function npm() {
   const cli = process.env.npm_execpath?.replace(/npx-cli\.js$/, "npm-cli.js");
-  if (cli?.endsWith("npm-cli.js") && existsSync(cli)) return { file: process.execPath, first: [cli] };
+  if (cli?.endsWith("npm-cli.js") && existsSync(cli))
+    return { file: process.execPath, first: [cli] };
   return { file: "npm", first: [], shell: process.platform === "win32" };
 }
 
@@ -116,11 +127,19 @@ export async function install({ dev = has("vitest") } = {}) {
   if (lacking.length === 0) return;
   const { count, disk, load } = whatComes(dev);
   const out = process.stderr; // Standard output may be somebody's JSON.
-  out.write(`Installing ${count} packages (about ${load} MB to fetch, ${disk} MB on disk), once.\n`);
+  out.write(
+    `Installing ${count} packages (about ${load} MB to fetch, ${disk} MB on disk), once.\n`,
+  );
   const began = Date.now();
   const seconds = () => ((Date.now() - began) / 1_000).toFixed(0);
   const { file, first, ...options } = npm();
-  const args = ["ci", ...(dev ? [] : ["--omit=dev"]), "--ignore-scripts", "--no-audit", "--no-fund"];
+  const args = [
+    "ci",
+    ...(dev ? [] : ["--omit=dev"]),
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+  ];
   const child = spawn(file, [...first, ...args, "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
@@ -132,24 +151,31 @@ export async function install({ dev = has("vitest") } = {}) {
   child.stderr.on("data", keep);
   const ended = new Promise((resolve) => {
     child.once("error", (why) => resolve(why.message));
-    child.once("close", (code, signal) => resolve(code === 0 ? "" : `npm ended with ${code ?? signal}`));
+    child.once("close", (code, signal) =>
+      resolve(code === 0 ? "" : `npm ended with ${code ?? signal}`),
+    );
   });
-  let running = true;
+  const over = new AbortController();
   const wheel = out.isTTY ? turn() : undefined;
   const problem = await ended;
-  running = false;
+  over.abort();
   await wheel;
   if (problem || missing(dev).length > 0) {
     out.write(`${words.trim()}\n`);
-    throw new Failure("install-failed", `the packages could not be installed: ${problem || `${missing(dev)} did not come`}`);
+    throw new Failure(
+      "install-failed",
+      `the packages could not be installed: ${problem || `${missing(dev)} did not come`}`,
+    );
   }
   out.write(`Installed in ${seconds()} s.\n`);
 
   async function turn() {
     let grown = 0;
-    for (let n = 0; running; n++) {
+    for (let n = 0; !over.signal.aborted; n++) {
       if (n % 8 === 0) grown = await megabytes(join(root, "node_modules"));
-      out.write(`\r\x1b[K${"|/-\\"[n % 4]} ${seconds()} s, ${grown.toFixed(0)} of about ${disk} MB`);
+      out.write(
+        `\r\x1b[K${"|/-\\"[n % 4]} ${seconds()} s, ${grown.toFixed(0)} of about ${disk} MB`,
+      );
       await new Promise((resolve) => setTimeout(resolve, 120));
     }
     out.write("\r\x1b[K");

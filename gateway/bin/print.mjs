@@ -48,8 +48,7 @@ export const usage = (message, verb = "") =>
   new Failure("usage", message, verb ? `See \`kith ${verb} --help\`.` : undefined);
 
 /** @param {string} code */
-export const exitCode = (code) =>
-  ({ usage: 2, "approval-needed": 3, unknown: 4 })[code] ?? 1;
+export const exitCode = (code) => ({ usage: 2, "approval-needed": 3, unknown: 4 })[code] ?? 1;
 
 /**
  * Prints a failure and gives the exit code of the process.
@@ -79,9 +78,14 @@ export async function saveStreams(out, dir) {
   await fs.mkdir(dir, { recursive: true });
   const streams = [];
   for (const stream of out.streams ?? []) {
-    const kind = String(stream.type ?? "").replace(/^.*\//, "").replace(/[^\w-]/g, "");
+    const kind = String(stream.type ?? "")
+      .replace(/^.*\//, "")
+      .replace(/[^\w-]/g, "");
     const name = String(stream.role).replace(/[^\w-]/g, "_") || "file";
-    streams.push({ ...stream, path: await copy(stream.path, name, EXTENSIONS[kind] ?? (kind || "bin")) });
+    streams.push({
+      ...stream,
+      path: await copy(stream.path, name, EXTENSIONS[kind] ?? (kind || "bin")),
+    });
   }
   return { ...out, streams };
 

@@ -22,7 +22,11 @@ process.on("exit", () => children.forEach((child) => child.kill("SIGKILL")));
  * @param {{ env?: NodeJS.ProcessEnv, stdio?: import("node:child_process").StdioOptions,
  *   onEvent?: (event: any) => void }} [how]
  */
-export function launch(name, args, { env = process.env, stdio = ["pipe", "pipe", "inherit"], onEvent } = {}) {
+export function launch(
+  name,
+  args,
+  { env = process.env, stdio = ["pipe", "pipe", "inherit"], onEvent } = {},
+) {
   const child = spawn(pinnedNode(), [join(root, "dist", `${name}.mjs`), ...args], { env, stdio });
   children.add(child);
   /** @type {any[]} */

@@ -29,7 +29,8 @@ const HOPELESS = [75, 78];
 export async function up({ home, json }) {
   await prepare();
   const service = json || !isTerminal();
-  let note = (/** @type {string} */ text) => void process.stderr.write(`${text}\n`);
+  /** @type {(text: string) => void} */
+  let note = (text) => process.stderr.write(`${text}\n`);
   let leave = () => {};
   const told = new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => resolve(0));
@@ -95,7 +96,9 @@ function supervise(start, onRestart) {
       current.event("ready").then(onReady, () => {}); // Its end is looked at below.
       const { code } = await current.ended;
       if (stopping.signal.aborted) return;
-      const why = await current.event("failed").then(({ error }) => Failure.from(error), Failure.from);
+      const why = await current
+        .event("failed")
+        .then(({ error }) => Failure.from(error), Failure.from);
       if (HOPELESS.includes(code ?? 0)) throw why;
       if (Date.now() - born >= HEALTHY_MS) delay = FIRST_DELAY_MS;
       onRestart(why.message, delay);
@@ -124,17 +127,19 @@ async function offer(home, env) {
   const offered = join(home, "setup-offered");
   if (isDevice(home) || existsSync(offered)) return;
   writeFileSync(offered, "");
-  const args = ["setup", "--home", join(home, "node"), "--local"];
+  const args = ["setup", "--home", join(home, "node")]; // It pairs when it is started as local.
   await launch("node", args, { stdio: "inherit", env }).ended;
   if (!isDevice(home)) line("This computer is no device; `kith node setup` makes it one.");
 }
 
 /** @param {any} event */
 function sentence(event) {
-  if (event.event === "ready") return event.listen ? `ready on ${event.listen} (${event.ms} ms)` : "ready";
+  if (event.event === "ready")
+    return event.listen ? `ready on ${event.listen} (${event.ms} ms)` : "ready";
   if (event.event === "connected") return `connected to ${event.address}`;
   if (event.event === "code") return `type this in the chat: /approve ${event.code}`;
   if (event.event === "paired") return `paired as ${event.device}`;
-  if (event.event === "notice") return `${event.what} ${event.on ? "is in use" : "is no longer in use"}`;
+  if (event.event === "notice")
+    return `${event.what} ${event.on ? "is in use" : "is no longer in use"}`;
   return undefined;
 }

@@ -53,6 +53,7 @@ export interface AgentParts {
 /** Codes that one start of the agent shows at most. */
 const MOST_CODES = 3;
 const PAIRING_WAIT_MS = 10_000;
+const ASK_TO_OPEN = "ask the owner to open pairing (/pair)";
 const STAGGER_MS = 250;
 const NETWORK_LOOK_MS = 5_000;
 const NETWORK_SETTLE_MS = 1_000;
@@ -68,6 +69,9 @@ export class Agent {
   readonly #backoff: Backoff;
   #link: Link | undefined;
   #offer: Offer | undefined;
+  /** What the gateway knows, by `hello` or by an advertisement. */
+  #told: Offer | undefined;
+  #looking: Promise<void> = Promise.resolve();
   #rev = 0;
   #codes = 0;
   #wake = () => {};
@@ -143,7 +147,8 @@ export class Agent {
       return ending.livedMs === undefined && gateway.unconfirmed && refusal(ending) ? await this.#unfinished(gateway) : { ending };
     } catch (error) {
       if (error instanceof Refused) {
-        if (!pinned) return { waitMs: PAIRING_WAIT_MS, why: "ask the owner to open pairing (/pair)" };
+        const closed = error.close === 4401 || error.close === 4403;
+        if (!pinned) return { waitMs: PAIRING_WAIT_MS, why: closed ? ASK_TO_OPEN : error.message };
         const ending: Ending = { how: "refused", why: error.message, close: error.close };
         return gateway.unconfirmed ? await this.#unfinished(gateway) : { ending };
       }
@@ -188,14 +193,15 @@ export class Agent {
   async #pair(wire: Wire, secured: Secured, signal: AbortSignal) {
     const caps = this.#parts.drivers.map(({ capability: { name, summary } }) => ({ name, summary }));
     const pairing = await pair(wire, secured, { ...this.#parts, caps, signal, onCode: () => this.#codes++ });
-    // The policy was chosen just now: what we offer has changed.
-    await this.#look();
+    // The policy was chosen just now, so what we offer has changed; `hello` does not wait for it.
+    this.#offer = undefined;
+    void this.#look();
     return { channel: (events: ChannelEvents<ToNode>) => pairing.expect(toNode, events), start: () => {} };
   }
 
   /** Pairing did not come to its end: how to go on. */
   #afterPairing(error: KithError): Attempt {
-    if (error.code === "pairing-closed") return { waitMs: PAIRING_WAIT_MS, why: "ask the owner to open pairing (/pair)" };
+    if (error.code === "pairing-closed") return { waitMs: PAIRING_WAIT_MS, why: ASK_TO_OPEN };
     if (error.code === "pairing-full" || error.code === "pairing-locked") return { waitMs: PAIRING_WAIT_MS, why: error.message };
     const again = error.code === "pairing-unfinished" && this.#codes < MOST_CODES;
     return again ? { waitMs: times.refusedMs, why: error.message } : { failed: error };
@@ -210,6 +216,7 @@ export class Agent {
   #hello(): Hello {
     const { about, boot, ledger, home } = this.#parts;
     const caps = this.#offer && { caps: { hash: this.#offer.hash as Uint8Array<ArrayBuffer> } };
+    this.#told = this.#offer;
     return { t: "hello", minor: WIRE_MINOR, features: [], ...about, boot, ledger: ledger.id, last_epoch: home.epoch, ...caps };
   }
 
@@ -222,20 +229,26 @@ export class Agent {
       confirmPin(home).catch(() => {}); // the next welcome tries again
     }
     void say({ event: "ready", epoch });
-    if (want_caps) this.#advertise(link);
+    if (want_caps || this.#offer !== this.#told) this.#advertise(link);
   }
 
   #advertise(link: Link): void {
-    if (this.#offer) for (const part of advertisement(this.#offer, ++this.#rev)) link.send(part);
+    if (!this.#offer) return;
+    this.#told = this.#offer;
+    for (const part of advertisement(this.#offer, ++this.#rev)) link.send(part);
   }
 
   /** Looks at what the device can do, and tells the gateway when that has changed. */
-  async #look(): Promise<void> {
+  #look(): Promise<void> {
     const { drivers, policy, clock } = this.#parts;
-    const offer = await makeOffer(drivers, policy, clock);
-    const differs = offer.hash.some((byte, at) => byte !== this.#offer?.hash[at]);
-    this.#offer = offer;
-    if (differs && this.#link && this.#link.epoch > 0) this.#advertise(this.#link);
+    // One look after the other, so that an older one never overwrites a newer.
+    this.#looking = this.#looking.then(async () => {
+      const offer = await makeOffer(drivers, policy, clock);
+      if (offer.hash.every((byte, at) => byte === this.#offer?.hash[at])) return;
+      this.#offer = offer;
+      if (this.#link && this.#link.epoch > 0) this.#advertise(this.#link);
+    });
+    return this.#looking;
   }
 
   #watch(): void {

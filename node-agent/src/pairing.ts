@@ -202,5 +202,6 @@ function refusal(why: string): KithError {
   if (/closed|window/.test(why)) return new KithError("pairing-closed", "pairing is closed at the gateway");
   if (/full|slots?/.test(why)) return new KithError("pairing-full", "the gateway takes no more pairing attempts in this window");
   if (/locked/.test(why)) return new KithError("pairing-locked", "pairing is locked at the gateway");
+  if (/expired/.test(why)) return new KithError("pairing-unfinished", "the time for this code is over");
   return new KithError("pairing-refused", `the gateway refused (${why})`);
 }

@@ -44,6 +44,7 @@ export async function register(gatewayHome: string, { home, publicKey, about, ca
     }
     const { device, gateway, key, address } = said.output.out;
     if (device !== keyId(publicKey) || gateway !== keyId(fromHex(key))) throw new KithError("pairing-refused", "the gateway's ids do not fit the keys");
+    if (address === "") throw new KithError("gateway-unreachable", "the gateway on this machine listens nowhere");
     await home.save({ gateway: { addresses: [readAddress(address)], key: key.toLowerCase(), id: gateway } });
     return { device, gateway };
   } finally {

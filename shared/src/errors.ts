@@ -11,7 +11,7 @@ export const remedies = {
   schema: "Update the older side: one of the two speaks a frame the other does not know.",
   unsupported: "Update the device's agent, or choose a capability that `kith devices` lists.",
   "denied-local": "The device's own policy says no. Change it at the device: `kith node --allow CAP=ask`.",
-  "denied-person": "Somebody at the device said no, or nobody answered there. Ask again when they are there.",
+  "denied-person": "Ask again when somebody is at the device, or let it allow this without asking.",
   "os-permission": "Give the program its permission in the device's system settings, then ask again.",
   "not-ready": "The device cannot do this now; the message says why. `kith devices` shows its state.",
   busy: "The device is doing as much of this as it can. Ask again in a moment.",

@@ -8,14 +8,20 @@ const result = { call: "CALL", device: "key", name: "laptop", out: {}, streams: 
 async function chatting(home: string, said: object[], then: object[] = []) {
   const tell = (link: Link, messages: object[]) => {
     for (const [at, message] of messages.entries()) {
-      link.say({ id: `${Object.keys(message)}${at}`, chat: "ask-1", text: "", final: false, ...message });
+      link.say({
+        id: `${Object.keys(message)}${at}`,
+        chat: "ask-1",
+        text: "",
+        final: false,
+        ...message,
+      });
     }
   };
   let link: Link | undefined;
   return fakeGateway(home, (op, _args, now) => {
     if (op === "chat.open") link = now;
-    if (op === "chat.say") setImmediate(tell, link, said);
-    if (op === "allow" || op === "deny") setImmediate(tell, link, then);
+    const next = { "chat.say": said, allow: then, deny: then }[op];
+    if (link && next) setImmediate(tell, link, next);
     return { out: { chat: "ask-1", approvals: [{ id: "APPROVAL" }] } };
   });
 }
@@ -23,7 +29,10 @@ async function chatting(home: string, said: object[], then: object[] = []) {
 describe("kith ask", () => {
   test("prints what is said until it is final, and says that it was seen", async () => {
     const home = await freshHome();
-    const { asked } = await chatting(home, [{ text: "one moment" }, { text: "hello", final: true }]);
+    const { asked } = await chatting(home, [
+      { text: "one moment" },
+      { text: "hello", final: true },
+    ]);
     const { code, stdout } = await kith(home, "ask", "hello", "you");
     expect(stdout).toBe("one moment\nhello\n");
     expect(code).toBe(0);
@@ -53,15 +62,18 @@ describe("kith ask", () => {
     expect(ended.code).toBe(exit);
   });
 
-  test.for([[[]], [["--wait", "0"]]])("a question with nobody there ends with 3 %s", async ([how = []]) => {
-    const home = await freshHome();
-    await chatting(home, [{ text: "may I?", question }]);
-    const { code, json } = await kith(home, "ask", "photo", "--json", ...how);
-    expect(code).toBe(3);
-    expect(json.error.code).toBe("approval-needed");
-    expect(json.error.message).toMatch(/laptop.*camera\.snap.*APPROVAL/);
-    expect(json.error.remedy).toBe("kith allow APPROVAL once");
-  });
+  test.for([[[]], [["--wait", "0"]]])(
+    "a question with nobody there ends with 3 %s",
+    async ([how = []]) => {
+      const home = await freshHome();
+      await chatting(home, [{ text: "may I?", question }]);
+      const { code, json } = await kith(home, "ask", "photo", "--json", ...how);
+      expect(code).toBe(3);
+      expect(json.error.code).toBe("approval-needed");
+      expect(json.error.message).toMatch(/laptop.*camera\.snap.*APPROVAL/);
+      expect(json.error.remedy).toBe("kith allow APPROVAL once");
+    },
+  );
 
   test("--allow answers it by the owner's own word", async () => {
     const home = await freshHome();
@@ -73,7 +85,7 @@ describe("kith ask", () => {
 
   test("goes on where it was when the gateway comes back", async () => {
     const home = await freshHome();
-    const ids = new Set<string>();
+    const ids = new Set<unknown>();
     await fakeGateway(home, (op, args, link) => {
       if (op === "chat.say") {
         const again = ids.has(args.id);

@@ -10,12 +10,23 @@ import { onTestFinished } from "vitest";
 
 const BIN = fileURLToPath(new URL("../../gateway/bin/kith.mjs", import.meta.url));
 
+/** What `--json` prints; a test looks at what it asked for. */
+export interface Json {
+  readonly error: { readonly code: string; readonly message: string; readonly remedy: string };
+  readonly streams: readonly { readonly path: string }[];
+}
+
+export interface Asked {
+  readonly op: string;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
   /** The last line of standard output, when it is JSON. */
-  readonly json: any;
+  readonly json: Json;
 }
 
 export async function freshHome(): Promise<string> {
@@ -42,9 +53,9 @@ export function kith(home: string, ...args: string[]): Promise<Ended> {
 /** A control socket that answers each request as `reply` says; keeps what it was asked. */
 export async function fakeGateway(
   home: string,
-  reply: (op: string, args: any, link: Link) => object | undefined,
-): Promise<{ asked: { op: string; args: any }[] }> {
-  const asked: { op: string; args: any }[] = [];
+  reply: (op: string, args: Asked["args"], link: Link) => object | undefined,
+): Promise<{ asked: Asked[] }> {
+  const asked: Asked[] = [];
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -57,7 +68,11 @@ export async function fakeGateway(
       asked.push({ op, args });
       const send = (message: object) => void socket.write(`${JSON.stringify(message)}\n`);
       const say = (data: object) => send({ event: "chat.message", data });
-      const answer = reply(op, args, { say, write: (text) => void socket.write(text), hangUp: () => socket.destroy() });
+      const answer = reply(op, args, {
+        say,
+        write: (text) => void socket.write(text),
+        hangUp: () => socket.destroy(),
+      });
       if (answer) send({ id, ok: !("error" in answer), ...answer });
     });
   });

@@ -44,10 +44,6 @@ export function fakeDesk(changes: Partial<PairingHandlers> = {}): Desk {
       return id;
     },
     open: () => true,
-    async begin({ id, about, key }) {
-      attempts.push({ id, about, key });
-      return { leftMs: 900_000 };
-    },
     async revealed(id, codes, speak) {
       const attempt = attempts.find((one) => one.id === id);
       if (attempt) tell.resolve(Object.assign(attempt, { codes, speak }));
@@ -61,6 +57,10 @@ export function fakeDesk(changes: Partial<PairingHandlers> = {}): Desk {
       lost.resolve(id);
     },
     ...changes,
+    async begin(attempt) {
+      attempts.push(attempt);
+      return (await changes.begin?.(attempt)) ?? { leftMs: 900_000 };
+    },
   };
 }
 

@@ -217,6 +217,56 @@ test("a day-old link rolls over at the first ping that finds it quiet", async ()
   expect(await laptop.closed).toBe(1000);
 });
 
+/** Lowers a limit that no test can reach, for as long as the result lives. */
+function lowered(changes: Partial<Record<keyof typeof limits, number>>): Disposable {
+  const before = { ...limits };
+  Object.assign(limits, changes);
+  return { [Symbol.dispose]: () => void Object.assign(limits, before) };
+}
+
+test("after so many frames a link rolls over as soon as it is quiet", async () => {
+  using _ = lowered({ rolloverFrames: 20 });
+  let busy = true;
+  await using home = await world({ handlers: { busy: () => busy } });
+  using laptop = await connected(home);
+  for (let n = 1; n <= 25; n++) {
+    laptop.say({ t: "ping", n });
+    await laptop.hears("pong");
+  }
+  busy = false;
+  laptop.say({ t: "ping", n: 26 });
+  expect(await laptop.hears("bye")).toMatchObject({ code: "rollover" });
+  expect(await laptop.closed).toBe(1000);
+});
+
+test("at the hard stop the last frame is bye, whatever is open", async () => {
+  using _ = lowered({ rolloverFrames: 20, hardStopFrames: 40 });
+  await using home = await world({ handlers: { busy: () => true } });
+  using laptop = await connected(home);
+  let messages = 1; // welcome
+  laptop.ws.on("message", () => messages++);
+  while (messages < 39) {
+    home.heard.up[0]?.send({ t: "cancel", call: id(), why: "owner" });
+    await laptop.hears("cancel");
+  }
+  home.heard.up[0]?.send({ t: "cancel", call: id(), why: "owner" });
+  expect(await laptop.hears("bye")).toMatchObject({ code: "rollover" });
+  expect(await laptop.closed).toBe(1000);
+  expect(messages).toBe(40);
+  expect(home.heard.down).toMatchObject([{ why: "hard stop" }]);
+});
+
+test("a send queue above 4 MiB closes with 4429", async () => {
+  await using home = await world();
+  using laptop = await connected(home);
+  const large = { pad: "x".repeat(60_000) };
+  laptop.socket.pause(); // the kernel takes some megabytes before anything waits here
+  for (let seq = 0; seq < 400; seq++) home.heard.up[0]?.send({ t: "event", seq, name: "flood", data: large });
+  expect(await home.until(() => home.heard.down[0])).toMatchObject({ why: "slow peer" });
+  laptop.socket.resume();
+  expect(await laptop.closed).toBe(4429);
+});
+
 test("the gateway says bye to all when it stops, and its port is free", async () => {
   const home = await world();
   const laptop = await connected(home);

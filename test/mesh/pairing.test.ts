@@ -155,6 +155,39 @@ test("the desk can refuse an attempt that waits, and is not asked about it again
   attempt.speak.refused("again");
 });
 
+test("a defect of the desk and a gateway that stops are no refusal: the device may try again", async () => {
+  const desk = fakeDesk({ begin: () => Promise.reject(new Error("disk")) });
+  await using home = await world({ pairing: desk });
+  using unlucky = (await Pairing.start(home.port)).begin();
+  expect(await unlucky.end.hears("bye")).toMatchObject({ code: "overload" });
+  expect(await unlucky.end.closed).toBe(4503);
+  expect(home.heard.problems).toMatchObject([{ message: "disk" }]);
+
+  using waiting = await Pairing.start(home.port);
+  waiting.end.say({ t: "ping", n: 1 });
+  await waiting.end.hears("pong");
+  void home.mesh.close();
+  expect(await waiting.end.hears("bye")).toMatchObject({ code: "shutdown" });
+  expect(await waiting.end.closed).toBe(1000);
+});
+
+test("an attempt that outlives its time is refused as expired", async () => {
+  const desk = fakeDesk({ begin: async () => ({ leftMs: 60_000 }) });
+  await using home = await world({ pairing: desk });
+  using laptop = (await Pairing.start(home.port)).begin();
+  await laptop.reveal();
+  await desk.code(); // and nobody decides
+  for (let passed = 0, n = 1; passed < 160_000; passed += 20_000, n++) {
+    home.clock.pass(20_000);
+    const ping = await laptop.end.hears("ping");
+    laptop.end.say({ t: "pong", n: ping.n }, { t: "ping", n });
+    await laptop.end.hears("pong");
+  }
+  home.clock.pass(20_000);
+  expect(await laptop.end.hears("pair.refused")).toEqual({ t: "pair.refused", why: "expired" });
+  await desk.loss();
+});
+
 test("a device that was confirmed but never heard of it is not abandoned", async () => {
   const stored = Promise.withResolvers<{ device: string; name: string; ceiling: string[] }>();
   const asked = Promise.withResolvers<void>();

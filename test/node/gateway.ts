@@ -1,5 +1,4 @@
 /** The gateway's end of the wire, scripted by a test: real handshakes and frames over a real socket. */
-import { systemClock } from "@kith/shared/clock";
 import { keyId } from "@kith/shared/ids";
 import { startHandshake } from "@kith/shared/noise/handshake";
 import { generateKeyPair, type KeyPair } from "@kith/shared/noise/keys";
@@ -11,35 +10,31 @@ import { type Frame, toGateway, toGatewayPairing } from "@kith/shared/protocol/f
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 
-type Received = Frame | { t: "chunk"; ch: number; offset: number; data: Uint8Array };
-type Of<T extends Received["t"]> = Extract<Received, { t: T }>;
+export type Received = Frame | { t: "chunk"; ch: number; offset: number; data: Uint8Array };
+export type Of<T extends Received["t"]> = Extract<Received, { t: T }>;
 
-/** One accepted connection after its handshake. */
-export class Accepted {
-  readonly pattern: Pattern;
-  /** What the node can be known by. */
-  readonly remote: Uint8Array;
-  readonly hash: Uint8Array;
-  readonly socket: WebSocket;
+/** One connection after its handshake, as the gateway sees it: what came in, and a way to answer. */
+export class Peer {
   readonly all: Received[] = [];
+  /** The close code that the node gave. */
   readonly closed: Promise<number>;
+  readonly gone: (code: number) => void;
+  answersPings = true;
+  /** Sends a chunk as no honest gateway does to a node that wants none. */
+  chunk: (ch: number, offset: number, data: Uint8Array) => void = () => {};
   #read = 0;
   #waiting: (() => void)[] = [];
   #gone = false;
   #send: (frame: Frame) => void = () => {};
 
-  constructor(socket: WebSocket, pattern: Pattern, remote: Uint8Array, hash: Uint8Array) {
-    this.socket = socket;
-    this.pattern = pattern;
-    this.remote = remote;
-    this.hash = hash;
-    this.closed = new Promise((resolve) =>
-      socket.on("close", (code) => {
-        this.#gone = true;
-        this.#ring();
-        resolve(code);
-      }),
-    );
+  constructor() {
+    const closed = Promise.withResolvers<number>();
+    this.closed = closed.promise;
+    this.gone = (code) => {
+      this.#gone = true;
+      closed.resolve(code);
+      this.#ring();
+    };
   }
 
   bind(send: (frame: Frame) => void): void {
@@ -55,7 +50,12 @@ export class Accepted {
     for (const frame of frames) this.#send(frame);
   }
 
-  /** The next frame of this kind; others in between are passed over. Pings are answered. */
+  /** How many frames of this kind came so far. */
+  count(t: Received["t"]): number {
+    return this.all.filter((frame) => frame.t === t).length;
+  }
+
+  /** The next frame of this kind; others in between are passed over. */
   async next<T extends Received["t"]>(t: T): Promise<Of<T>> {
     for (;;) {
       while (this.#read < this.all.length) {
@@ -68,10 +68,41 @@ export class Accepted {
   }
 
   /** hello, and our welcome. */
-  async welcome(epoch = 1, wantCaps = true): Promise<Of<"hello">> {
+  async welcome(epoch = 1, wantCaps = false): Promise<Of<"hello">> {
     const hello = await this.next("hello");
     this.send(welcomeFrame(epoch, wantCaps));
     return hello;
+  }
+
+  /** Takes one stream as a gateway does: credit, all chunks, `stream.done`. */
+  async content(open: Of<"stream.open">, from = 0): Promise<{ bytes: Uint8Array; end: Of<"stream.end"> }> {
+    this.send({ t: "stream.credit", ch: open.ch, upto: 64 * 1_048_576, from });
+    const end = await this.next("stream.end");
+    const parts = this.all.flatMap((frame) => (frame.t === "chunk" && frame.ch === open.ch ? [frame.data] : []));
+    this.send({ t: "stream.done", ch: open.ch, size: end.size });
+    return { bytes: new Uint8Array(Buffer.concat(parts)), end };
+  }
+
+  #ring(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+/** One accepted connection of the real socket. */
+export class Accepted extends Peer {
+  readonly pattern: Pattern;
+  /** What the node can be known by. */
+  readonly remote: Uint8Array;
+  readonly hash: Uint8Array;
+  readonly socket: WebSocket;
+
+  constructor(socket: WebSocket, pattern: Pattern, remote: Uint8Array, hash: Uint8Array) {
+    super();
+    this.socket = socket;
+    this.pattern = pattern;
+    this.remote = remote;
+    this.hash = hash;
+    socket.on("close", this.gone);
   }
 
   /** The gateway's side of pairing by code, up to `pair.approved`. Returns what the owner would see. */
@@ -84,13 +115,9 @@ export class Accepted {
     this.send({ t: "pair.approved" });
     return { ...approvalCode(this.hash, nonce, nG), begin };
   }
-
-  #ring(): void {
-    for (const resolve of this.#waiting.splice(0)) resolve();
-  }
 }
 
-export const welcomeFrame = (epoch: number, wantCaps = true): Frame => ({
+export const welcomeFrame = (epoch: number, wantCaps = false): Frame => ({
   ...{ t: "welcome", minor: 0, features: [], epoch, session: "01JCQ0000000000000000000SE", gateway: "home", ping_ms: 20_000 },
   ...{ limits: { calls: 64, streams: 16, control: 65_536, chunk: 262_144 }, want_caps: wantCaps, now: 0 },
 });
@@ -195,6 +222,5 @@ export async function fakeGateway(key?: KeyPair, port = 0): Promise<FakeGateway>
       for (const resolve of waiting.splice(0)) resolve();
     })().catch(() => socket.close(4400));
   });
-  void systemClock;
   return gateway;
 }

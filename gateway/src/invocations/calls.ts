@@ -184,10 +184,9 @@ export class Calls implements TableKind {
   /** Which device these words mean, given what is asked of it. */
   resolve(words: string, cap: string): Resolution {
     const { documents, link } = this.#options;
-    const rows = documents.list<DeviceRow>("device").filter((row) => "key" in row);
     return resolve(
       words,
-      rows.map((row) => ({
+      this.#rows().map((row) => ({
         row,
         online: link(row.id) !== undefined,
         able: documents.get<OfferedSet>("device", `caps/${row.id}`)?.caps.some((one) => one.cap === cap && one.state !== "off") ?? false,
@@ -203,7 +202,9 @@ export class Calls implements TableKind {
     this.#expireGrants(at);
     const found = this.resolve(request.device, request.cap);
     if (found.is === "none") {
-      return refuse({ code: "device-unknown", message: `no device is called “${tame(request.device, 64)}”`, effect: "none" });
+      const names = this.#rows().filter(({ state }) => state === "paired").map(({ name }) => name);
+      const known = names.length > 0 ? `; there is ${names.slice(0, 8).join(", ")}` : "; none is paired yet";
+      return refuse({ code: "device-unknown", message: `no device is called “${tame(request.device, 64)}”${known}`, effect: "none" });
     }
     if (found.is === "several") {
       const choices = found.rows.map((row) => ({ id: row.id, name: row.name }));
@@ -482,6 +483,11 @@ export class Calls implements TableKind {
     if (session) emit({ kind: "tell", to: session, event: { type: "call.ended", outcome: told } as Event });
     emit({ kind: "reply", value: told });
     emit({ kind: "signal", topic: "call.ended", data: told });
+  }
+
+  /** Devices, without what they offer, which lies beside them in the table. */
+  #rows(): DeviceRow[] {
+    return this.#options.documents.list<DeviceRow>("device").filter((row) => "key" in row);
   }
 
   #of(device: string): Call[] {

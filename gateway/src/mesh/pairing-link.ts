@@ -15,6 +15,7 @@ import { type ToGatewayPairing, toGatewayPairing } from "@kith/shared/protocol/f
 import { type Heartbeat, heartbeat } from "@kith/shared/protocol/heartbeat";
 import { limits, times } from "@kith/shared/protocol/limits";
 import type { PairBegin } from "@kith/shared/protocol/pairing";
+import type { ByeCode } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
 import type { Guest } from "./admission.ts";
 import { type House, soon } from "./house.ts";
@@ -75,7 +76,7 @@ export class PairingLink {
       message: (bytes) => this.message(bytes),
       fault: broken,
       gone: () => this.#end(undefined),
-      shutdown: () => this.#refuse("shutdown", 1000),
+      shutdown: () => this.#sayBye("shutdown", 1000),
     });
   }
 
@@ -110,7 +111,7 @@ export class PairingLink {
     this.#asking = ask().catch((error: unknown) => {
       if (error instanceof KithError) return this.#refuse(error.code, 4401);
       this.#house.log("pairing failed here", error);
-      this.#refuse("internal", 4503);
+      this.#sayBye("overload", 4503);
     });
   }
 
@@ -158,6 +159,14 @@ export class PairingLink {
     this.#channel.send({ t: "pair.refused", why: tame(why, 32) });
     this.#channel.flush();
     this.#end(code);
+  }
+
+  /** Nobody refused it: the device may try again. */
+  #sayBye(code: ByeCode, close: number): void {
+    if (this.#step === "over") return;
+    this.#channel.send({ t: "bye", code, text: "" });
+    this.#channel.flush();
+    this.#end(close);
   }
 
   #end(code: number | undefined): void {

@@ -59,15 +59,17 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
   }
 }
 
-export function problem(failure: Failure): NonNullable<ChatMessage["error"]> {
-  const message = failure.message.charAt(0).toUpperCase() + failure.message.slice(1);
+/** A sentence begins with a capital, but the name of a device stays as it is. */
+export function problem(failure: Failure, name = ""): NonNullable<ChatMessage["error"]> {
+  const named = name !== "" && failure.message.startsWith(name);
+  const message = named ? failure.message : failure.message.charAt(0).toUpperCase() + failure.message.slice(1);
   return { code: failure.code, message, remedy: remedies[failure.code] };
 }
 
 export function ended(told: Outcome, final: boolean): ChatMessage {
   if (told.state === "done") return { text: done(told), final, result: told };
   const failure = told.failure ?? { code: "internal", message: "it ended without a reason", effect: "unknown" };
-  const error = problem(failure);
+  const error = problem(failure, told.name);
   const doubt = told.state === "unknown" ? `It may or may not have happened (${short(told.call)}). ` : "";
   return { text: `${doubt}${error.message}. ${error.remedy}`, final, error, ...(told.device ? { result: told } : {}) };
 }

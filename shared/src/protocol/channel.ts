@@ -200,8 +200,14 @@ export class Channel<Schema extends v.GenericSchema> {
   }
 
   #transmit(type: number, plaintext: Uint8Array): void {
-    if (this.#sent >= limits.hardStopFrames) return this.#fault(1000, "hard stop");
     if (this.#transport.buffered > limits.queueHardBytes) return this.#fault(4429, "slow peer");
+    if (this.#sent < limits.hardStopFrames - 1) return this.#seal(type, plaintext);
+    // The very last message is a goodbye; what it displaces goes on with the next link.
+    for (const farewell of joinControl([pack({ t: "bye", code: "rollover", text: "no frames left" })])) this.#seal(CONTROL, farewell);
+    this.#fault(1000, "hard stop");
+  }
+
+  #seal(type: number, plaintext: Uint8Array): void {
     const head = Uint8Array.of(type);
     const sealed = seal(this.#keys.send, this.#sent++, head, plaintext);
     if (sealed instanceof Uint8Array && !this.#sealing) {

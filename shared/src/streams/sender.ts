@@ -47,6 +47,8 @@ export class StreamSender {
   /** How far the content has been hashed; a resume may send again below it. */
   #hashed = 0;
   #digest: Uint8Array | undefined;
+  /** `stream.end` left on this link: later credit changes nothing. */
+  #ended = false;
   #size: number | undefined;
   #link: StreamLink | undefined;
   #ch = 0;
@@ -87,6 +89,7 @@ export class StreamSender {
     this.#link = link;
     this.#ch = ch;
     this.#upto = 0;
+    this.#ended = false;
     const { stream, call, role, type } = this.identity;
     const size = this.#source.size;
     link.send({ t: "stream.open", stream, ch, call, role, type, live: false, ...(size === undefined ? {} : { size }) });
@@ -186,7 +189,8 @@ export class StreamSender {
   }
 
   #sendEnd(link: StreamLink): void {
-    if (!this.#digest) return;
+    if (!this.#digest || this.#ended) return;
+    this.#ended = true;
     link.send({ t: "stream.end", ch: this.#ch, size: this.#size ?? 0, sha256: this.#digest });
   }
 }

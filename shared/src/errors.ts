@@ -78,6 +78,7 @@ export const remedies = {
   "gateway-unreachable": "Check the address, and that the gateway listens there (`listen` in config.yaml).",
   "port-taken": "Another program uses the port. Change `listen` in config.yaml or stop it.",
   "not-understood": "Type /help to see what can be said.",
+  "install-failed": "Look at npm's words above, check the network and the disk, then start again.",
   usage: "See `kith --help`, or `kith VERB --help`.",
 } as const;
 

@@ -1,17 +1,7 @@
 import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
 import { describe, expect, test } from "vitest";
-import type { Peer } from "./gateway.ts";
 import { id, info, node, type NodeWorld, photo, settle, snap } from "./world.ts";
-
-/** How the call ended, as the gateway hears it. */
-async function ended(peer: Peer) {
-  for (;;) {
-    const last = peer.all.findLast(({ t }) => t === "result" || t === "error");
-    if (last?.t === "result" || last?.t === "error") return last;
-    await settle(1);
-  }
-}
 
 /** A driver that runs until it is stopped. */
 const forever = (_: unknown, { signal }: { signal: AbortSignal }) =>
@@ -115,8 +105,7 @@ describe("is refused before anything happens", () => {
   test("a call that may have waited on its way longer than a ping and ten seconds", async () => {
     await using world = await node();
     const peer = await world.connect();
-    world.clock.pass(30_000);
-    await settle();
+    await world.live(30_000);
     // Our first ping left between 18 and 22 s after welcome; `seen: 0` is the hello.
     peer.send(world.invoke({ seen: 0 }));
     expect(await peer.next("accept")).toBeDefined();
@@ -352,15 +341,15 @@ describe("a question at the device", () => {
   });
 
   test.each([
-    ["no", (world: NodeWorld, call: string) => void world.consent.answer(call, false)],
-    ["silence for a minute", (world: NodeWorld) => world.clock.pass(60_000)],
+    ["no", async (world: NodeWorld, call: string) => void world.consent.answer(call, false)],
+    ["silence for a minute", (world: NodeWorld) => world.live(60_000)],
   ])("ends with denied-person at %s", async (_, answer) => {
     await using world = await node(asking);
     const peer = await world.connect();
     const invoke = world.invoke({ ttl_ms: 600_000 });
     peer.send(invoke);
     await peer.next("accept");
-    answer(world, invoke.call);
+    await answer(world, invoke.call);
     expect(await peer.next("error")).toMatchObject({ code: "denied-person", effect: "none" });
     expect(world.snap.runs).toBe(0);
     expect(world.consent.questions).toEqual([]);
@@ -472,5 +461,4 @@ test("stopping everything ends each call with one terminal frame", async () => {
   expect(await peer.next("error")).toMatchObject({ code: "locked" });
   expect(await peer.next("error")).toMatchObject({ code: "locked" });
   expect(world.server.open).toBe(0);
-  void ended;
 });

@@ -19,6 +19,11 @@ async function sharesFile(world: NodeWorld, size = CONTENT.length) {
   };
 }
 
+/** Files are removed beside everything else; ends with the test's own patience. */
+async function emptySpool(world: NodeWorld) {
+  while ((await readdir(world.home.path("spool"))).length > 0) await settle(1);
+}
+
 const bytesOn = (frames: readonly { t: string }[], ch: number) =>
   frames.filter((frame): frame is { t: "chunk"; ch: number; offset: number; data: Uint8Array } => frame.t === "chunk" && (frame as { ch?: number }).ch === ch);
 
@@ -98,9 +103,7 @@ test("a photo outlives the process until the gateway has it, and no longer", asy
   second.send({ t: "ledger.query", q: 1, calls: [] });
   const { bytes } = await second.content(await second.next("stream.open"));
   expect(Buffer.compare(bytes, photo)).toBe(0);
-  while (world.outgoing.open > 0) await settle(1);
-  await settle();
-  expect(await readdir(world.home.path("spool"))).toEqual([]);
+  await emptySpool(world);
 });
 
 test("what a crash left in the spool without a result is swept away", async () => {
@@ -120,9 +123,8 @@ test("content that nobody fetches goes after a quarter of an hour", async () => 
   await settle();
   expect(world.outgoing.open).toBe(1);
   world.clock.pass(60_000);
-  await settle();
   expect(world.outgoing.open).toBe(0);
-  expect(await readdir(world.home.path("spool"))).toEqual([]);
+  await emptySpool(world);
 });
 
 test("a file call whose content the gateway refuses fails with its code", async () => {

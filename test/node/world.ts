@@ -121,6 +121,8 @@ export interface NodeWorld extends AsyncDisposable {
   cut(): void;
   /** The process ends without a word and starts again on the same disk. */
   crash(): Promise<void>;
+  /** Passes time in steps in which both sides can speak. */
+  live(ms: number): Promise<void>;
   /** An invoke of this epoch that is allowed, with changes. */
   invoke(change?: Partial<Invoke>): Invoke;
 }
@@ -194,6 +196,12 @@ export async function node(policy: Record<string, "ask" | "allow"> = { "camera.s
       return peer;
     },
     cut: () => drop(),
+    async live(ms) {
+      for (let left = ms; left > 0; left -= 2_000) {
+        clock.pass(Math.min(2_000, left));
+        await settle(5);
+      }
+    },
     async crash() {
       drop();
       // The old process writes nothing more: its ledger file is closed under it.

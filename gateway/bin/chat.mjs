@@ -6,6 +6,7 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { openChat } from "./chat-link.mjs";
+import { watchConsent } from "./consent.mjs";
 import { Failure } from "./control.mjs";
 import { isTerminal, paint, tame, terminal, toJson } from "./print.mjs";
 
@@ -65,9 +66,10 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
     ...(person && { output: process.stdout, prompt: paint("bold", "› "), historySize: 200 }),
   });
   ready?.(note, leave);
+  const device = person ? watchConsent(home, (text) => put(paint("yellow", tame(text)))) : undefined;
 
   reader.on("line", (text) => {
-    if (text.trim()) {
+    if (text.trim() && !device?.answer(text)) {
       waiting++;
       link.say(text).catch((why) => {
         waiting--;
@@ -86,6 +88,7 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
 
   await left;
   over = true;
+  device?.stop();
   link.close();
   reader.close();
   if (person) process.stdout.write("\n");

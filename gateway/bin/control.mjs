@@ -63,15 +63,16 @@ export function kithHome() {
 /**
  * A Unix socket's path is at most about 100 bytes, so we stand in the home while connecting.
  * @param {string} home
+ * @param {string} name
  */
-function dial(home) {
+function dial(home, name) {
   if (process.platform === "win32") {
-    return createConnection(`\\\\.\\pipe\\kith-${Buffer.from(home).toString("hex").slice(-64)}`);
+    return createConnection(`\\\\.\\pipe\\kith-${Buffer.from(home).toString("hex").slice(-64)}-${name}`);
   }
   const here = process.cwd();
   process.chdir(home);
   try {
-    return createConnection("control.sock");
+    return createConnection(name);
   } finally {
     process.chdir(here);
   }
@@ -92,16 +93,17 @@ function lost(op) {
  * @typedef {{ call: (op: string, args?: object) => Promise<Answer>, close: () => void, closed: Promise<void> }} Link
  * @param {string} home
  * @param {(event: string, data: any) => void} [onEvent]
+ * @param {string} [name] of the socket in that home
  * @returns {Promise<Link>} rejects with `gateway-away`
  */
-export function connect(home, onEvent = () => {}) {
+export function connect(home, onEvent = () => {}, name = "control.sock") {
   const away = (/** @type {any} */ cause) =>
     new Failure("gateway-away", `no gateway answers in ${home} (${cause.code ?? cause.message})`);
   return new Promise((resolve, reject) => {
     /** @type {import("node:net").Socket} */
     let socket;
     try {
-      socket = dial(home);
+      socket = dial(home, name);
     } catch (cause) {
       return reject(away(cause));
     }

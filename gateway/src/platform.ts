@@ -10,7 +10,7 @@ export const defaultHome = (): string => join(homedir(), ".kith");
 
 /** Name of the control socket, relative to the home: an absolute one may be too long. */
 export function controlPath(home: string): string {
-  return windows ? `\\\\.\\pipe\\kith-${Buffer.from(resolve(home)).toString("hex").slice(-64)}` : "control.sock";
+  return windows ? `\\\\.\\pipe\\kith-${Buffer.from(resolve(home)).toString("hex").slice(-64)}-control.sock` : "control.sock";
 }
 
 /**

@@ -30,6 +30,8 @@ interface Kept {
   free: boolean;
   /** On the monotonic clock: when nobody needs to keep it any more. */
   until: number;
+  /** Its file in the spool, removed at the end. */
+  readonly path: string | undefined;
 }
 
 export class Outgoing {
@@ -61,8 +63,8 @@ export class Outgoing {
       const ref = wanted.get(name);
       const left = times.keepContentMs - (this.#clock.now() - (await stat(path)).mtimeMs);
       if (ref && left > 0) {
-        const source = fileSource(await open(path, "r"), ref.size, () => rm(path, { force: true }));
-        this.#keep(ref, source, ref.size, Math.min(left, times.keepContentMs)).free = true;
+        const source = fileSource(await open(path, "r"), ref.size);
+        this.#keep(ref, source, ref.size, Math.min(left, times.keepContentMs), path).free = true;
       } else await rm(path, { force: true, recursive: true });
     }
     this.#sweep();
@@ -91,8 +93,7 @@ export class Outgoing {
       await rm(path, { force: true });
       throw error;
     }
-    const source = fileSource(file, bytes.length, () => rm(path, { force: true }));
-    this.#keep({ stream, call, role, type }, source, bytes.length, times.keepContentMs);
+    this.#keep({ stream, call, role, type }, fileSource(file, bytes.length), bytes.length, times.keepContentMs, path);
     return { stream, role, type, size: bytes.length, sha256: sha256(bytes) };
   }
 
@@ -165,11 +166,14 @@ export class Outgoing {
   stop(): void {
     this.detach();
     this.#stopSweep();
+    const kept = [...this.#kept.values()];
+    this.#kept.clear();
+    for (const { sender } of kept) sender.fail(new KithError("interrupted", "the agent was stopped"));
   }
 
-  #keep({ stream, call, role, type }: StreamIdentity, source: Source, most: number, forMs: number): Kept {
+  #keep({ stream, call, role, type }: StreamIdentity, source: Source, most: number, forMs: number, path?: string): Kept {
     const sender = new StreamSender({ stream, call, role, type }, source, nativeHash, most);
-    const kept = { sender, free: false, until: this.#clock.mono() + forMs };
+    const kept = { sender, path, free: false, until: this.#clock.mono() + forMs };
     this.#kept.set(stream, kept);
     sender.done.catch(() => {
       if (!this.#kept.has(stream)) return;
@@ -194,10 +198,13 @@ export class Outgoing {
   }
 
   #end(sender: StreamSender, why: KithError | undefined): void {
+    const path = this.#kept.get(sender.identity.stream)?.path;
     if (!this.#kept.delete(sender.identity.stream)) return;
     if (this.#byChannel.get(sender.ch) === sender) this.#byChannel.delete(sender.ch);
     if (why) sender.fail(why);
     else sender.finished();
+    // What cannot be removed now is removed at the next start: nobody names it any more.
+    if (path !== undefined) rm(path, { force: true, maxRetries: 3 }).catch(() => {});
     this.#fill();
     this.onQuiet();
   }
@@ -212,8 +219,7 @@ export class Outgoing {
   }
 }
 
-/** Reads an open file; `closed` runs after it was closed. */
-function fileSource(file: FileHandle, size: number, closed?: () => Promise<void>): Source {
+function fileSource(file: FileHandle, size: number): Source {
   return {
     size,
     async read(offset, most) {
@@ -222,10 +228,7 @@ function fileSource(file: FileHandle, size: number, closed?: () => Promise<void>
       const { buffer, bytesRead } = await file.read(new Uint8Array(length), 0, length, offset);
       return buffer.subarray(0, bytesRead);
     },
-    async close() {
-      await file.close();
-      await closed?.();
-    },
+    close: () => file.close(),
   };
 }
 

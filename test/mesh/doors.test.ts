@@ -193,16 +193,16 @@ describe("a stranger", () => {
 
   test("who sends a text, or more than two messages that wait, is closed", async () => {
     await using home = await world();
+    const message = await first(startHandshake(initiator("IK")), "IK");
     using talker = await new NodeEnd(home.port).open();
-    talker.ws.send("hello");
+    talker.ws.send(message, { binary: false }); // the right bytes in the wrong kind
     expect(await talker.closed).toBe(4400);
 
     using eager = await new NodeEnd(home.port).open();
-    const message = await first(startHandshake(initiator("IK")), "IK");
     eager.socket.cork();
     for (let at = 0; at < 3; at++) eager.ws.send(message);
     eager.socket.uncork();
-    expect(await eager.closed).toBe(4400);
+    await expect(eager.message()).rejects.toThrow("4400"); // without a message 2
   });
 
   test("gets no answer to a WebSocket ping", async () => {

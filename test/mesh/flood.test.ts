@@ -65,6 +65,14 @@ describe("frames that answer nothing", () => {
     for (const call of calls) invoke(home, call);
     laptop.say(...calls.map((call): Frame => ({ t: "result", call, out: {}, streams: [], ran_ms: 1 })));
     await home.until(() => home.heard.frames.length === 500);
+    // After a broken link the ledger is asked, and old results follow its answer.
+    for (let q = 1; q <= 7; q++) {
+      const asked = calls.slice(64 * (q - 1), 64 * q).map((call) => ({ call, n: 1 }));
+      home.heard.up[0]?.send({ t: "ledger.query", q, calls: asked });
+      laptop.say({ t: "ledger.answer", q, ledger: id(), floor: 0, items: [] });
+      laptop.say(...asked.map(({ call }): Frame => ({ t: "error", call, code: "driver", effect: "none", text: "", retry: "no" })));
+    }
+    await home.until(() => home.heard.frames.length === 500 + 7 * 65);
     expect(home.heard.down).toEqual([]);
   });
 });

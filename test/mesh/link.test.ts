@@ -5,7 +5,7 @@ import type { Frame } from "@kith/shared/protocol/frames";
 import { limits, times } from "@kith/shared/protocol/limits";
 import type { ByeCode } from "@kith/shared/protocol/session";
 import { expect, test } from "vitest";
-import { NodeEnd, connected, fakeClock, hello, node, world } from "./world.ts";
+import { NodeEnd, connected, fakeClock, hello, lowered, node, world } from "./world.ts";
 
 const id = () => newId(fakeClock(), systemRng);
 
@@ -146,17 +146,6 @@ test.each<[ByeCode, number]>([
   expect(home.heard).toMatchObject({ down: [{ link, why: code }], frames: [] });
 });
 
-test("a link that was ended is dropped within a second even if its peer never answers the close", async () => {
-  await using home = await world();
-  using laptop = await connected(home);
-  laptop.socket.pause();
-  home.heard.up[0]?.end("revoked", "");
-  expect(home.heard.down).toHaveLength(1);
-  home.clock.pass(1_000);
-  laptop.socket.resume();
-  expect(await laptop.closed).toBe(4403); // what the kernel still had
-});
-
 test("a socket that just goes is down once", async () => {
   await using home = await world();
   const laptop = await connected(home);
@@ -216,13 +205,6 @@ test("a day-old link rolls over at the first ping that finds it quiet", async ()
   expect(await laptop.hears("bye")).toMatchObject({ code: "rollover" });
   expect(await laptop.closed).toBe(1000);
 });
-
-/** Lowers a limit that no test can reach, for as long as the result lives. */
-function lowered(changes: Partial<Record<keyof typeof limits, number>>): Disposable {
-  const before = { ...limits };
-  Object.assign(limits, changes);
-  return { [Symbol.dispose]: () => void Object.assign(limits, before) };
-}
 
 test("after so many frames a link rolls over as soon as it is quiet", async () => {
   using _ = lowered({ rolloverFrames: 20 });

@@ -1,6 +1,6 @@
 /** The two order bugs of docs/protocol.md, "Order of processing on a connection". */
 import { once } from "node:events";
-import { connect } from "node:net";
+import { type Socket, connect } from "node:net";
 import { startHandshake } from "@kith/shared/noise/handshake";
 import { generateKeyPair } from "@kith/shared/noise/keys";
 import { joinControl, pack } from "@kith/shared/protocol/codec";
@@ -13,10 +13,9 @@ const masked = (payload: Uint8Array) => Buffer.concat([Uint8Array.of(0x82, 0x80 
 
 const control = (...frames: Frame[]) => joinControl(frames.map((frame) => pack(frame)))[0] ?? new Uint8Array(0);
 
-test("message 1 in the same segment as the upgrade is not lost", async () => {
-  await using home = await world();
-  const handshake = startHandshake(initiator("IK"));
-  const socket = connect(home.port, "127.0.0.1").setNoDelay();
+/** A client of its own making: upgrade and first message leave in one segment. */
+async function knock(port: number, message: Uint8Array): Promise<Socket> {
+  const socket = connect(port, "127.0.0.1").setNoDelay();
   const upgrade = [
     "GET /v1/mesh HTTP/1.1",
     "Host: home",
@@ -26,19 +25,38 @@ test("message 1 in the same segment as the upgrade is not lost", async () => {
     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
     "Sec-WebSocket-Protocol: kith.v1",
   ].join("\r\n");
-  socket.write(Buffer.concat([Buffer.from(`${upgrade}\r\n\r\n`), masked(await first(handshake, "IK"))]));
+  socket.write(Buffer.concat([Buffer.from(`${upgrade}\r\n\r\n`), masked(message)]));
+  return socket;
+}
+
+/** What came after the 101, once it is `bytes` long. */
+async function answer(socket: Socket, bytes: number): Promise<Buffer> {
   let heard = Buffer.alloc(0);
   for (;;) {
     const [part] = (await once(socket, "data")) as [Buffer];
     heard = Buffer.concat([heard, part]);
     const head = heard.indexOf("\r\n\r\n") + 4;
-    if (head < 4 || heard.length < head + 2 + 48) continue;
+    if (head < 4 || heard.length < head + bytes) continue;
     expect(heard.subarray(0, 12).toString()).toBe("HTTP/1.1 101");
-    await handshake.read(heard.subarray(head + 2));
-    break;
+    return heard.subarray(head);
   }
+}
+
+test("message 1 in the same segment as the upgrade is not lost", async () => {
+  await using home = await world();
+  const handshake = startHandshake(initiator("IK"));
+  const socket = await knock(home.port, await first(handshake, "IK"));
+  await handshake.read((await answer(socket, 2 + 48)).subarray(2));
   expect(handshake.done).toBe(true);
   socket.destroy();
+});
+
+test("a socket whose peer never answers the close is dropped a second later", async () => {
+  await using home = await world();
+  const socket = await knock(home.port, Uint8Array.of(1));
+  expect(await answer(socket, 4)).toEqual(Buffer.from([0x88, 2, 4400 >> 8, 4400 & 255]));
+  home.clock.pass(1_000);
+  await once(socket, "close");
 });
 
 test("a hundred messages in one segment are taken one after the other", async () => {

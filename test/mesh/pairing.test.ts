@@ -4,14 +4,17 @@ import { KithError } from "@kith/shared/errors";
 import { keyId } from "@kith/shared/ids";
 import { approvalCode, commitment } from "@kith/shared/noise/approval-code";
 import { startHandshake } from "@kith/shared/noise/handshake";
+import { importKey, seal } from "@kith/shared/noise/cipher";
 import { type KeyPair, generateKeyPair } from "@kith/shared/noise/keys";
 import { PREFIX_BYTES, prologue } from "@kith/shared/noise/prologue";
+import { Channel } from "@kith/shared/protocol/channel";
+import { joinControl } from "@kith/shared/protocol/codec";
 import { limits } from "@kith/shared/protocol/limits";
-import type { Frame } from "@kith/shared/protocol/frames";
+import { type Frame, toGatewayPairing } from "@kith/shared/protocol/frames";
 import { expect, test } from "vitest";
 import { type WebSocket, WebSocketServer } from "ws";
 import { Pairing, fakeDesk } from "./desk.ts";
-import { NodeEnd, gateway, hello, node, world } from "./world.ts";
+import { NodeEnd, connected, gateway, hello, node, world } from "./world.ts";
 
 test("a device pairs by code, and the same link then says hello as a paired one", async () => {
   const desk = fakeDesk();
@@ -23,13 +26,14 @@ test("a device pairs by code, and the same link then says hello as a paired one"
   expect(attempt.about).toMatchObject({ name: "laptop", caps: ["camera.snap"] });
 
   attempt.speak.approved();
+  attempt.speak.approved(); // said twice, told once
   await laptop.end.hears("pair.approved");
   laptop.end.say({ t: "pair.confirm" });
   expect(await laptop.end.hears("pair.accepted")).toEqual({ t: "pair.accepted", device: node, gateway, name: "laptop", ceiling: ["camera.snap"] });
   laptop.end.say(hello());
   expect(await laptop.end.hears("welcome")).toMatchObject({ epoch: 7 });
   expect(home.heard.up[0]?.device).toBe(node);
-  expect(desk.abandonedIds).toEqual([]);
+  expect([desk.abandonedIds, laptop.end.frames]).toEqual([[], []]);
 });
 
 test("pings are answered at both ends while people type", async () => {
@@ -121,6 +125,24 @@ test.each<[string, Frame | object]>([
   expect(await laptop.end.closed).toBe(4400);
 });
 
+test("a frame of 4 KiB is decoded while pairing, one byte more is not", async () => {
+  const keys = { send: await importKey(new Uint8Array(32)), receive: await importKey(new Uint8Array(32)) };
+  for (const over of [0, 1]) {
+    const outcome: string[] = [];
+    const channel = new Channel({ buffered: 0, send() {}, close() {}, terminate() {}, pause() {}, resume() {} }, keys, toGatewayPairing, {
+      frameBytes: limits.pairFrameBytes,
+      onFrame: () => outcome.push("frame"),
+      onMalformed: () => outcome.push("decoded"),
+      onFault: (code, why) => outcome.push(`${code} ${why}`),
+      onChunk() {},
+      onRollover() {},
+    }, setImmediate);
+    const [plaintext = new Uint8Array()] = joinControl([new Uint8Array(limits.pairFrameBytes + over)]);
+    channel.receive(Buffer.concat([Uint8Array.of(0x10), await seal(keys.receive, 0, Uint8Array.of(0x10), plaintext)]));
+    expect(outcome).toEqual([over === 0 ? "decoded" : "4400 a frame too large"]);
+  }
+});
+
 test("a device that goes away is abandoned once, after its slot was spent", async () => {
   const spent = Promise.withResolvers<{ leftMs: number }>();
   const asked = Promise.withResolvers<string>();
@@ -207,7 +229,7 @@ test("a device that was confirmed but never heard of it is not abandoned", async
   laptop.end.say({ t: "bye", code: "done", text: "" });
   await laptop.end.closed;
   stored.resolve({ device: node, name: "laptop", ceiling: [] });
-  await stored.promise;
+  using _ = await connected(home); // long after the desk has answered
   expect(desk.abandonedIds).toEqual([]);
 });
 

@@ -7,6 +7,7 @@ import { limits } from "@kith/shared/protocol/limits";
 import { portableHash } from "@kith/shared/streams/hash";
 import type { Sink } from "@kith/shared/streams/receiver";
 import { StreamSender } from "@kith/shared/streams/sender";
+import { IncomingStreams } from "@kith/gateway/mesh/incoming";
 import type { LinkHandlers } from "@kith/gateway/devices/link";
 import { expect, test } from "vitest";
 import { type NodeEnd, type World, connected, fakeClock, world } from "./world.ts";
@@ -14,6 +15,7 @@ import { type NodeEnd, type World, connected, fakeClock, world } from "./world.t
 const MIB = 1_048_576;
 const id = () => newId(fakeClock(), systemRng);
 const call = id();
+const OPENED = id();
 
 const sha256 = (bytes: Uint8Array) => new Uint8Array(createHash("sha256").update(bytes).digest());
 
@@ -202,13 +204,14 @@ test.each<[string, (end: NodeEnd) => void]>([
   ["a chunk for a channel that was never opened", (end) => end.channel.sendChunk(3, 0, content(10))],
   ["a chunk without bytes", (end) => end.channel.sendChunk(1, 0, content(0))],
   ["a channel opened twice", (end) => void end.say(open(1))],
+  ["a stream opened again while it is open", (end) => void end.say(open(3, { stream: OPENED }))],
   ["a channel of the gateway's", (end) => void end.say(open(2))],
 ])("%s closes the link with 4400", async (_, wrong) => {
   // A sink that never takes anything, so that no further credit is granted.
   const { home } = await start({ make: () => Object.assign(new Kept(), { slow: new Promise<void>(() => {}) }) });
   await using _home = home;
   using laptop = await connected(home);
-  laptop.say(open(1));
+  laptop.say(open(1, { stream: OPENED }));
   await laptop.hears("stream.credit");
   wrong(laptop);
   expect(await laptop.closed).toBe(4400);
@@ -300,6 +303,40 @@ test("a sink that breaks is told as internal, without its own words", async () =
   laptop.say(open(1));
   expect(await errorOf(laptop)).toMatchObject({ code: "internal", text: "the content cannot be stored" });
   expect(home.heard.problems).toMatchObject([{ message: "/secret/path" }]);
+});
+
+test("a full disk ends the stream for the node as internal, for its call as what it is", async () => {
+  class Full extends Kept {
+    override async write() {
+      throw new KithError("disk-full", "no room in /home/owner");
+    }
+  }
+  const { home } = await start({ make: () => new Full() });
+  await using _ = home;
+  using laptop = await connected(home);
+  const opening = open(1);
+  laptop.say(opening);
+  await laptop.hears("stream.credit");
+  laptop.channel.sendChunk(1, 0, content(10));
+  expect(await errorOf(laptop)).toMatchObject({ code: "internal", text: "the content cannot be stored" });
+  expect(home.heard.streams).toEqual([{ stream: opening.stream, failed: "disk-full" }]);
+});
+
+test("a link that has used 65,536 channels needs a new handshake", () => {
+  let exhausted = 0;
+  const streams = new IncomingStreams({
+    send() {},
+    quiet: async () => {},
+    stopping() {},
+    sink: async () => ({ refuse: new KithError("gone", "") }),
+    settled() {},
+    exhausted: () => exhausted++,
+    log() {},
+  });
+  for (let at = 0; at < 65_535; at++) streams.open(open(2 * at + 1, { stream: `${at}` }));
+  expect(exhausted).toBe(0);
+  streams.open(open(131_071));
+  expect(exhausted).toBe(1);
 });
 
 test("content that the node no longer holds fails its stream", async () => {

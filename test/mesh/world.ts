@@ -12,6 +12,7 @@ import { type Handshake, type Pattern, startHandshake } from "@kith/shared/noise
 import { type Role, prefix, prologue } from "@kith/shared/noise/prologue";
 import { Channel, type ChannelKeys } from "@kith/shared/protocol/channel";
 import { type Frame, toNode, toNodePairing } from "@kith/shared/protocol/frames";
+import { limits } from "@kith/shared/protocol/limits";
 import type { Hello } from "@kith/shared/protocol/session";
 import type { CallFrame, DeviceLink, LinkHandlers, PairingHandlers } from "@kith/gateway/devices/link";
 import { type Mesh, startMesh } from "@kith/gateway/mesh/server";
@@ -329,6 +330,13 @@ const transport = (ws: WebSocket, sent: () => void) => ({
   pause: () => ws.pause(),
   resume: () => ws.resume(),
 });
+
+/** Lowers a limit that no test can reach, for as long as the result lives. */
+export function lowered(changes: Partial<Record<keyof typeof limits, number>>): Disposable {
+  const before = { ...limits };
+  Object.assign(limits, changes);
+  return { [Symbol.dispose]: () => void Object.assign(limits, before) };
+}
 
 /** A paired node with a link that is up. */
 export async function connected(of: World, changes: Partial<Hello> = {}): Promise<NodeEnd> {

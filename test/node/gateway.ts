@@ -95,6 +95,7 @@ export class Accepted extends Peer {
   readonly remote: Uint8Array;
   readonly hash: Uint8Array;
   readonly socket: WebSocket;
+  answersConfirm = true;
 
   constructor(socket: WebSocket, pattern: Pattern, remote: Uint8Array, hash: Uint8Array) {
     super();
@@ -105,14 +106,13 @@ export class Accepted extends Peer {
     socket.on("close", this.gone);
   }
 
-  /** The gateway's side of pairing by code, up to `pair.approved`. Returns what the owner would see. */
-  async pair(): Promise<{ code: string; returnCode: string; begin: Of<"pair.begin"> }> {
+  /** The gateway's side of pairing by code, up to where the owner types. Returns what the owner would see. */
+  async pairQuietly(): Promise<{ code: string; returnCode: string; begin: Of<"pair.begin"> }> {
     const begin = await this.next("pair.begin");
     const nG = new Uint8Array(16).fill(7);
     this.send({ t: "pair.nonce", nonce: nG, left_ms: 900_000 });
     const { nonce } = await this.next("pair.reveal");
     if (Buffer.compare(commitment(this.hash, nonce), begin.commit) !== 0) throw new Error("commitment");
-    this.send({ t: "pair.approved" });
     return { ...approvalCode(this.hash, nonce, nG), begin };
   }
 }
@@ -201,7 +201,7 @@ export async function fakeGateway(key?: KeyPair, port = 0): Promise<FakeGateway>
       const events = {
         onFrame: (frame: Frame) => {
           if (frame.t === "ping") channel.send({ t: "pong", n: frame.n });
-          if (frame.t === "pair.confirm") {
+          if (frame.t === "pair.confirm" && accepted.answersConfirm) {
             accepted.take(frame);
             channel.send({ t: "pair.accepted", device: keyId(remote), gateway: id, name: "laptop", ceiling: [] });
             channel.expect(toGateway, events);

@@ -10,6 +10,7 @@ import type { Failure } from "@kith/shared/errors";
 import type { ErrorFrame, LedgerState, Result } from "@kith/shared/protocol/call";
 import { isErrorCode } from "@kith/shared/errors";
 import { limits, times } from "@kith/shared/protocol/limits";
+import type { Offered } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import type { DeviceRow, OfferedSet } from "../devices/device.ts";
@@ -91,6 +92,8 @@ export interface CallsOptions {
 const ASKED_PER_REQUESTER = 3;
 const ASKED_PER_DEVICE = 10;
 const GRANTS_PER_DEVICE = 64;
+/** A person at the device has so long to say yes; their thinking must not eat the call's own time. */
+const CONSENT_MS = 60_000;
 
 export class Calls implements TableKind {
   readonly name = "invocation";
@@ -169,11 +172,10 @@ export class Calls implements TableKind {
   /** What decide() says about this use now, for the decision itself and for `grants explain`. */
   decide(device: DeviceRow | undefined, cap: string, requester: string, at: number): Decision {
     const { documents } = this.#options;
-    const offered = device && documents.get<OfferedSet>("device", `caps/${device.id}`);
     return decide({
       device,
       capability: catalogue.get(cap),
-      offered: device?.ceiling.includes(cap) ? offered?.caps.find((one) => one.cap === cap) : undefined,
+      offered: device?.ceiling.includes(cap) ? this.#offered(device.id, cap) : undefined,
       requester,
       grants: documents.list<Grant>("grant"),
       locked: documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false,
@@ -247,7 +249,7 @@ export class Calls implements TableKind {
       requester: request.requester,
       by: request.by,
       revocation: row.revocation,
-      ttlMs: capability.ttlMs,
+      ttlMs: capability.ttlMs + (this.#offered(row.id, request.cap)?.policy === "ask" ? CONSENT_MS : 0),
       createdAt: at,
       deadlineAt: at + PATIENCE_MS + times.ttlSlackMs,
       ...(request.session === undefined ? {} : { session: request.session }),
@@ -414,12 +416,11 @@ export class Calls implements TableKind {
     const link = this.#options.link(device);
     const row = this.#options.documents.get<DeviceRow>("device", device);
     if (!link || row?.ledger === undefined) return;
-    const offered = this.#options.documents.get<OfferedSet>("device", `caps/${device}`)?.caps ?? [];
     for (const call of this.#of(device)) {
       if (call.state !== "ready") continue;
       const sent = this.#of(device).filter(({ state }) => state === "sent");
       if (sent.length >= limits.callsPerDevice) return;
-      const parallel = offered.find(({ cap }) => cap === call.cap)?.parallel ?? 1;
+      const parallel = this.#offered(device, call.cap)?.parallel ?? 1;
       if (sent.filter(({ cap }) => cap === call.cap).length >= parallel) continue;
       // Grows with time as well, so that a gateway restored from a backup does not number again.
       this.#lastN = Math.max(this.#lastN + 1, at * 1_000);
@@ -483,6 +484,10 @@ export class Calls implements TableKind {
     if (session) emit({ kind: "tell", to: session, event: { type: "call.ended", outcome: told } as Event });
     emit({ kind: "reply", value: told });
     emit({ kind: "signal", topic: "call.ended", data: told });
+  }
+
+  #offered(device: string, cap: string): Offered | undefined {
+    return this.#options.documents.get<OfferedSet>("device", `caps/${device}`)?.caps.find((one) => one.cap === cap);
   }
 
   /** Devices, without what they offer, which lies beside them in the table. */

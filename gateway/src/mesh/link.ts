@@ -119,7 +119,6 @@ export class Link implements DeviceLink {
       onFrame: (frame, bytes) => this.#take(frame, bytes),
       onChunk: (ch, offset, data) => {
         this.trust();
-        if (this.#state !== "up") throw new KithError("schema", "a chunk before welcome");
         this.#heartbeat?.alive();
         this.#streams.chunk(ch, offset, data);
       },

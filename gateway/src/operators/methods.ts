@@ -282,7 +282,8 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
       method(v.strictObject({ limit: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1_000)), 50), about: v.optional(str(64)) }), ({ limit, about: id }) => {
         const found = store.audit({ limit, ...(id === undefined ? {} : { about: id }) });
         const auditRows = found.map(({ seq, at, what, data, hash }) => ({ seq, at, what, data, hash }));
-        const lines = auditRows.map(({ seq, at, what, data }) => [String(seq), dayTime(at), what, Object.entries(data).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ")]);
+        const names = new Map(rows().map((row) => [row.id, row.name]));
+        const lines = auditRows.map(({ seq, at, what, data }) => [String(seq), dayTime(at), what, auditWords(data, names)]);
         return { out: { rows: auditRows }, text: lines.length > 0 ? table(lines) : "Nothing yet." };
       }),
     ],
@@ -320,6 +321,14 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
       ),
     ],
   ]);
+}
+
+/** What a person looks for in an audit row; `--json` has all of it, hashes included. */
+function auditWords(data: Readonly<Record<string, unknown>>, names: ReadonlyMap<string, string>): string {
+  const device = typeof data.device === "string" ? (names.get(data.device) ?? data.device) : data.name;
+  const words = [device, data.cap, data.code, data.for, data.by, data.why].filter((word) => typeof word === "string");
+  const call = typeof data.call === "string" ? ` (${short(data.call)})` : "";
+  return `${words.join(" · ")}${call}`;
 }
 
 interface Refused {

@@ -30,8 +30,14 @@ export function question(asked: { call: string; name: string; device: string; ca
   };
 }
 
-const size = (bytes: number): string =>
-  bytes < 1_000 ? `${bytes} bytes` : bytes < 1_000_000 ? `${Math.round(bytes / 1_000)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+const UNITS = ["bytes", "kB", "MB", "GB", "TB"] as const;
+
+/** 105340 is “105 kB”, in powers of a thousand as file managers count. */
+function size(bytes: number): string {
+  const step = Math.min(UNITS.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  const value = bytes / 1_000 ** step;
+  return `${step > 1 && value < 100 ? value.toFixed(1) : Math.round(value)} ${UNITS[step] ?? ""}`;
+}
 
 const clock = (at: unknown): string => (typeof at === "number" ? new Date(at).toTimeString().slice(0, 8) : "");
 

@@ -149,7 +149,8 @@ export class Agent {
       if (error instanceof Refused) {
         const closed = error.close === 4401 || error.close === 4403;
         if (!pinned) return { waitMs: PAIRING_WAIT_MS, why: closed ? ASK_TO_OPEN : error.message };
-        const ending: Ending = { how: "refused", why: error.message, close: error.close };
+        const why = error.close === 4401 ? "the gateway does not accept this device" : error.message;
+        const ending: Ending = { how: "refused", why, close: error.close };
         return gateway.unconfirmed ? await this.#unfinished(gateway) : { ending };
       }
       if (!(error instanceof KithError)) throw error;

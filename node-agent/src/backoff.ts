@@ -72,7 +72,7 @@ export class Backoff {
     if (how === "superseded" || close === 4409) return wait(times.supersededMs);
     if (how === "version" || close === 4426) return wait(VERSION_WAIT_MS, new KithError("unsupported", "the gateway speaks another version"));
     if (how === "rate" || how === "slow-peer" || close === 4429) return wait(ending.retryMs === undefined ? RATE_WAIT_MS : 0);
-    if (how === "protocol" || close === 4400) {
+    if (how === "protocol" || (close === 4400 && how !== "refused")) {
       this.#broken = [...this.#broken.filter((at) => now - at < BROKEN_WINDOW_MS), now];
       if (this.#broken.length < BROKEN_MOST) return wait(0);
       return wait(BROKEN_WAIT_MS, new KithError("schema", "the gateway and this device do not understand each other"));

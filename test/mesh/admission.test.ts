@@ -22,7 +22,11 @@ test.each([
 });
 
 test("an address that is none has a source of its own", () => {
-  expect([canonicalSource(undefined), canonicalSource(":::"), plainAddress("::ffff:1.2.3.4")]).toEqual(["unknown", ":::", "1.2.3.4"]);
+  expect([
+    canonicalSource(undefined),
+    canonicalSource(":::"),
+    plainAddress("::ffff:1.2.3.4"),
+  ]).toEqual(["unknown", ":::", "1.2.3.4"]);
 });
 
 const source = (at: number) => `10.0.${at >> 8}.${at & 255}`;
@@ -62,7 +66,9 @@ test("an attempt is charged before it fails, so many at once gain nothing", () =
   const clock = fakeClock();
   const doors = admission(clock);
   for (let round = 0; round < 2; round++) {
-    const guests = Array.from({ length: limits.strangersPerSource }, () => admitted(doors.admit("10.0.0.1")));
+    const guests = Array.from({ length: limits.strangersPerSource }, () =>
+      admitted(doors.admit("10.0.0.1")),
+    );
     for (const guest of guests) guest.left();
   }
   expect(doors.admit("10.0.0.1")).toBe(429);

@@ -80,7 +80,13 @@ export class Pairing {
 
   /** The first frame, committed to `nN`. */
   opening(changes: Partial<PairBegin> = {}): PairBegin {
-    const about = { name: "laptop", kind: "laptop", os: "linux", arch: "x64", agent: "test" } as const;
+    const about = {
+      name: "laptop",
+      kind: "laptop",
+      os: "linux",
+      arch: "x64",
+      agent: "test",
+    } as const;
     const commit = commitment(this.end.hash, this.nN);
     return { t: "pair.begin", how: "code", ...about, caps: ["camera.snap"], commit, ...changes };
   }

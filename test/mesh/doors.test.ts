@@ -16,18 +16,27 @@ interface Knock {
 }
 
 /** The HTTP status of an upgrade; 101 when it was accepted. */
-async function knock(port: number, { path = "/v1/mesh", protocols = ["kith.v1"], headers = {} }: Knock = {}): Promise<number> {
+async function knock(
+  port: number,
+  { path = "/v1/mesh", protocols = ["kith.v1"], headers = {} }: Knock = {},
+): Promise<number> {
   const ws = new WebSocket(`ws://127.0.0.1:${port}${path}`, protocols, { headers });
   ws.on("error", () => {});
   const status = await Promise.race([
     once(ws, "open").then(() => 101),
-    once(ws, "unexpected-response").then(([, response]) => (response as IncomingMessage).statusCode ?? 0),
+    once(ws, "unexpected-response").then(
+      ([, response]) => (response as IncomingMessage).statusCode ?? 0,
+    ),
   ]);
   ws.terminate();
   return status;
 }
 
-async function get(port: number, path: string, method = "GET"): Promise<{ status: number | undefined; body: string }> {
+async function get(
+  port: number,
+  path: string,
+  method = "GET",
+): Promise<{ status: number | undefined; body: string }> {
   const asked = request({ port, path, method, host: "127.0.0.1" }).end();
   const [response] = (await once(asked, "response")) as [IncomingMessage];
   let body = "";
@@ -50,7 +59,11 @@ describe("before the 101", () => {
     ["the path of browsers, which comes later", { path: "/v1/web" }, 404],
     ["another subprotocol", { protocols: ["kith.v2"] }, 400],
     ["no subprotocol", { protocols: [] }, 400],
-    ["forwarded and Tailscale headers, which change nothing", { headers: { "x-forwarded-for": "10.0.0.1", "tailscale-user-login": "owner" } }, 101],
+    [
+      "forwarded and Tailscale headers, which change nothing",
+      { headers: { "x-forwarded-for": "10.0.0.1", "tailscale-user-login": "owner" } },
+      101,
+    ],
   ])("%s", async (_, how, status) => {
     await using home = await world();
     expect(await knock(home.port, how)).toBe(status);
@@ -59,7 +72,10 @@ describe("before the 101", () => {
   test("the probe names the gateway and nothing else, twenty times a second", async () => {
     await using home = await world();
     for (let at = 0; at < limits.probesPerSecond; at++)
-      expect(await get(home.port, "/.well-known/kith")).toEqual({ status: 200, body: JSON.stringify({ v: 1, id: gateway }) });
+      expect(await get(home.port, "/.well-known/kith")).toEqual({
+        status: 200,
+        body: JSON.stringify({ v: 1, id: gateway }),
+      });
     expect((await get(home.port, "/.well-known/kith")).status).toBe(429);
     home.clock.pass(1_000);
     expect((await get(home.port, "/.well-known/kith")).status).toBe(200);
@@ -67,7 +83,14 @@ describe("before the 101", () => {
 
   test("nothing else is served", async () => {
     await using home = await world();
-    for (const path of ["/", "/v1/mesh", "/v1/web", "/.well-known/kith?x", "/.well-known/kith/", "//x"])
+    for (const path of [
+      "/",
+      "/v1/mesh",
+      "/v1/web",
+      "/.well-known/kith?x",
+      "/.well-known/kith/",
+      "//x",
+    ])
       expect(await get(home.port, path)).toEqual({ status: 404, body: "" });
     expect((await get(home.port, "/.well-known/kith", "POST")).status).toBe(404);
   });
@@ -83,7 +106,9 @@ describe("before the 101", () => {
 
   test("a taken port is told by its code, and another address can be added while it runs", async () => {
     await using home = await world();
-    await expect(home.mesh.listen({ host: "127.0.0.1", port: home.port })).rejects.toMatchObject({ code: "port-taken" });
+    await expect(home.mesh.listen({ host: "127.0.0.1", port: home.port })).rejects.toMatchObject({
+      code: "port-taken",
+    });
     const more = await home.mesh.listen({ host: "127.0.0.1", port: 0 });
     expect(home.mesh.addresses).toEqual([{ host: "127.0.0.1", port: home.port }, more]);
     expect(await knock(more.port)).toBe(101);
@@ -126,7 +151,11 @@ describe("a stranger", () => {
     ["a changed byte", (message) => message.map((byte, at) => (at === 60 ? byte ^ 1 : byte)), 4400],
     ["another magic", (message) => message.map((byte, at) => (at === 0 ? 0x4c : byte)), 4400],
     ["an unknown pattern", (message) => message.map((byte, at) => (at === 2 ? 4 : byte)), 4400],
-    ["another role than it was made for", (message) => message.map((byte, at) => (at === 3 ? 3 : byte)), 4400],
+    [
+      "another role than it was made for",
+      (message) => message.map((byte, at) => (at === 3 ? 3 : byte)),
+      4400,
+    ],
     ["another major", (message) => message.map((byte, at) => (at === 1 ? 2 : byte)), 4426],
     ["nothing", () => new Uint8Array(0), 4400],
   ])("whose first message has %s is closed", async (_, change, code) => {
@@ -224,11 +253,15 @@ describe("raw bytes", () => {
   test("up to 4 KiB before authentication are taken, one more destroys the socket", async () => {
     await using home = await world();
     const MESSAGE_1 = 2 + 4 + 100; // WebSocket head and mask, prefix and Noise
-    using inside = (await new NodeEnd(home.port).open()).fill(limits.rawBytesBeforeAuth - MESSAGE_1);
+    using inside = (await new NodeEnd(home.port).open()).fill(
+      limits.rawBytesBeforeAuth - MESSAGE_1,
+    );
     await inside.handshake("IK");
     expect(inside.written).toBe(limits.rawBytesBeforeAuth);
 
-    using outside = (await new NodeEnd(home.port).open()).fill(limits.rawBytesBeforeAuth - MESSAGE_1 + 1);
+    using outside = (await new NodeEnd(home.port).open()).fill(
+      limits.rawBytesBeforeAuth - MESSAGE_1 + 1,
+    );
     await expect(outside.handshake("IK")).rejects.toThrow("1006");
   });
 
@@ -256,7 +289,8 @@ describe("too many", () => {
   test("strangers of one source: the sixth is refused until one has left", async () => {
     await using home = await world();
     const strangers: NodeEnd[] = [];
-    for (let at = 0; at < limits.strangersPerSource; at++) strangers.push(await new NodeEnd(home.port).open());
+    for (let at = 0; at < limits.strangersPerSource; at++)
+      strangers.push(await new NodeEnd(home.port).open());
     expect(await knock(home.port)).toBe(429);
     await strangers[0]?.handshake("IK"); // not trusted before its first frame
     expect(await knock(home.port)).toBe(429);

@@ -11,7 +11,8 @@ import { NodeEnd, type World, connected, fakeClock, hello, world } from "./world
 const id = () => newId(fakeClock(), systemRng);
 
 /** As many frames of one kind, in as few messages as hold them. */
-const many = (count: number, frame: (at: number) => Frame): Frame[] => Array.from({ length: count }, (_, at) => frame(at));
+const many = (count: number, frame: (at: number) => Frame): Frame[] =>
+  Array.from({ length: count }, (_, at) => frame(at));
 
 const event = (seq: number): Frame => ({ t: "event", seq, name: "battery", data: {} });
 
@@ -24,7 +25,17 @@ function eventOf(seq: number, bytes: number): Extract<Frame, { t: "event" }> {
 /** An open call of the first link. */
 function invoke(home: World, call: string): void {
   home.heard.up[0]?.send({
-    ...{ t: "invoke", call, n: 1, epoch: 7, cap: "camera.snap", v: 1, args: {}, effect: "idempotent", ttl_ms: 15_000 },
+    ...{
+      t: "invoke",
+      call,
+      n: 1,
+      epoch: 7,
+      cap: "camera.snap",
+      v: 1,
+      args: {},
+      effect: "idempotent",
+      ttl_ms: 15_000,
+    },
     ...{ seen: 0, grant: id(), why: { origin: "owner", text: "" }, max_bytes: 1 },
   });
 }
@@ -47,10 +58,19 @@ describe("frames that answer nothing", () => {
   test.each<[string, (at: number) => Frame]>([
     ["pings", (at) => ({ t: "ping", n: at + 1 })],
     ["pongs", (at) => ({ t: "pong", n: at + 1 })],
-    ["results of calls that nobody made", () => ({ t: "result", call: id(), out: {}, streams: [], ran_ms: 1 })],
+    [
+      "results of calls that nobody made",
+      () => ({ t: "result", call: id(), out: {}, streams: [], ran_ms: 1 }),
+    ],
     ["progress of calls that nobody made", (at) => ({ t: "progress", call: id(), n: at })],
-    ["answers to questions that nobody asked", (at) => ({ t: "ledger.answer", q: at, ledger: id(), floor: 0, items: [] })],
-    ["ends of streams that nobody opened", (at) => ({ t: "stream.end", ch: 2 * at + 1, size: 0, sha256: new Uint8Array(32) })],
+    [
+      "answers to questions that nobody asked",
+      (at) => ({ t: "ledger.answer", q: at, ledger: id(), floor: 0, items: [] }),
+    ],
+    [
+      "ends of streams that nobody opened",
+      (at) => ({ t: "stream.end", ch: 2 * at + 1, size: 0, sha256: new Uint8Array(32) }),
+    ],
   ])("%s count, too", async (_, frame) => {
     await using home = await world();
     using laptop = await connected(home);
@@ -63,14 +83,25 @@ describe("frames that answer nothing", () => {
     using laptop = await connected(home);
     const calls = Array.from({ length: 500 }, id);
     for (const call of calls) invoke(home, call);
-    laptop.say(...calls.map((call): Frame => ({ t: "result", call, out: {}, streams: [], ran_ms: 1 })));
+    laptop.say(
+      ...calls.map((call): Frame => ({ t: "result", call, out: {}, streams: [], ran_ms: 1 })),
+    );
     await home.until(() => home.heard.frames.length === 500);
     // After a broken link the ledger is asked, and old results follow its answer.
     for (let q = 1; q <= 7; q++) {
       const asked = calls.slice(64 * (q - 1), 64 * q).map((call) => ({ call, n: 1 }));
       home.heard.up[0]?.send({ t: "ledger.query", q, calls: asked });
       laptop.say({ t: "ledger.answer", q, ledger: id(), floor: 0, items: [] });
-      laptop.say(...asked.map(({ call }): Frame => ({ t: "error", call, code: "driver", effect: "none", text: "", retry: "no" })));
+      laptop.say(
+        ...asked.map(({ call }): Frame => ({
+          t: "error",
+          call,
+          code: "driver",
+          effect: "none",
+          text: "",
+          retry: "no",
+        })),
+      );
     }
     await home.until(() => home.heard.frames.length === 500 + 7 * 65);
     expect(home.heard.down).toEqual([]);
@@ -98,7 +129,10 @@ describe("progress of an open call", () => {
     using laptop = await connected(home);
     const call = id();
     invoke(home, call);
-    laptop.say(...many(limits.progressBurst + 199, (n) => ({ t: "progress", call, n })), { t: "ping", n: 1 });
+    laptop.say(...many(limits.progressBurst + 199, (n) => ({ t: "progress", call, n })), {
+      t: "ping",
+      n: 1,
+    });
     await laptop.hears("pong");
     laptop.say({ t: "progress", call, n: 999 });
     expect(await laptop.closed).toBe(4429);
@@ -148,7 +182,13 @@ describe("malformed frames", () => {
 
   test("bytes that are no frames at all never get further than the link", async () => {
     await using home = await world();
-    for (const plaintext of [[], [0, 0, 0, 0], [0, 0, 0, 9, 1], [0, 0, 0, 1], [255, 255, 255, 255, 1]]) {
+    for (const plaintext of [
+      [],
+      [0, 0, 0, 0],
+      [0, 0, 0, 9, 1],
+      [0, 0, 0, 1],
+      [255, 255, 255, 255, 1],
+    ]) {
       using laptop = await connected(home);
       await laptop.sealed(0x10, Uint8Array.from(plaintext));
       expect(await laptop.closed).toBe(4400);
@@ -158,7 +198,12 @@ describe("malformed frames", () => {
 
   test("an extension, a forbidden key and a key twice are malformed, not objects", async () => {
     await using home = await world();
-    for (const body of ["d6ff00000000", "81a95f5f70726f746f5f5f80", "82a174a470696e67a174a470696e67", "c1"]) {
+    for (const body of [
+      "d6ff00000000",
+      "81a95f5f70726f746f5f5f80",
+      "82a174a470696e67a174a470696e67",
+      "c1",
+    ]) {
       using laptop = await connected(home);
       const bytes = Buffer.from(body, "hex");
       await laptop.sealed(0x10, Buffer.concat([Uint8Array.of(0, 0, 0, bytes.length), bytes]));
@@ -190,14 +235,23 @@ describe("sizes", () => {
     laptop.say(eventOf(1, limits.eventBytes));
     await home.until(() => home.heard.frames.length === 1);
     laptop.say(eventOf(2, limits.eventBytes + 1));
-    expect(await laptop.hears("error")).toMatchObject({ code: "schema", text: "an event too large" });
+    expect(await laptop.hears("error")).toMatchObject({
+      code: "schema",
+      text: "an event too large",
+    });
     expect(home.heard.frames).toHaveLength(1);
   });
 
   test("a result of 48 KiB is taken, one byte more is malformed", async () => {
     await using home = await world();
     using laptop = await connected(home);
-    const result = (bytes: number): Frame => ({ t: "result", call: id(), out: eventOf(1, bytes).data, streams: [], ran_ms: 1 });
+    const result = (bytes: number): Frame => ({
+      t: "result",
+      call: id(),
+      out: eventOf(1, bytes).data,
+      streams: [],
+      ran_ms: 1,
+    });
     laptop.say(result(limits.outBytes));
     await home.until(() => home.heard.frames.length === 1);
     laptop.say(result(limits.outBytes + 1));
@@ -209,14 +263,17 @@ describe("sizes", () => {
     using laptop = await connected(home);
     laptop.ws.send(new Uint8Array(limits.frameBytes + 1));
     expect(await laptop.closed).toBe(1009);
-    expect(await home.until(() => home.heard.down[0])).toMatchObject({ why: "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH" });
+    expect(await home.until(() => home.heard.down[0])).toMatchObject({
+      why: "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH",
+    });
   });
 
   test("64 fragments make a message, one more closes the link", async () => {
     await using home = await world();
     using laptop = await connected(home);
     const send = (fragments: number) => {
-      for (let at = 0; at < fragments; at++) laptop.ws.send(new Uint8Array(1), { fin: false, binary: true });
+      for (let at = 0; at < fragments; at++)
+        laptop.ws.send(new Uint8Array(1), { fin: false, binary: true });
     };
     send(64);
     laptop.ws.ping();

@@ -13,7 +13,13 @@ test("a paired node gets from IK to welcome with the epoch that was committed", 
   await using home = await world();
   using laptop = await new NodeEnd(home.port).handshake("IK");
   laptop.say(hello({ last_epoch: 3 }));
-  expect(await laptop.hears("welcome")).toMatchObject({ epoch: 7, minor: 0, features: [], gateway: "home", ping_ms: 20_000 });
+  expect(await laptop.hears("welcome")).toMatchObject({
+    epoch: 7,
+    minor: 0,
+    features: [],
+    gateway: "home",
+    ping_ms: 20_000,
+  });
   expect(home.heard.up).toMatchObject([{ device: node, epoch: 7, seen: 0, source: "127.0.0.1" }]);
   expect(home.heard.hellos[0]?.last_epoch).toBe(3);
 });
@@ -132,19 +138,27 @@ test.each<[ByeCode, number]>([
   ["version", 4426],
   ["rate", 4429],
   ["starting", 4503],
-])("the gateway's bye %s closes with %i, and nothing comes or goes after it", async (code, close) => {
-  await using home = await world();
-  using laptop = await connected(home);
-  const link = home.heard.up[0];
-  link?.end(code, "because \u202e", 7_000);
-  link?.send({ t: "cancel", call: id(), why: "owner" });
-  link?.end("done", "again");
-  laptop.say({ t: "event", seq: 1, name: "late", data: {} });
-  expect(await laptop.hears("bye")).toEqual({ t: "bye", code, text: "because ", retry_ms: 7_000 });
-  expect(await laptop.closed).toBe(close);
-  expect(laptop.frames).toEqual([]);
-  expect(home.heard).toMatchObject({ down: [{ link, why: code }], frames: [] });
-});
+])(
+  "the gateway's bye %s closes with %i, and nothing comes or goes after it",
+  async (code, close) => {
+    await using home = await world();
+    using laptop = await connected(home);
+    const link = home.heard.up[0];
+    link?.end(code, "because \u202e", 7_000);
+    link?.send({ t: "cancel", call: id(), why: "owner" });
+    link?.end("done", "again");
+    laptop.say({ t: "event", seq: 1, name: "late", data: {} });
+    expect(await laptop.hears("bye")).toEqual({
+      t: "bye",
+      code,
+      text: "because ",
+      retry_ms: 7_000,
+    });
+    expect(await laptop.closed).toBe(close);
+    expect(laptop.frames).toEqual([]);
+    expect(home.heard).toMatchObject({ down: [{ link, why: code }], frames: [] });
+  },
+);
 
 test("a socket that just goes is down once", async () => {
   await using home = await world();
@@ -243,7 +257,8 @@ test("a send queue above 4 MiB closes with 4429", async () => {
   using laptop = await connected(home);
   const large = { pad: "x".repeat(60_000) };
   laptop.socket.pause(); // the kernel takes some megabytes before anything waits here
-  for (let seq = 0; seq < 400; seq++) home.heard.up[0]?.send({ t: "event", seq, name: "flood", data: large });
+  for (let seq = 0; seq < 400; seq++)
+    home.heard.up[0]?.send({ t: "event", seq, name: "flood", data: large });
   expect(await home.until(() => home.heard.down[0])).toMatchObject({ why: "slow peer" });
   laptop.socket.resume();
   expect(await laptop.closed).toBe(4429);

@@ -9,9 +9,11 @@ import { expect, test } from "vitest";
 import { NodeEnd, connected, first, hello, initiator, world } from "./world.ts";
 
 /** A binary WebSocket message of a client, masked with zeros. */
-const masked = (payload: Uint8Array) => Buffer.concat([Uint8Array.of(0x82, 0x80 | payload.length, 0, 0, 0, 0), payload]);
+const masked = (payload: Uint8Array) =>
+  Buffer.concat([Uint8Array.of(0x82, 0x80 | payload.length, 0, 0, 0, 0), payload]);
 
-const control = (...frames: Frame[]) => joinControl(frames.map((frame) => pack(frame)))[0] ?? new Uint8Array(0);
+const control = (...frames: Frame[]) =>
+  joinControl(frames.map((frame) => pack(frame)))[0] ?? new Uint8Array(0);
 
 /** A client of its own making: upgrade and first message leave in one segment. */
 async function knock(port: number, message: Uint8Array): Promise<Socket> {
@@ -90,24 +92,27 @@ test("a pair of message 3 and the first frame in one segment loses neither", asy
 test.each([
   ["with a wrong tag", 1],
   ["of another type", 0x20],
-])("a bad message %s among good ones closes only that link, after what came before it", async (_, how) => {
-  const other = await generateKeyPair();
-  await using home = await world({ handlers: { standing: () => "paired" } });
-  using laptop = await connected(home);
-  using phone = await new NodeEnd(home.port).handshake("IK", { keys: other });
-  phone.say(hello());
-  await phone.hears("welcome");
+])(
+  "a bad message %s among good ones closes only that link, after what came before it",
+  async (_, how) => {
+    const other = await generateKeyPair();
+    await using home = await world({ handlers: { standing: () => "paired" } });
+    using laptop = await connected(home);
+    using phone = await new NodeEnd(home.port).handshake("IK", { keys: other });
+    phone.say(hello());
+    await phone.hears("welcome");
 
-  laptop.socket.cork();
-  laptop.say({ t: "event", seq: 1, name: "good", data: {} });
-  const event = { t: "event", seq: 2, name: "bad", data: {} } as const;
-  await (how === 1 ? laptop.sealed(0x10, control(event), 1) : laptop.sealed(how, control(event)));
-  await laptop.sealed(0x10, control({ ...event, seq: 3, name: "late" }));
-  laptop.socket.uncork();
-  expect(await laptop.closed).toBe(4400);
-  expect(home.heard.frames).toMatchObject([{ name: "good" }]);
+    laptop.socket.cork();
+    laptop.say({ t: "event", seq: 1, name: "good", data: {} });
+    const event = { t: "event", seq: 2, name: "bad", data: {} } as const;
+    await (how === 1 ? laptop.sealed(0x10, control(event), 1) : laptop.sealed(how, control(event)));
+    await laptop.sealed(0x10, control({ ...event, seq: 3, name: "late" }));
+    laptop.socket.uncork();
+    expect(await laptop.closed).toBe(4400);
+    expect(home.heard.frames).toMatchObject([{ name: "good" }]);
 
-  phone.say({ t: "ping", n: 1 });
-  await phone.hears("pong");
-  expect(home.heard.down).toHaveLength(1);
-});
+    phone.say({ t: "ping", n: 1 });
+    await phone.hears("pong");
+    expect(home.heard.down).toHaveLength(1);
+  },
+);

@@ -29,7 +29,13 @@ test("a device pairs by code, and the same link then says hello as a paired one"
   attempt.speak.approved(); // said twice, told once
   await laptop.end.hears("pair.approved");
   laptop.end.say({ t: "pair.confirm" });
-  expect(await laptop.end.hears("pair.accepted")).toEqual({ t: "pair.accepted", device: node, gateway, name: "laptop", ceiling: ["camera.snap"] });
+  expect(await laptop.end.hears("pair.accepted")).toEqual({
+    t: "pair.accepted",
+    device: node,
+    gateway,
+    name: "laptop",
+    ceiling: ["camera.snap"],
+  });
   laptop.end.say(hello());
   expect(await laptop.end.hears("welcome")).toMatchObject({ epoch: 7 });
   expect(home.heard.up[0]?.device).toBe(node);
@@ -58,7 +64,10 @@ test("a slot that cannot be had is refused with the desk's reason", async () => 
   const desk = fakeDesk({ begin: () => Promise.reject(full) });
   await using home = await world({ pairing: desk });
   using laptop = (await Pairing.start(home.port)).begin();
-  expect(await laptop.end.hears("pair.refused")).toEqual({ t: "pair.refused", why: "pairing-full" });
+  expect(await laptop.end.hears("pair.refused")).toEqual({
+    t: "pair.refused",
+    why: "pairing-full",
+  });
   expect(await laptop.end.closed).toBe(4401);
   expect(desk.abandonedIds).toEqual([]);
 });
@@ -126,19 +135,35 @@ test.each<[string, Frame | object]>([
 });
 
 test("a frame of 4 KiB is decoded while pairing, one byte more is not", async () => {
-  const keys = { send: await importKey(new Uint8Array(32)), receive: await importKey(new Uint8Array(32)) };
+  const keys = {
+    send: await importKey(new Uint8Array(32)),
+    receive: await importKey(new Uint8Array(32)),
+  };
   for (const over of [0, 1]) {
     const outcome: string[] = [];
-    const channel = new Channel({ buffered: 0, send() {}, close() {}, terminate() {}, pause() {}, resume() {} }, keys, toGatewayPairing, {
-      frameBytes: limits.pairFrameBytes,
-      onFrame: () => outcome.push("frame"),
-      onMalformed: () => outcome.push("decoded"),
-      onFault: (code, why) => outcome.push(`${code} ${why}`),
-      onChunk() {},
-      onRollover() {},
-    }, setImmediate);
-    const [plaintext = new Uint8Array()] = joinControl([new Uint8Array(limits.pairFrameBytes + over)]);
-    channel.receive(Buffer.concat([Uint8Array.of(0x10), await seal(keys.receive, 0, Uint8Array.of(0x10), plaintext)]));
+    const channel = new Channel(
+      { buffered: 0, send() {}, close() {}, terminate() {}, pause() {}, resume() {} },
+      keys,
+      toGatewayPairing,
+      {
+        frameBytes: limits.pairFrameBytes,
+        onFrame: () => outcome.push("frame"),
+        onMalformed: () => outcome.push("decoded"),
+        onFault: (code, why) => outcome.push(`${code} ${why}`),
+        onChunk() {},
+        onRollover() {},
+      },
+      setImmediate,
+    );
+    const [plaintext = new Uint8Array()] = joinControl([
+      new Uint8Array(limits.pairFrameBytes + over),
+    ]);
+    channel.receive(
+      Buffer.concat([
+        Uint8Array.of(0x10),
+        await seal(keys.receive, 0, Uint8Array.of(0x10), plaintext),
+      ]),
+    );
     expect(outcome).toEqual([over === 0 ? "decoded" : "4400 a frame too large"]);
   }
 });
@@ -256,7 +281,12 @@ async function falseGateway(evil: KeyPair) {
   const hash = (async () => {
     const [ws] = (await once(server, "connection")) as [WebSocket];
     const opening = { pattern: "XX", role: "node", path: "/v1/mesh" } as const;
-    const handshake = startHandshake({ pattern: "XX", initiator: false, s: evil, prologue: prologue(opening) });
+    const handshake = startHandshake({
+      pattern: "XX",
+      initiator: false,
+      s: evil,
+      prologue: prologue(opening),
+    });
     const [hello] = (await once(ws, "message")) as [Buffer];
     await handshake.read(hello.subarray(PREFIX_BYTES));
     ws.send(await handshake.write());

@@ -48,7 +48,11 @@ class Kept implements Sink {
 }
 
 /** Every stream goes into a sink of its own, made by `make`. */
-async function start({ make = () => new Kept(), most = 25 * MIB, handlers = {} }: { make?: () => Kept; most?: number; handlers?: Partial<LinkHandlers> } = {}) {
+async function start({
+  make = () => new Kept(),
+  most = 25 * MIB,
+  handlers = {},
+}: { make?: () => Kept; most?: number; handlers?: Partial<LinkHandlers> } = {}) {
   const sinks = new Map<string, Kept>();
   const sink: LinkHandlers["sink"] = async (_, { stream }) => {
     const kept = sinks.get(stream) ?? make();
@@ -58,22 +62,35 @@ async function start({ make = () => new Kept(), most = 25 * MIB, handlers = {} }
   return { home: await world({ handlers: { sink, ...handlers } }), sinks };
 }
 
-const open = (ch: number, changes: Partial<Extract<Frame, { t: "stream.open" }>> = {}): Extract<Frame, { t: "stream.open" }> => ({
+const open = (
+  ch: number,
+  changes: Partial<Extract<Frame, { t: "stream.open" }>> = {},
+): Extract<Frame, { t: "stream.open" }> => ({
   ...{ t: "stream.open", stream: id(), ch, call, role: "image", type: "image/jpeg", live: false },
   ...changes,
 });
 
 /** Sends content as a node does, under credit, and resolves when it is durable at the gateway. */
-async function send(end: NodeEnd, content: Uint8Array, { ch = 1, stream = id() } = {}): Promise<string> {
+async function send(
+  end: NodeEnd,
+  content: Uint8Array,
+  { ch = 1, stream = id() } = {},
+): Promise<string> {
   const source = {
     size: content.length,
     read: async (offset: number, most: number) => content.subarray(offset, offset + most),
     close: async () => {},
   };
-  const sender = new StreamSender({ stream, call, role: "image", type: "image/jpeg" }, source, portableHash, 25 * MIB);
+  const sender = new StreamSender(
+    { stream, call, role: "image", type: "image/jpeg" },
+    source,
+    portableHash,
+    25 * MIB,
+  );
   const link = {
     send: (frame: Frame) => end.channel.send(frame),
-    sendChunk: (channel: number, offset: number, data: Uint8Array) => end.channel.sendChunk(channel, offset, data),
+    sendChunk: (channel: number, offset: number, data: Uint8Array) =>
+      end.channel.sendChunk(channel, offset, data),
     get roomy() {
       return end.channel.roomy;
     },
@@ -124,7 +141,11 @@ test("the first credit says where to start; on a second link that is where the f
   const stream = id();
   const before = await connected(home);
   before.say(open(1, { stream }));
-  expect(await before.hears("stream.credit")).toMatchObject({ ch: 1, from: 0, upto: limits.creditFirst });
+  expect(await before.hears("stream.credit")).toMatchObject({
+    ch: 1,
+    from: 0,
+    upto: limits.creditFirst,
+  });
   before.channel.sendChunk(1, 0, photo.subarray(0, 200_000));
   before.say({ t: "ping", n: 1 });
   await before.hears("pong");
@@ -195,20 +216,28 @@ test("content with another hash is refused, and its call hears of it", async () 
 });
 
 test.each<[string, (end: NodeEnd) => void]>([
-  ["a chunk one byte beyond the credit", (end) => {
-    end.channel.sendChunk(1, 0, content(limits.chunkBytes));
-    end.channel.sendChunk(1, limits.chunkBytes, content(limits.chunkBytes));
-    end.channel.sendChunk(1, 2 * limits.chunkBytes, content(1));
-  }],
+  [
+    "a chunk one byte beyond the credit",
+    (end) => {
+      end.channel.sendChunk(1, 0, content(limits.chunkBytes));
+      end.channel.sendChunk(1, limits.chunkBytes, content(limits.chunkBytes));
+      end.channel.sendChunk(1, 2 * limits.chunkBytes, content(1));
+    },
+  ],
   ["a chunk at another offset", (end) => end.channel.sendChunk(1, 1, content(10))],
-  ["a chunk for a channel that was never opened", (end) => end.channel.sendChunk(3, 0, content(10))],
+  [
+    "a chunk for a channel that was never opened",
+    (end) => end.channel.sendChunk(3, 0, content(10)),
+  ],
   ["a chunk without bytes", (end) => end.channel.sendChunk(1, 0, content(0))],
   ["a channel opened twice", (end) => void end.say(open(1))],
   ["a stream opened again while it is open", (end) => void end.say(open(3, { stream: OPENED }))],
   ["a channel of the gateway's", (end) => void end.say(open(2))],
 ])("%s closes the link with 4400", async (_, wrong) => {
   // A sink that never takes anything, so that no further credit is granted.
-  const { home } = await start({ make: () => Object.assign(new Kept(), { slow: new Promise<void>(() => {}) }) });
+  const { home } = await start({
+    make: () => Object.assign(new Kept(), { slow: new Promise<void>(() => {}) }),
+  });
   await using _home = home;
   using laptop = await connected(home);
   laptop.say(open(1, { stream: OPENED }));
@@ -220,7 +249,9 @@ test.each<[string, (end: NodeEnd) => void]>([
 });
 
 test("chunks exactly up to the credit are taken", async () => {
-  const { home } = await start({ make: () => Object.assign(new Kept(), { slow: new Promise<void>(() => {}) }) });
+  const { home } = await start({
+    make: () => Object.assign(new Kept(), { slow: new Promise<void>(() => {}) }),
+  });
   await using _ = home;
   using laptop = await connected(home);
   laptop.say(open(1));
@@ -262,7 +293,10 @@ test("bytes up to the most are taken, one more is refused at once, and what was 
   expect(await errorOf(laptop)).toMatchObject({ stream: opening.stream, code: "too-big" });
   laptop.say({ t: "ping", n: 1 });
   await laptop.hears("pong");
-  expect(home.heard.streams).toEqual([{ stream: exact, failed: undefined }, { stream: opening.stream, failed: "too-big" }]);
+  expect(home.heard.streams).toEqual([
+    { stream: exact, failed: undefined },
+    { stream: opening.stream, failed: "too-big" },
+  ]);
 
   laptop.say(open(5, { size: 1_001 }));
   expect(await errorOf(laptop)).toMatchObject({ code: "too-big" });
@@ -277,7 +311,8 @@ test("after its call was forgotten a stream is dropped, but not beyond the credi
   await laptop.hears("stream.credit");
   home.heard.up[0]?.forget(call);
   expect(await errorOf(laptop)).toMatchObject({ stream: opening.stream, code: "cancelled" });
-  for (let at = 0; at < 4; at++) laptop.channel.sendChunk(1, at * limits.chunkBytes, content(limits.chunkBytes));
+  for (let at = 0; at < 4; at++)
+    laptop.channel.sendChunk(1, at * limits.chunkBytes, content(limits.chunkBytes));
   laptop.say({ t: "ping", n: 1 });
   await laptop.hears("pong");
   expect([sinks.get(opening.stream)?.length, home.heard.streams]).toEqual([0, []]);
@@ -297,11 +332,16 @@ test("a stream that nobody wants is refused with the reason and gets no credit",
 });
 
 test("a sink that breaks is told as internal, without its own words", async () => {
-  const { home } = await start({ handlers: { sink: () => Promise.reject(new Error("/secret/path")) } });
+  const { home } = await start({
+    handlers: { sink: () => Promise.reject(new Error("/secret/path")) },
+  });
   await using _ = home;
   using laptop = await connected(home);
   laptop.say(open(1));
-  expect(await errorOf(laptop)).toMatchObject({ code: "internal", text: "the content cannot be stored" });
+  expect(await errorOf(laptop)).toMatchObject({
+    code: "internal",
+    text: "the content cannot be stored",
+  });
   expect(home.heard.problems).toMatchObject([{ message: "/secret/path" }]);
 });
 
@@ -318,7 +358,10 @@ test("a full disk ends the stream for the node as internal, for its call as what
   laptop.say(opening);
   await laptop.hears("stream.credit");
   laptop.channel.sendChunk(1, 0, content(10));
-  expect(await errorOf(laptop)).toMatchObject({ code: "internal", text: "the content cannot be stored" });
+  expect(await errorOf(laptop)).toMatchObject({
+    code: "internal",
+    text: "the content cannot be stored",
+  });
   expect(home.heard.streams).toEqual([{ stream: opening.stream, failed: "disk-full" }]);
 });
 
@@ -348,11 +391,18 @@ test("content that the node no longer holds fails its stream", async () => {
   await laptop.hears("stream.credit");
   laptop.say({ t: "error", stream: opening.stream, code: "gone", text: "", retry: "no" });
   await home.until(() => home.heard.streams[0]);
-  expect(home.heard).toMatchObject({ streams: [{ stream: opening.stream, failed: "gone" }], frames: [] });
+  expect(home.heard).toMatchObject({
+    streams: [{ stream: opening.stream, failed: "gone" }],
+    frames: [],
+  });
 });
 
 /** Credit that is out, from all credit frames heard. */
-const granted = (end: NodeEnd) => end.frames.reduce((sum, frame) => (frame.t === "stream.credit" ? sum + frame.upto - (frame.from ?? 0) : sum), 0);
+const granted = (end: NodeEnd) =>
+  end.frames.reduce(
+    (sum, frame) => (frame.t === "stream.credit" ? sum + frame.upto - (frame.from ?? 0) : sum),
+    0,
+  );
 
 async function openMany(home: World, laptop: NodeEnd): Promise<void> {
   laptop.say(...Array.from({ length: limits.streamsPerLink }, (_, at) => open(2 * at + 1)));
@@ -366,7 +416,9 @@ test("sixteen streams are open at once, one more is refused until one is done", 
   await using _ = home;
   using laptop = await connected(home);
   await openMany(home, laptop);
-  expect(laptop.frames.filter(({ t }) => t === "stream.credit")).toHaveLength(limits.streamsPerLink);
+  expect(laptop.frames.filter(({ t }) => t === "stream.credit")).toHaveLength(
+    limits.streamsPerLink,
+  );
   laptop.say(open(101));
   expect(await errorOf(laptop)).toMatchObject({ code: "rate", retry: "later" });
   laptop.say({ t: "stream.end", ch: 1, size: 0, sha256: sha256(content(0)) });
@@ -387,15 +439,19 @@ test("all streams of a link together have at most 4 MiB of credit, and each has 
   expect(Math.max(...credits.map(({ upto }) => upto))).toBe(limits.creditFirst);
   laptop.frames.length = 0;
   // Whatever is written is granted again, never more than a window ahead.
-  for (const { ch, upto } of credits) laptop.channel.sendChunk(ch, 0, content(Math.min(upto, limits.chunkBytes)));
+  for (const { ch, upto } of credits)
+    laptop.channel.sendChunk(ch, 0, content(Math.min(upto, limits.chunkBytes)));
   laptop.say({ t: "ping", n: 2 });
   await laptop.hears("pong");
   laptop.say({ t: "ping", n: 3 }); // the credits left at the end of the turn in which the sinks had written
   await laptop.hears("pong");
   const written = [...sinks.values()].reduce((sum, sink) => sum + sink.length, 0);
   const again = new Map(credits.map(({ ch, upto }) => [ch, upto]));
-  for (const frame of laptop.frames) if (frame.t === "stream.credit") again.set(frame.ch, frame.upto);
-  expect([...again.values()].reduce((sum, upto) => sum + upto, 0) - written).toBeLessThanOrEqual(limits.creditPerLink);
+  for (const frame of laptop.frames)
+    if (frame.t === "stream.credit") again.set(frame.ch, frame.upto);
+  expect([...again.values()].reduce((sum, upto) => sum + upto, 0) - written).toBeLessThanOrEqual(
+    limits.creditPerLink,
+  );
 });
 
 test("an open stream makes the link busy, so silence is found in 10 s", async () => {

@@ -14,7 +14,12 @@ import { Channel, type ChannelKeys } from "@kith/shared/protocol/channel";
 import { type Frame, toNode, toNodePairing } from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
 import type { Hello } from "@kith/shared/protocol/session";
-import type { CallFrame, DeviceLink, LinkHandlers, PairingHandlers } from "@kith/gateway/devices/link";
+import type {
+  CallFrame,
+  DeviceLink,
+  LinkHandlers,
+  PairingHandlers,
+} from "@kith/gateway/devices/link";
 import { type Mesh, startMesh } from "@kith/gateway/mesh/server";
 import * as v from "valibot";
 import { WebSocket } from "ws";
@@ -149,7 +154,16 @@ export async function world({ handlers = {}, pairing = {} }: Changes = {}): Prom
 }
 
 export const hello = (changes: Partial<Hello> = {}): Hello => ({
-  ...{ t: "hello", minor: 0, features: [], name: "laptop", kind: "laptop", os: "linux", arch: "x64", agent: "test" },
+  ...{
+    t: "hello",
+    minor: 0,
+    features: [],
+    name: "laptop",
+    kind: "laptop",
+    os: "linux",
+    arch: "x64",
+    agent: "test",
+  },
   boot: newId(fakeClock(), systemRng),
   ledger: newId(fakeClock(), systemRng),
   last_epoch: 0,
@@ -177,7 +191,10 @@ export class NodeEnd {
 
   constructor(port: number) {
     // Pongs are sent on purpose only, so that raw bytes can be counted.
-    this.ws = new WebSocket(`ws://127.0.0.1:${port}/v1/mesh`, "kith.v1", { perMessageDeflate: false, autoPong: false });
+    this.ws = new WebSocket(`ws://127.0.0.1:${port}/v1/mesh`, "kith.v1", {
+      perMessageDeflate: false,
+      autoPong: false,
+    });
     this.ws.on("message", (data) => {
       if (this.#channel) this.#channel.receive(data as Buffer);
       else this.#messages.push(data as Buffer);
@@ -239,7 +256,14 @@ export class NodeEnd {
     return this.#find(() => this.#messages.shift());
   }
 
-  async handshake(pattern: "IK" | "XX", { keys = nodeKeys, role = "node", rs = gatewayKeys.publicKey }: { keys?: KeyPair; role?: Role; rs?: Uint8Array } = {}): Promise<this> {
+  async handshake(
+    pattern: "IK" | "XX",
+    {
+      keys = nodeKeys,
+      role = "node",
+      rs = gatewayKeys.publicKey,
+    }: { keys?: KeyPair; role?: Role; rs?: Uint8Array } = {},
+  ): Promise<this> {
     await this.open();
     const handshake = startHandshake(initiator(pattern, keys, role, rs));
     this.ws.send(await first(handshake, pattern, role));
@@ -260,7 +284,13 @@ export class NodeEnd {
       onFault() {},
       onRollover() {},
     };
-    this.#channel = new Channel<v.GenericSchema>(transport(this.ws, () => this.#sent++), sealed, v.union([toNode, toNodePairing]), events, setImmediate);
+    this.#channel = new Channel<v.GenericSchema>(
+      transport(this.ws, () => this.#sent++),
+      sealed,
+      v.union([toNode, toNodePairing]),
+      events,
+      setImmediate,
+    );
     for (const early of this.#messages.splice(0)) this.#channel.receive(early);
     return this;
   }
@@ -306,13 +336,29 @@ export class NodeEnd {
   }
 }
 
-export function initiator(pattern: Pattern, s = nodeKeys, role: Role = "node", rs: Uint8Array = gatewayKeys.publicKey, path: "/v1/mesh" | "/v1/web" = "/v1/mesh") {
+export function initiator(
+  pattern: Pattern,
+  s = nodeKeys,
+  role: Role = "node",
+  rs: Uint8Array = gatewayKeys.publicKey,
+  path: "/v1/mesh" | "/v1/web" = "/v1/mesh",
+) {
   const opening = { pattern, role, path, ...(pattern === "IK" && { gateway: keyId(rs) as KeyId }) };
-  return { pattern, initiator: true, prologue: prologue(opening), s, ...(pattern === "IK" && { rs }) };
+  return {
+    pattern,
+    initiator: true,
+    prologue: prologue(opening),
+    s,
+    ...(pattern === "IK" && { rs }),
+  };
 }
 
 /** Prefix and message 1. */
-export async function first(handshake: Handshake, pattern: Pattern, role: Role = "node"): Promise<Uint8Array> {
+export async function first(
+  handshake: Handshake,
+  pattern: Pattern,
+  role: Role = "node",
+): Promise<Uint8Array> {
   const noise = await handshake.write();
   return Buffer.concat([prefix({ pattern, role }), noise]);
 }

@@ -1,7 +1,7 @@
 import { limits } from "@kith/shared/protocol/limits";
 import { afterEach, describe, expect, test } from "vitest";
 import { welcomeFrame } from "./gateway.ts";
-import { id, info, node, settle } from "./world.ts";
+import { id, info, node, settle, until } from "./world.ts";
 
 const usual = { ...limits };
 afterEach(() => void Object.assign(limits, usual));
@@ -199,11 +199,11 @@ describe("rollover", () => {
     for (let at = 0; at < 3; at++) await peer.next("accept");
     for (const answer of later) {
       answer();
-      await settle();
+      await peer.next("result");
     }
-    for (let n = 1; n < 4; n++) {
+    for (let n = 1; n < 4 && peer.count("bye") === 0; n++) {
       peer.send({ t: "ping", n });
-      await settle();
+      await until(() => peer.count("pong") === n || peer.count("bye") > 0);
     }
     expect(peer.all.at(-1)).toMatchObject({ t: "bye", code: "rollover" });
     expect(await world.link.ended).toMatchObject({ how: "rollover" });

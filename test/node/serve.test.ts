@@ -1,7 +1,7 @@
 import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
 import { describe, expect, test } from "vitest";
-import { id, info, node, type NodeWorld, photo, settle, snap } from "./world.ts";
+import { id, info, node, type NodeWorld, photo, settle, snap, until } from "./world.ts";
 
 /** A driver that runs until it is stopped. */
 const forever = (_: unknown, { signal }: { signal: AbortSignal }) =>
@@ -21,11 +21,10 @@ test("a photo is taken once, answered once, and its bytes follow", async () => {
   const { bytes, end } = await peer.content(open);
   expect(Buffer.compare(bytes, photo)).toBe(0);
   expect(end.sha256).toEqual(result.streams[0]!.sha256);
-  await settle();
+  await until(() => world.outgoing.open === 0);
 
   expect(world.snap.runs).toBe(1);
   expect(world.ledger.get(invoke.call)).toMatchObject({ state: "done", starts: 1 });
-  expect(world.outgoing.open).toBe(0);
   expect(peer.count("result")).toBe(1);
 });
 

@@ -2,7 +2,7 @@ import { readdir, writeFile } from "node:fs/promises";
 import { open } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import { node, type NodeWorld, photo, settle } from "./world.ts";
+import { node, type NodeWorld, photo, settle, until } from "./world.ts";
 
 const CONTENT = new Uint8Array(2_000_000).map((_, at) => (at * 31 + (at >> 8)) & 255);
 const out = { name: "a.bin", size: CONTENT.length, modified_at_ms: 1 };
@@ -50,12 +50,11 @@ test("no byte leaves beyond the credit", async () => {
   await settle();
   expect(peer.count("chunk")).toBe(0);
   peer.send({ t: "stream.credit", ch, upto: 100_000, from: 0 });
-  await settle(50);
-  const total = bytesOn(peer.all, ch).reduce((sum, { data }) => sum + data.length, 0);
-  expect(total).toBe(100_000);
+  const total = () => bytesOn(peer.all, ch).reduce((sum, { data }) => sum + data.length, 0);
+  await until(() => total() >= 100_000);
   peer.send({ t: "stream.credit", ch, upto: 50_000 });
   await settle();
-  expect(bytesOn(peer.all, ch).reduce((sum, { data }) => sum + data.length, 0)).toBe(100_000);
+  expect(total()).toBe(100_000);
 });
 
 test("a stream goes on at the named offset on the next link, on a new channel, with the same hash", async () => {
@@ -65,7 +64,7 @@ test("a stream goes on at the named offset on the next link, on a new channel, w
   first.send(world.invoke(read));
   const open = await first.next("stream.open");
   first.send({ t: "stream.credit", ch: open.ch, upto: 700_000, from: 0 });
-  while (bytesOn(first.all, open.ch).reduce((sum, { data }) => sum + data.length, 0) < 700_000) await settle(1);
+  await until(() => bytesOn(first.all, open.ch).reduce((sum, { data }) => sum + data.length, 0) >= 700_000);
   world.cut();
 
   const second = await world.connect();
@@ -157,8 +156,7 @@ test("at the deadline a file call ends although its content was still under way"
   await peer.next("stream.open");
   world.clock.pass(8_000);
   expect(await peer.next("error")).toMatchObject({ code: "timeout", effect: "none" });
-  await settle();
-  expect(world.outgoing.open).toBe(0);
+  await until(() => world.outgoing.open === 0);
 });
 
 test("content for a call that wants none is refused", async () => {

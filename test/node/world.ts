@@ -64,6 +64,11 @@ export async function settle(turns = 20): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
+/** Waits for something that will come; the test's own patience is the bound. */
+export async function until(look: () => unknown): Promise<void> {
+  while (!look()) await settle(1);
+}
+
 /** A folder that is gone after the test. */
 export async function folder(): Promise<{ path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), "kith-node-"));

@@ -98,10 +98,10 @@ export function drive<M extends AnyStateMachine>(
   }
 
   const snapshot = () => unpackSnapshot(kind, saved as Uint8Array) as Record<string, unknown>;
-  turn(birth as Event);
+  turn(birth as unknown as Event);
 
   return {
-    send: (event) => turn(event as Event),
+    send: (event) => turn(event as unknown as Event),
     owed() {
       const all = owed;
       owed = [];

@@ -5,6 +5,7 @@
  *     │  ▲───── owner.released ──────┘
  *     └──────── owner.revoked ─────► revoked  (for good: a device comes back only by pairing again)
  *
+ * In every state device.paired, with both codes, begins anew and ends all earlier rights.
  * It numbers the device's links: the new epoch is on disk before `welcome` leaves, so a
  * process that was replaced can never outrank the one that replaced it. Which link is live
  * now is nobody's state but the socket's (presence.ts).
@@ -98,12 +99,36 @@ const birth = (event: DeviceEvent): DeviceRow => {
     key: event.key,
     state: "paired",
     ceiling: event.ceiling,
-    pairedAt: event.at,
+    // Not paired before: the first pairing raises nothing.
+    pairedAt: 0,
     seenAt: event.at,
     epoch: 0,
     revocation: 0,
   };
 };
+
+/** Paired, for the first time or anew: no right of an earlier pairing is left, whatever the clock says. */
+const pair = change(({ context: { row }, event }) =>
+  event.type === "device.paired"
+    ? {
+        ...event.about,
+        state: "paired",
+        ceiling: event.ceiling,
+        revocation: row.revocation + (row.pairedAt === 0 ? 0 : 1),
+        pairedAt: event.at,
+        seenAt: event.at,
+      }
+    : {},
+);
+const paired = [
+  pair,
+  keep,
+  note("paired", ({ event }) => (event.type === "device.paired" ? { how: event.how, caps: event.ceiling } : {})),
+  // Calls and grants that rest on the earlier pairing end with it.
+  owe(({ context: { row } }) => ({ kind: "tell", to: "invocation/*", event: { type: "device.revoked", device: row.id } as Event })),
+  reply(({ context }) => context.row),
+  owe(({ context: { row }, event }) => ({ kind: "signal", topic: "device.paired", data: { row, how: event.type === "device.paired" ? event.how : "" } })),
+];
 
 export const deviceMachine = setup({
   types: { context: {} as Context, input: {} as { event: DeviceEvent }, events: {} as DeviceEvent },
@@ -127,24 +152,24 @@ export const deviceMachine = setup({
     paired: {
       on: {
         // The birth, and the same device pairing again: its rights start anew, its history stays.
-        "device.paired": {
-          actions: [
-            change(({ context: { row }, event }) =>
-              event.type === "device.paired"
-                ? { ...event.about, ceiling: event.ceiling, revocation: row.revocation + (event.at > row.pairedAt ? 1 : 0), pairedAt: event.at, seenAt: event.at }
-                : {},
-            ),
-            keep,
-            note("paired", ({ event }) => (event.type === "device.paired" ? { how: event.how, caps: event.ceiling } : {})),
-            reply(({ context }) => context.row),
-            owe(({ context: { row }, event }) => ({ kind: "signal", topic: "device.paired", data: { row, how: event.type === "device.paired" ? event.how : "" } })),
-          ],
-        },
+        "device.paired": { actions: paired },
         "link.asked": [
           {
             guard: alternating,
             target: "held",
-            actions: [rememberBoot, change(() => ({ state: "held" })), keep, note("held"), reply(() => ({ refuse: "duplicate" }))],
+            actions: [
+              rememberBoot,
+              change(() => ({ state: "held" })),
+              keep,
+              note("held"),
+              owe(({ context: { row } }) => ({ kind: "signal", topic: "device.held", data: { device: row.id } })),
+              owe(({ context: { row } }) => ({
+                kind: "signal",
+                topic: "notice",
+                data: { text: `Two agents take turns with the key of ${row.name}: it may have been copied. Both are kept out. Say /revoke ${row.name}, or pair it again if it was you.` },
+              })),
+              reply(() => ({ refuse: "duplicate" })),
+            ],
           },
           {
             guard: restored,
@@ -186,6 +211,8 @@ export const deviceMachine = setup({
       on: {
         "link.asked": { actions: reply(() => ({ refuse: "duplicate" })) },
         "owner.released": { target: "paired", actions: [change(() => ({ state: "paired" })), { type: "assign" as const, params: { boots: [] } }, keep, note("released"), reply(({ context }) => context.row)] },
+        // Pairing anew, with both codes, is the owner's decision too.
+        "device.paired": { target: "paired", actions: [...paired, { type: "assign" as const, params: { boots: [] } }] },
         "owner.revoked": "revoked",
         "link.down": {},
         "link.up": {},
@@ -207,16 +234,7 @@ export const deviceMachine = setup({
         "link.down": {},
         "caps.advertised": {},
         // Pairing anew, with both codes: the same key starts from nothing.
-        "device.paired": {
-          target: "paired",
-          actions: [
-            change(({ event }) => (event.type === "device.paired" ? { ...event.about, state: "paired", ceiling: event.ceiling, pairedAt: event.at, seenAt: event.at } : {})),
-            keep,
-            note("paired", ({ event }) => (event.type === "device.paired" ? { how: event.how, caps: event.ceiling } : {})),
-            reply(({ context }) => context.row),
-            owe(({ context: { row }, event }) => ({ kind: "signal", topic: "device.paired", data: { row, how: event.type === "device.paired" ? event.how : "" } })),
-          ],
-        },
+        "device.paired": { target: "paired", actions: paired },
       },
     },
   },

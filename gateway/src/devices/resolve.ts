@@ -16,49 +16,56 @@ export type Resolution =
   | { readonly is: "several"; readonly rows: readonly DeviceRow[] }
   | { readonly is: "none" };
 
+const ARTICLES: ReadonlySet<string> = new Set(["my", "the", "our", "a", "an"]);
+
 /** Lower case, without articles, apostrophes and punctuation: `Anna's MacBook` is `annas macbook`. */
-const normal = (text: string): string =>
-  text
+function normal(text: string): string {
+  const words = text
     .toLowerCase()
     .normalize("NFKD")
     .replaceAll(/[\u0300-\u036f'’]/g, "")
-    .replaceAll(/[^\p{L}\p{N}]+/gu, " ")
-    .replaceAll(/\b(?:my|the|our|a|an)\b/g, " ")
-    .replaceAll(/\s+/g, " ")
-    .trim();
+    .split(/[^\p{L}\p{N}]+/u)
+    .filter(Boolean);
+  const named = words.filter((word) => !ARTICLES.has(word));
+  // Nothing but articles is no permission to choose: a device may even be called “A”.
+  return (named.length > 0 ? named : words).join(" ");
+}
 
-const KIND_WORDS: Readonly<Record<string, DeviceRow["kind"]>> = {
-  laptop: "laptop",
-  notebook: "laptop",
-  macbook: "laptop",
-  desktop: "desktop",
-  computer: "desktop",
-  pc: "desktop",
-  server: "server",
-  phone: "phone",
-  mobile: "phone",
-  browser: "browser",
-};
+const KIND_WORDS: ReadonlyMap<string, readonly DeviceRow["kind"][]> = new Map([
+  ["laptop", ["laptop"]],
+  ["notebook", ["laptop"]],
+  ["macbook", ["laptop"]],
+  ["desktop", ["desktop"]],
+  ["computer", ["desktop", "laptop"]],
+  ["pc", ["desktop", "laptop"]],
+  ["server", ["server"]],
+  ["phone", ["phone"]],
+  ["mobile", ["phone"]],
+  ["browser", ["browser"]],
+]);
 
 /** `words` empty: whichever can do it. */
 export function resolve(words: string, candidates: readonly Candidate[]): Resolution {
   const paired = candidates.filter(({ row }) => row.state === "paired");
+  if (words.trim() === "") return narrow(paired);
   const wanted = normal(words);
-  if (wanted === "") return narrow(paired);
+  if (wanted === "") return { is: "none" };
 
   const byId = candidates.filter(({ row }) => row.id === words.trim().toLowerCase());
   if (byId.length > 0) return narrow(byId);
   const byName = paired.filter(({ row }) => normal(row.name) === wanted);
   if (byName.length > 0) return narrow(byName);
   const parts = wanted.split(" ");
-  const byPart = paired.filter(({ row }) => {
-    const name = normal(row.name).split(" ");
-    return parts.every((part) => name.includes(part));
-  });
+  const fitting = (alsoKind: boolean) =>
+    paired.filter(({ row }) => {
+      const name = normal(row.name).split(" ");
+      return parts.every((part) => name.includes(part) || (alsoKind && KIND_WORDS.get(part)?.includes(row.kind)));
+    });
+  const byPart = fitting(false);
   if (byPart.length > 0) return narrow(byPart);
-  const kind = KIND_WORDS[parts.at(-1) ?? ""];
-  const byKind = paired.filter(({ row }) => row.kind === kind || (kind === "desktop" && row.kind === "laptop"));
-  if (kind && byKind.length > 0) return narrow(byKind);
+  // Every word must fit: “Bob's laptop” is not just any laptop.
+  const byKind = fitting(true);
+  if (byKind.length > 0) return narrow(byKind);
   // A revoked device is named by nobody else's name: say that it is revoked, not that it is unknown.
   const gone = candidates.filter(({ row }) => normal(row.name) === wanted);
   return gone[0] ? { is: "one", row: gone[0].row } : { is: "none" };

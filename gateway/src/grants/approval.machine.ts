@@ -14,6 +14,7 @@ import { setup } from "xstate";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import { fx, timed } from "../runtime/fx.ts";
 import type { Duration } from "./grant.ts";
+import type { Value } from "./plan.ts";
 
 /** Fifteen minutes: long enough to find the phone, short enough that nobody forgot why. */
 export const PATIENCE_MS = 15 * 60_000;
@@ -23,6 +24,8 @@ export interface Question {
   readonly device: string;
   readonly name: string;
   readonly cap: string;
+  /** Shown with the question: nobody can say yes to what they did not see. */
+  readonly args?: Readonly<Record<string, Value>>;
   readonly planHash: string;
   /** The chat's session to ask in, where there is one. */
   readonly session?: ActorId;
@@ -61,10 +64,10 @@ const note = (what: string) =>
     },
   }));
 
-const ask = owe(({ call, device, name, cap, session }) => ({
+const ask = owe(({ call, device, name, cap, args = {}, session }) => ({
   kind: "tell",
   to: session ?? `invocation/${call}`,
-  event: { type: "approval.asked", call, device, name, cap } as Event,
+  event: { type: "approval.asked", call, device, name, cap, args } as Event,
 }));
 
 const grant = owe(({ call, planHash }, event) => ({
@@ -103,6 +106,7 @@ export const approvalMachine = setup({
     name: event.name,
     cap: event.cap,
     planHash: event.planHash,
+    ...(event.args === undefined ? {} : { args: event.args }),
     ...(event.session === undefined ? {} : { session: event.session }),
   }),
   initial: "asking",

@@ -45,6 +45,7 @@ export function decide(question: Question): Decision {
 
   if (!device) return deny("device-known", "device-unknown", "there is no such device");
   if (device.state === "revoked") return deny("device-known", "revoked", `${device.name} was revoked`);
+  if (device.state === "held") return deny("device-known", "fenced", `${device.name} is kept out: its key may have been copied`);
   pass("device-known");
 
   if (!capability) return deny("capability-known", "unsupported", "Kith does not know that capability");

@@ -101,7 +101,7 @@ export class Calls implements TableKind {
   readonly #open = new Map<string, Call>();
   /** Results whose streams are still on their way. Lost at a crash: the node says them again. */
   readonly #partial = new Map<string, Result>();
-  /** Calls that left and have no end yet, per device: what the link counts as busy. */
+  /** Highest call number given; grows over all devices. */
   #lastN = 0;
   /** Frames about calls that are not open for that device: lies, or late; counted, never acted on. */
   strays = 0;
@@ -163,7 +163,10 @@ export class Calls implements TableKind {
         return this.#streamEnded(this.#theirs(key, event.device), event.failure, at, id);
       case "ledger.read":
         return this.#ledgerRead(this.#theirs(key, event.device), event, at, id);
-      case "deadline.passed":
+      case "deadline.passed": {
+        const call = this.#open.get(key);
+        return this.#apply(call, { type: event.type, away: !call || !this.#options.link(call.device) }, at, id);
+      }
       case "grace.passed":
         return this.#apply(this.#open.get(key), { type: event.type }, at, id);
     }
@@ -268,7 +271,7 @@ export class Calls implements TableKind {
       return refuse({ code: "too-many", message: "too many questions wait for an answer already", effect: "none" }, about);
     }
     this.#keep(call);
-    const question = { call: id, device: row.id, name: row.name, cap: call.cap, planHash: call.planHash };
+    const question = { call: id, device: row.id, name: row.name, cap: call.cap, args: call.args, planHash: call.planHash };
     emit({
       kind: "tell",
       to: `approval/${id}`,
@@ -314,7 +317,7 @@ export class Calls implements TableKind {
       ...(notAfter === undefined || once ? {} : { notAfter }),
     };
     emit({ kind: "put", table: "grant", id: grant.id, open: grant.state === "live", body: grant });
-    emit({ kind: "audit", what: "grant.made", data: { grant: grant.id, call: call.id, device: call.device, cap: call.cap, requester: call.requester, for: duration, by } });
+    emit({ kind: "audit", what: "grant.made", data: { grant: grant.id, call: call.id, device: call.device, cap: call.cap, requester: call.requester, for: once ? "once" : duration, by } });
     emit({ kind: "signal", topic: "grants.changed", data: { device: call.device } });
     return grant.id;
   }
@@ -347,7 +350,11 @@ export class Calls implements TableKind {
   }
 
   #revoked(which: (call: Call) => boolean, failure: Failure, at: number, turn: string): void {
-    for (const call of this.list()) if (which(call)) this.#apply(call, { type: "rights.revoked", failure }, at, turn);
+    // What waits first: the end of a sent call would let one of them leave.
+    const gone = this.list().filter(which);
+    for (const call of [...gone.filter(({ state }) => state !== "sent"), ...gone.filter(({ state }) => state === "sent")]) {
+      this.#apply(call, { type: "rights.revoked", failure }, at, turn);
+    }
     if (failure.code !== "revoked") return;
     for (const grant of this.#options.documents.list<Grant>("grant")) {
       const row = this.#options.documents.get<DeviceRow>("device", grant.device);
@@ -360,8 +367,11 @@ export class Calls implements TableKind {
   #result(call: Call | undefined, result: Result, at: number, turn: string): void {
     const capability = call && catalogue.get(call.cap);
     if (!call || !capability || (call.state !== "sent" && call.state !== "unknown")) return void this.strays++;
-    const verdict = check(capability, result, this.#options.media);
-    if (verdict.is === "partial") return void this.#partial.set(call.id, result);
+    // Said again: the first word stays, the second is only counted.
+    const first = this.#partial.get(call.id) ?? result;
+    if (first !== result) this.strays++;
+    const verdict = check(capability, first, this.#options.media);
+    if (verdict.is === "partial") return void this.#partial.set(call.id, first);
     this.#partial.delete(call.id);
     if (verdict.is === "broken") return this.#apply(call, { type: "node.failed", failure: verdict.failure }, at, turn);
     this.#apply(call, { type: "node.answered", out: verdict.out, streams: verdict.streams }, at, turn);
@@ -385,7 +395,7 @@ export class Calls implements TableKind {
   }
 
   #ledgerRead(call: Call | undefined, event: Extract<CallsEvent, { type: "ledger.read" }>, at: number, turn: string): void {
-    if (!call || (call.state !== "sent" && call.state !== "unknown")) return;
+    if (!call || (call.state !== "sent" && call.state !== "unknown")) return void this.strays++;
     this.#apply(
       call,
       {
@@ -393,7 +403,7 @@ export class Calls implements TableKind {
         found: event.found,
         // A ledger that was replaced, or pruned past the call, proves nothing by "absent".
         proves: event.ledger === call.ledger && (call.n ?? 0) > event.floor,
-        grantHolds: this.#holds(call),
+        grantHolds: this.#holds(call, at),
         epoch: event.epoch,
         timeLeft: at < call.deadlineAt,
       },
@@ -402,13 +412,14 @@ export class Calls implements TableKind {
     );
   }
 
-  /** Whether what the call rests on is still there: the device's rights, and a standing grant. */
-  #holds(call: Call): boolean {
+  /** Whether what the call rests on is still there: the device's rights, and a standing grant that has not ended. */
+  #holds(call: Call, at: number): boolean {
     const row = this.#options.documents.get<DeviceRow>("device", call.device);
     if (row?.state !== "paired" || row.revocation !== call.revocation) return false;
     if (call.grant === undefined) return true;
     const grant = this.#options.documents.find<Grant>("grant", call.grant);
-    return grant !== undefined && grant.state !== "revoked";
+    if (!grant || grant.state === "revoked" || grant.state === "expired") return false;
+    return grant.notAfter === undefined || this.#options.latest(at) < grant.notAfter;
   }
 
   /** Sends what is ready, in order, as far as the device takes more at once. */
@@ -456,19 +467,27 @@ export class Calls implements TableKind {
     if (next !== call) this.#keep(next);
     for (const step of steps) emit({ kind: "signal", topic: "call.step", data: { call: next.id, step } });
     if (state !== call.state && (over || state === "unknown")) {
-      if (call.state === "asked") emit({ kind: "tell", to: `approval/${call.id}`, event: { type: "call.ended" } });
+      // The question goes with the call, unless it was the question that ended it.
+      if (call.state === "asked" && event.type !== "approval.refused") emit({ kind: "tell", to: `approval/${call.id}`, event: { type: "call.ended" } });
       this.#partial.delete(call.id);
       this.#tell(call.session, outcome(next));
       this.#dispatch(call.device, at, turn);
     }
   }
 
-  /** A read whose first try left no trace: once more, under a new id, since its ledger row is gone. */
+  /**
+   * A call whose first try left no trace: once more, under a new id, since its ledger row is gone.
+   * It has only the time that was left, so that a device that keeps forgetting ends it too.
+   */
   #again(call: Call, at: number, turn: string): void {
     const { n: _n, epoch: _epoch, ledger: _ledger, sentAt: _sentAt, ...rest } = call;
     this.#keep({ ...call, state: "failed", endedAt: at, failure: { code: "interrupted", message: `tried again as ${turn}`, effect: "none" } });
-    emit({ kind: "signal", topic: "call.replaced", data: { call: call.id, by: turn } });
-    this.#keep({ ...rest, id: turn, state: "ready" });
+    this.#partial.delete(call.id);
+    const replaced = { call: call.id, by: turn };
+    emit({ kind: "audit", what: "call.replaced", data: { ...replaced, device: call.device, cap: call.cap } });
+    emit({ kind: "signal", topic: "call.replaced", data: replaced });
+    if (call.session) emit({ kind: "tell", to: call.session, event: { type: "call.replaced", ...replaced } as Event });
+    this.#keep({ ...rest, id: turn, state: "ready", ttlMs: Math.max(1, call.deadlineAt - times.ttlSlackMs - at) });
     this.#dispatch(call.device, at, turn);
   }
 

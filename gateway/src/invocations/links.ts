@@ -60,6 +60,8 @@ export function linkHandlers({ runtime, calls, presence, clock, sink }: LinksOpt
   };
   runtime.on<{ device: string }>("grants.changed", ({ device }) => tellGrants(device));
   runtime.on<{ device: string }>("device.revoked", ({ device }) => presence.get(device)?.end("revoked", "the owner ended this pairing"));
+  // Both links of a copied key go: which of the two is the owner's, nobody here can tell.
+  runtime.on<{ device: string }>("device.held", ({ device }) => presence.get(device)?.end("duplicate", "two agents use the same key"));
   runtime.on<{ device: string; epoch: number }>("caps.stored", ({ device, epoch }) => {
     tellGrants(device);
     ready(device, epoch);
@@ -135,7 +137,8 @@ export function linkHandlers({ runtime, calls, presence, clock, sink }: LinksOpt
     },
     async sink(link, { stream, call: id, role, type, live }) {
       const call = calls.get(id);
-      const allowed = call && catalogue.get(call.cap)?.streams[role];
+      const roles = call && catalogue.get(call.cap)?.streams;
+      const allowed = roles && Object.hasOwn(roles, role) ? roles[role] : undefined;
       if (!call || call.device !== link.device || !allowed || live || (call.state !== "sent" && call.state !== "unknown")) {
         return { refuse: new KithError("gone", "no open call has such a stream") };
       }

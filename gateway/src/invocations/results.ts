@@ -33,7 +33,8 @@ export function check(capability: Capability, result: Result, media: Media): Ver
   const roles = new Set<string>();
   const streams: StoredStream[] = [];
   for (const { role, type, size, sha256 } of result.streams) {
-    const allowed = capability.streams[role];
+    // `constructor` is no role: a device's words never reach a prototype.
+    const allowed = Object.hasOwn(capability.streams, role) ? capability.streams[role] : undefined;
     if (!allowed || roles.has(role)) return broken(`${capability.name} has no stream ${role}`);
     if (allowed.types !== "any" && !allowed.types.includes(type)) return broken(`a ${role} of ${capability.name} is not ${type}`);
     if (size > allowed.maxBytes) return broken(`the ${role} is larger than ${allowed.maxBytes} bytes`, "too-big");

@@ -22,7 +22,8 @@ export type CallEvent =
   | { readonly type: "ledger.read"; readonly found: LedgerState; readonly proves: boolean; readonly grantHolds: boolean; readonly epoch: number; readonly timeLeft: boolean }
   | { readonly type: "rights.revoked"; readonly failure: Failure }
   | { readonly type: "owner.cancelled" }
-  | { readonly type: "deadline.passed" }
+  /** `away`: the device is not connected; else the call waited for its turn there. */
+  | { readonly type: "deadline.passed"; readonly away?: boolean }
   | { readonly type: "grace.passed" };
 
 export type Move = readonly [state: CallState, change: Partial<Call>, ...steps: Step[]];
@@ -43,6 +44,12 @@ const lost = (call: Call, code: Failure["code"], message: string): Move =>
     : ["failed", { failure: failure(code, message, call.class === "read" ? "none" : "unknown") }];
 
 const answered: Rule<"node.answered"> = (_, { out, streams }) => ["done", { out, streams }];
+/** Its rights ended while nobody knew: that it ran is evidence and counts, what it brought is refused. */
+const answeredLate: Rule<"node.answered"> = (call, event) => {
+  const code = call.failure?.code;
+  if (code !== "revoked" && code !== "locked") return answered(call, event);
+  return ["failed", { failure: failure(code, "it was done, but its permission had ended: the result was refused", "partial") }];
+};
 const failedAtNode: Rule<"node.failed"> = (_, { failure: told }) => [
   told.code === "cancelled" ? "cancelled" : "failed",
   { failure: told },
@@ -78,7 +85,14 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
     "link.ready": () => ["ready", {}],
     "rights.revoked": (_, { failure: why }) => ["denied", { failure: why }],
     "owner.cancelled": refuse("cancelled", "cancelled", "it was stopped before it began"),
-    "deadline.passed": (call) => ["expired", { failure: failure("device-away", `${call.name} is not connected`, "none") }],
+    "deadline.passed": (call, { away = true }) => [
+      "expired",
+      {
+        failure: away
+          ? failure("device-away", `${call.name} is not connected`, "none")
+          : failure("busy", `${call.name} was busy for too long`, "none"),
+      },
+    ],
   },
   sent: {
     "node.answered": answered,
@@ -95,7 +109,7 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
     "grace.passed": (call) => lost(call, "timeout", `${call.name} did not finish in time`),
   },
   unknown: {
-    "node.answered": answered,
+    "node.answered": answeredLate,
     "node.failed": failedAtNode,
     "link.ready": () => ["unknown", {}, "ledger-query"],
     // Absence proves that it never arrived only where ledger and numbers are the ones it was sent to.
@@ -103,7 +117,7 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
       found === "absent" && proves
         ? ["failed", { failure: failure("interrupted", "it never reached the device", "none") }]
         : ["unknown", {}],
-    "rights.revoked": (call) => ["unknown", call.failure ? { failure: call.failure } : {}],
+    "rights.revoked": (_, { failure: why }) => ["unknown", { failure: { ...why, effect: "unknown" } }],
     "owner.cancelled": () => ["unknown", {}],
     "deadline.passed": () => ["unknown", {}],
     "grace.passed": () => ["unknown", {}],

@@ -48,7 +48,8 @@ export function admission(clock: Clock): Admission {
   let knocks = 0;
   let strangers = 0;
 
-  const idle = (one: Source) => one.knocks + one.strangers === 0 && one.pausedUntil <= clock.mono() && one.failures.idle;
+  const idle = (one: Source) =>
+    one.knocks + one.strangers === 0 && one.pausedUntil <= clock.mono() && one.failures.idle;
 
   /** The oldest that nobody needs goes; under pressure the oldest that has no socket open. */
   const makeRoom = () => {
@@ -126,7 +127,8 @@ function once(fn: () => void): () => void {
 export function plainAddress(address: string | undefined): string {
   const bare = (address ?? "unknown").split("%")[0] ?? "";
   const groups = bare.includes(":") ? ipv6Groups(bare) : undefined;
-  if (!groups || groups.slice(0, 5).some((group) => group !== 0) || groups[5] !== 0xffff) return bare.toLowerCase();
+  if (!groups || groups.slice(0, 5).some((group) => group !== 0) || groups[5] !== 0xffff)
+    return bare.toLowerCase();
   const [high = 0, low = 0] = groups.slice(6);
   return [high >> 8, high & 255, low >> 8, low & 255].join(".");
 }
@@ -136,7 +138,10 @@ export function canonicalSource(address: string | undefined): string {
   const plain = plainAddress(address);
   const groups = plain.includes(":") ? ipv6Groups(plain) : undefined;
   if (!groups) return plain;
-  return `${groups.slice(0, 4).map((group) => group.toString(16)).join(":")}::/64`;
+  return `${groups
+    .slice(0, 4)
+    .map((group) => group.toString(16))
+    .join(":")}::/64`;
 }
 
 /** The eight numbers of an IPv6 address in any spelling; `undefined` when it is none. */
@@ -148,8 +153,14 @@ function ipv6Groups(address: string): number[] | undefined {
     text = `${address.slice(0, -tail.length)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
   }
   const [head = "", rest] = text.split("::");
-  const read = (part: string | undefined) => (part ? part.split(":").map((group) => Number.parseInt(group, 16)) : []);
+  const read = (part: string | undefined) =>
+    part ? part.split(":").map((group) => Number.parseInt(group, 16)) : [];
   const [front, back] = [read(head), read(rest)];
-  const groups = rest === undefined ? front : [...front, ...Array<number>(Math.max(0, 8 - front.length - back.length)).fill(0), ...back];
-  return groups.length === 8 && groups.every((group) => group >= 0 && group <= 0xffff) ? groups : undefined;
+  const groups =
+    rest === undefined
+      ? front
+      : [...front, ...Array<number>(Math.max(0, 8 - front.length - back.length)).fill(0), ...back];
+  return groups.length === 8 && groups.every((group) => group >= 0 && group <= 0xffff)
+    ? groups
+    : undefined;
 }

@@ -20,7 +20,14 @@ const WINDOW_LEAST = 131_072;
 const CHANNELS = 65_536;
 
 /** Codes that mean something to a sender; any other leaves as `internal`. */
-const TOLD: ReadonlySet<ErrorCode> = new Set(["too-big", "hash-mismatch", "gone", "rate", "cancelled", "conflict"]);
+const TOLD: ReadonlySet<ErrorCode> = new Set([
+  "too-big",
+  "hash-mismatch",
+  "gone",
+  "rate",
+  "cancelled",
+  "conflict",
+]);
 
 export interface IncomingEvents {
   send(frame: ToNode): void;
@@ -73,11 +80,18 @@ export class IncomingStreams {
     if (this.#used.size >= CHANNELS) return this.#events.exhausted();
     if (this.#open.size >= limits.streamsPerLink)
       return this.#refuse(stream, new KithError("rate", "too many open streams"));
-    const incoming: Incoming = { ch, stream, call, window: this.#nextWindow(), receiver: undefined };
+    const incoming: Incoming = {
+      ch,
+      stream,
+      call,
+      window: this.#nextWindow(),
+      receiver: undefined,
+    };
     this.#open.set(ch, incoming);
     this.#begin(incoming, frame).catch((error: unknown) => {
       this.#events.log("a stream could not be opened", error);
-      if (this.#close(incoming)) this.#refuse(stream, new KithError("internal", "the content cannot be stored"));
+      if (this.#close(incoming))
+        this.#refuse(stream, new KithError("internal", "the content cannot be stored"));
     });
   }
 
@@ -144,7 +158,14 @@ export class IncomingStreams {
       },
       failed: (error: KithError) => this.#fail(incoming, error),
     };
-    incoming.receiver = new StreamReceiver(incoming.ch, this.#events, answer.sink, events, most, incoming.window);
+    incoming.receiver = new StreamReceiver(
+      incoming.ch,
+      this.#events,
+      answer.sink,
+      events,
+      most,
+      incoming.window,
+    );
   }
 
   #isOpen(incoming: Incoming): boolean {
@@ -172,7 +193,13 @@ export class IncomingStreams {
   #refuse(stream: string, error: KithError): void {
     const code = TOLD.has(error.code) ? error.code : "internal";
     const text = code === error.code ? error.message : "the content cannot be stored";
-    this.#events.send({ t: "error", stream, code, text: tame(text, 200), retry: code === "rate" ? "later" : "no" });
+    this.#events.send({
+      t: "error",
+      stream,
+      code,
+      text: tame(text, 200),
+      retry: code === "rate" ? "later" : "no",
+    });
   }
 
   /** As much as leaves the least for every stream that may still open. */

@@ -12,53 +12,20 @@ import { KithError, isErrorCode } from "@kith/shared/errors";
 import { type KeyId, newId } from "@kith/shared/ids";
 import type { Channel, ChannelEvents } from "@kith/shared/protocol/channel";
 import { pack } from "@kith/shared/protocol/codec";
-import { type ToGateway, type ToNode, toGateway } from "@kith/shared/protocol/frames";
+import type { ToNode } from "@kith/shared/protocol/frames";
 import { type Heartbeat, heartbeat } from "@kith/shared/protocol/heartbeat";
 import { limits, times } from "@kith/shared/protocol/limits";
 import type { ByeCode, Hello } from "@kith/shared/protocol/session";
 import { WIRE_MINOR } from "@kith/shared/protocol/version";
 import { tame } from "@kith/shared/protocol/words";
-import * as v from "valibot";
 import type { CallFrame, DeviceLink } from "../devices/link.ts";
 import type { Guest } from "./admission.ts";
 import type { House } from "./house.ts";
+import { type Heard, closeCodes, type heard, isAllowed } from "./heard.ts";
 import { IncomingStreams } from "./incoming.ts";
 import { recent } from "./recent.ts";
 import { Spending } from "./spending.ts";
 import type { Wire } from "./wire.ts";
-
-/** Known words that a node must not say on a paired link; they close it instead of counting as unknown. */
-const FORBIDDEN = [
-  "invoke",
-  "pair.begin",
-  "pair.nonce",
-  "pair.reveal",
-  "pair.approved",
-  "pair.confirm",
-  "pair.accepted",
-  "pair.refused",
-] as const;
-export const heard = v.variant("t", [toGateway, v.looseObject({ t: v.picklist(FORBIDDEN) })]);
-type Heard = v.InferOutput<typeof heard>;
-
-const isAllowed = (frame: Heard): frame is ToGateway => !FORBIDDEN.some((t) => t === frame.t);
-
-const closeCodes: Readonly<Record<ByeCode, number>> = {
-  done: 1000,
-  slept: 1000,
-  shutdown: 1000,
-  rollover: 1000,
-  protocol: 4400,
-  revoked: 4403,
-  superseded: 4409,
-  duplicate: 4409,
-  fenced: 4409,
-  version: 4426,
-  rate: 4429,
-  "slow-peer": 4429,
-  overload: 4503,
-  starting: 4503,
-};
 
 const SCHEMA_WINDOW_MS = 60_000;
 const RATE_RETRY_MS = 10_000;
@@ -111,7 +78,8 @@ export class Link implements DeviceLink {
       quiet: (stream) => house.writing.get(this.device + stream) ?? Promise.resolve(),
       stopping: (stream, done) => house.stillWriting(this.device + stream, done),
       sink: (open) => handlers.sink(this, open),
-      settled: (call, stream, failed) => this.#tell(() => handlers.stream(this, call, stream, failed)),
+      settled: (call, stream, failed) =>
+        this.#tell(() => handlers.stream(this, call, stream, failed)),
       exhausted: () => this.end("rollover", "all channels used"),
       log: house.log,
     });
@@ -228,7 +196,10 @@ export class Link implements DeviceLink {
         return this.#pass(frame);
       case "error":
         if (frame.stream === undefined || frame.call !== undefined) return this.#pass(frame);
-        return this.#streams.givenUp(frame.stream, new KithError(isErrorCode(frame.code) ? frame.code : "internal", frame.text));
+        return this.#streams.givenUp(
+          frame.stream,
+          new KithError(isErrorCode(frame.code) ? frame.code : "internal", frame.text),
+        );
       default:
         return this.#pass(frame);
     }

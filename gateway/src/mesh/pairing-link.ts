@@ -19,7 +19,8 @@ import type { ByeCode } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
 import type { Guest } from "./admission.ts";
 import { type House, soon } from "./house.ts";
-import { Link, heard } from "./link.ts";
+import { heard } from "./heard.ts";
+import { Link } from "./link.ts";
 import { later } from "./recent.ts";
 import type { Wire } from "./wire.ts";
 
@@ -48,21 +49,33 @@ export class PairingLink {
   #due: () => void;
   #expiry = () => {};
 
-  constructor(house: House, wire: Wire, guest: Guest, peer: { key: Uint8Array; hash: Uint8Array; source: string }, keys: ChannelKeys) {
+  constructor(
+    house: House,
+    wire: Wire,
+    guest: Guest,
+    peer: { key: Uint8Array; hash: Uint8Array; source: string },
+    keys: ChannelKeys,
+  ) {
     this.#house = house;
     this.#wire = wire;
     this.#guest = guest;
     this.#peer = peer;
     this.#id = newId(house.clock, house.rng);
     const broken = (code: number) => this.#end(code);
-    this.#channel = new Channel(wire, keys, toGatewayPairing, {
-      frameBytes: limits.pairFrameBytes,
-      onFrame: (frame) => this.#take(frame),
-      onChunk: () => broken(4400),
-      onMalformed: () => broken(4400), // a stranger gets no second try
-      onFault: broken,
-      onRollover() {},
-    }, soon);
+    this.#channel = new Channel(
+      wire,
+      keys,
+      toGatewayPairing,
+      {
+        frameBytes: limits.pairFrameBytes,
+        onFrame: (frame) => this.#take(frame),
+        onChunk: () => broken(4400),
+        onMalformed: () => broken(4400), // a stranger gets no second try
+        onFault: broken,
+        onRollover() {},
+      },
+      soon,
+    );
     this.#heartbeat = heartbeat({
       clock: house.clock,
       // A person is typing: we keep the connection open through NATs and notice when it is not.
@@ -131,7 +144,8 @@ export class PairingLink {
   async #reveal(nN: Uint8Array): Promise<void> {
     const { hash } = this.#peer;
     // It was chosen before the node saw our nonce, or it may have been chosen to fit a code.
-    if (!this.#begin || !sameBytes(commitment(hash, nN), this.#begin.commit)) return this.#refuse("commit", 4400);
+    if (!this.#begin || !sameBytes(commitment(hash, nN), this.#begin.commit))
+      return this.#refuse("commit", 4400);
     await this.#house.pairing.revealed(this.#id, approvalCode(hash, nN, this.#nonce), {
       approved: () => {
         if (this.#step !== "deciding") return;
@@ -151,7 +165,9 @@ export class PairingLink {
     this.#leave();
     const peer = { device: keyId(this.#peer.key), source: this.#peer.source };
     // The same link goes on as a paired one: hello is due.
-    new Link(this.#house, this.#wire, this.#guest, peer, (events) => this.#channel.expect(heard, events)).trust();
+    new Link(this.#house, this.#wire, this.#guest, peer, (events) =>
+      this.#channel.expect(heard, events),
+    ).trust();
   }
 
   #refuse(why: string, code: number): void {

@@ -7,7 +7,13 @@
  *
  * Nothing here is identity: no address, no header, no cookie. Who somebody is, a key says.
  */
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES, createServer } from "node:http";
+import {
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+  createServer,
+} from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { KithError } from "@kith/shared/errors";
@@ -86,7 +92,8 @@ export async function startMesh({ listen, ...options }: MeshOptions): Promise<Me
 
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     response.setHeader("connection", "close");
-    if (request.method !== "GET" || request.url !== PROBE) return void response.writeHead(404).end();
+    if (request.method !== "GET" || request.url !== PROBE)
+      return void response.writeHead(404).end();
     if (!probes()) return void response.writeHead(429).end();
     response.writeHead(200, { "content-type": "application/json" }).end(card);
   };
@@ -125,7 +132,9 @@ export async function startMesh({ listen, ...options }: MeshOptions): Promise<Me
   };
 
   const close = async (): Promise<void> => {
-    const closed = servers.map(({ server }) => new Promise<void>((resolve) => server.close(() => resolve())));
+    const closed = servers.map(
+      ({ server }) => new Promise<void>((resolve) => server.close(() => resolve())),
+    );
     for (const { server } of servers) server.closeAllConnections(); // those that have not upgraded
     for (const wire of wires) wire.shutdown();
     const cancel = clock.after(FAREWELL_MS, () => {
@@ -173,8 +182,11 @@ async function listening(server: Server, { host, port }: Address): Promise<Addre
       resolve();
     });
   }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "EADDRINUSE") throw new KithError("port-taken", `port ${port} of ${host} is taken`, { cause: error });
-    throw new KithError("config-invalid", `cannot listen on ${host} port ${port}`, { cause: error });
+    if (error.code === "EADDRINUSE")
+      throw new KithError("port-taken", `port ${port} of ${host} is taken`, { cause: error });
+    throw new KithError("config-invalid", `cannot listen on ${host} port ${port}`, {
+      cause: error,
+    });
   });
   return { host, port: (server.address() as AddressInfo).port }; // a TCP server has one
 }

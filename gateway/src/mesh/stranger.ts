@@ -18,7 +18,8 @@ import { toGateway } from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
 import type { Guest } from "./admission.ts";
 import { type House, soon } from "./house.ts";
-import { Link, heard } from "./link.ts";
+import { heard } from "./heard.ts";
+import { Link } from "./link.ts";
 import { PairingLink } from "./pairing-link.ts";
 import type { Wire } from "./wire.ts";
 
@@ -108,7 +109,15 @@ export function meet(house: House, wire: Wire, guest: Guest, source: string): vo
       sayRevoked(wire, sealed);
       return giveUp(4403);
     }
-    handOver(new Link(house, wire, guest, { device, source }, (events) => new Channel(wire, sealed, heard, events, soon)));
+    handOver(
+      new Link(
+        house,
+        wire,
+        guest,
+        { device, source },
+        (events) => new Channel(wire, sealed, heard, events, soon),
+      ),
+    );
   }
 
   async function pair(opening: Opening, noise: Uint8Array): Promise<void> {

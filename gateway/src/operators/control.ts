@@ -69,8 +69,11 @@ export async function startControl(options: ControlOptions): Promise<{ close(): 
 function serve(socket: Socket, options: ControlOptions): void {
   let buffer = "";
   let running = 0;
+  let over = false;
   let chat: string | undefined;
   let leave = () => {};
+  /** Set by a `chat.open` until its answer has left; a newer one replaces it. */
+  let entering = () => {};
   socket.setEncoding("utf8");
   const send = (line: object) => {
     if (!socket.destroyed) socket.write(`${JSON.stringify(line)}\n`);
@@ -88,10 +91,9 @@ function serve(socket: Socket, options: ControlOptions): void {
       chat = wish.chat === "ask" ? `ask-${newId(options.clock, options.rng)}` : wish.chat;
       const client: ConsoleClient = { terminal: wish.terminal as Terminal | undefined, show: (message) => send({ event: "chat.message", data: message }) };
       const name = chat;
-      // After the answer, so that a client knows its chat before the first message comes.
-      queueMicrotask(() => {
-        if (!socket.destroyed && chat === name) leave = options.console.attach(name, client);
-      });
+      entering = () => {
+        leave = options.console.attach(name, client);
+      };
       return { chat };
     },
     "chat.say": async (args) => {
@@ -110,7 +112,15 @@ function serve(socket: Socket, options: ControlOptions): void {
   const handle = async (id: number, op: string, args: unknown): Promise<void> => {
     try {
       const chatOp = Object.hasOwn(chats, op) ? chats[op] : undefined;
-      if (chatOp) return send({ id, ok: true, out: await chatOp(args), text: "" });
+      if (chatOp) {
+        const answer = chatOp(args);
+        const enter = entering;
+        send({ id, ok: true, out: await answer, text: "" });
+        // After the answer, so that a client knows its chat before the first message comes.
+        if (socket.destroyed || enter !== entering) return;
+        entering = () => {};
+        return enter();
+      }
       const method = options.methods.get(op);
       if (!method) throw new KithError("usage", `there is no method ${op.slice(0, 48)}`);
       const { out, text } = await method.call(args, { by: OWNER });
@@ -122,22 +132,29 @@ function serve(socket: Socket, options: ControlOptions): void {
     }
   };
 
+  /** Says why, and hears nothing more: what was said is sent, then the socket goes. */
+  const hangUp = (error: KithError) => {
+    over = true;
+    buffer = "";
+    fail(undefined, error);
+    socket.destroySoon();
+  };
+
   socket.on("data", (data: string) => {
+    if (over) return;
     buffer += data;
     for (let end = buffer.indexOf("\n"); end >= 0; end = buffer.indexOf("\n")) {
       const line = buffer.slice(0, end);
       buffer = buffer.slice(end + 1);
       const parsed = read(line);
       if (!parsed || running >= REQUESTS_AT_ONCE) {
-        fail(undefined, parsed ? new KithError("rate", "too many requests at once") : new KithError("schema", "that line is not a request"));
-        return void socket.end();
+        return hangUp(parsed ? new KithError("rate", "too many requests at once") : new KithError("schema", "that line is not a request"));
       }
       running++;
       void handle(parsed.id, parsed.op, parsed.args).finally(() => running--);
     }
     if (buffer.length > LINE_BYTES) {
-      fail(undefined, new KithError("schema", "a line of more than 1 MiB"));
-      socket.destroy();
+      hangUp(new KithError("schema", "a line of more than 1 MiB"));
     }
   });
   socket.on("close", () => leave());

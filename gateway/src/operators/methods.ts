@@ -10,6 +10,7 @@ import { about } from "@kith/shared/protocol/session";
 import { list, name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import type { DeviceRow, OfferedSet } from "../devices/device.ts";
+import { resolve } from "../devices/resolve.ts";
 import type { Attempt, Desk } from "../devices/pairing.machine.ts";
 import { type Grant, durations } from "../grants/grant.ts";
 import type { Call } from "../invocations/call.ts";
@@ -34,7 +35,7 @@ export class ApprovalNeeded extends KithError {
 
 const ASK = { deadlineMs: 10_000 } as const;
 const NOTHING = v.strictObject({});
-const words = str(256);
+const words = name(256);
 const duration = v.picklist(durations);
 export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
   const { runtime, store, calls, waiting, presence, clock, rng, gateway } = options;
@@ -45,7 +46,8 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
   const rows = (): DeviceRow[] => documents.list<DeviceRow>("device").filter((row) => "key" in row);
   const offers = (id: string) => documents.get<OfferedSet>("device", `caps/${id}`)?.caps ?? [];
   const device = (said: string): DeviceRow => {
-    const found = calls.resolve(said, "");
+    // What ends or renames a device never guesses by who is there.
+    const found = resolve(said, rows().map((row) => ({ row, online: false, able: false })));
     if (found.is === "one") return found.row;
     if (found.is === "none") throw new KithError("device-unknown", `no device is called “${said}”`);
     throw new KithError("device-ambiguous", `several devices fit: ${found.rows.map((row) => row.name).join(", ")}`);
@@ -97,7 +99,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     [
       "invoke",
       method(
-        v.strictObject({ device: words, cap: name(48), args: v.optional(v.record(str(31), v.unknown()), {}), allow: v.optional(duration), wait_ms: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(3_600_000)), 0) }),
+        v.strictObject({ device: str(256), cap: name(48), args: v.optional(v.record(str(31), v.unknown()), {}), allow: v.optional(duration), wait_ms: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(3_600_000)), 0) }),
         async ({ device: said, cap, args, allow, wait_ms }, { by }) => {
           const { first, end, forget } = await waiting.request(fresh(), { device: said, cap, args, requester: "owner", by, ...(allow === undefined ? {} : { allow }) });
           if (first.state !== "asked") return ended(await end);

@@ -20,6 +20,7 @@ const SAID: Readonly<Record<string, (data: Readonly<Record<string, unknown>>) =>
   "call.refused": ({ code }) => `it was refused (${String(code)})`,
   "call.expired": ({ code }) => `it waited too long (${String(code)})`,
   "call.cancelled": ({ code }) => `it was stopped (${String(code)})`,
+  "call.replaced": ({ by }) => `the device had lost it; tried again as ${String(by)}`,
   "call.unknown": () => "it may or may not have happened",
 };
 

@@ -48,6 +48,17 @@ export class Asks {
     this.#take(replyTo)?.resolve(value);
   }
 
+  /** False once it was settled or given up: whoever asked has gone. */
+  waits(replyTo: string): boolean {
+    return this.#waiters.has(replyTo);
+  }
+
+  stop(): void {
+    for (const replyTo of this.#waiters.keys()) {
+      this.fail(replyTo, new KithError("gateway-away", "the gateway stops"));
+    }
+  }
+
   fail(replyTo: string, error: KithError): boolean {
     const waiter = this.#take(replyTo);
     waiter?.reject(error);

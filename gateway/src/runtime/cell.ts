@@ -23,6 +23,8 @@ export class Cell {
   scheduled = false;
   /** Rows wait on disk that did not fit into the mailbox. */
   spilled = false;
+  /** Messages from outside that are being written and not yet in the mailbox. */
+  accepting = 0;
   /** Monotonic ms of the last turn. */
   lastAt = 0;
   #root: AnyActor | undefined;
@@ -36,13 +38,16 @@ export class Cell {
     this.mailbox = new Mailbox(this.#machine?.mailbox ?? TABLE_MAILBOX);
   }
 
-  get awake(): boolean {
-    return this.#root !== undefined || this.table !== undefined;
+  /** A wake reads from disk, so it waits until the cell's own turns are there. */
+  get ready(): boolean {
+    const awake = this.#root !== undefined || this.table !== undefined;
+    return this.status === "live" && (awake || this.inFlight.length === 0);
   }
 
-  /** Messages from outside that may wait at once. */
-  get most(): number {
-    return (this.#machine?.mailbox ?? TABLE_MAILBOX).normal;
+  /** One more message from outside would be too many; those that spilled come first. */
+  get full(): boolean {
+    const { normal } = this.#machine?.mailbox ?? TABLE_MAILBOX;
+    return this.spilled || this.mailbox.size + this.accepting >= normal;
   }
 
   /**
@@ -52,7 +57,6 @@ export class Cell {
   turn(env: Envelope, given: { at: number; id: string }, store: Pick<Store, "load">): "changed" | "ignored" | "quarantine" {
     if (this.table) {
       this.table.receive(env, given.at, given.id);
-      this.seq++;
       return "changed";
     }
     const machine = this.#machine as MachineKind;
@@ -66,25 +70,24 @@ export class Cell {
     const root = this.#root as AnyActor | undefined;
     if (!root) throw new Error("no root after a wake");
     const before = root.getSnapshot();
-    root.send(event);
+    if (before.status !== "done") root.send(event);
     if (this.#error !== undefined) throw this.#error;
-    if (!born && root.getSnapshot() === before) return "ignored";
-    this.seq++;
-    return "changed";
+    return !born && root.getSnapshot() === before ? "ignored" : "changed";
   }
 
-  /** What the last turn changes on disk, serialised at once: the live context is aliased. */
+  /**
+   * What the last turn changes on disk, serialised at once: the live context is aliased.
+   * @throws RangeError when its context outgrew its bound
+   */
   writes(env: Envelope, at: number): Write[] {
+    this.seq++;
     const machine = this.#machine;
-    if (!machine || !this.#root) return env.timer === undefined ? [] : [{ k: "untimer", actor: env.to, name: env.timer }];
+    if (!machine || !this.#root) return [];
     const snapshot = packSnapshot(machine, this.#root.getPersistedSnapshot());
-    const writes: Write[] = [
+    return [
       { k: "actor", id: this.id, kind: machine.name, seq: this.seq, status: this.#root.getSnapshot().status === "done" ? "final" : "live", snapshot },
       { k: "journal", actor: this.id, seq: this.seq, at, event: env.event },
     ];
-    // Its timer fired and is spent; one that this turn set anew comes after and stays.
-    if (env.timer !== undefined) writes.unshift({ k: "untimer", actor: this.id, name: env.timer });
-    return writes;
   }
 
   /** Forgets what is in memory; the next message wakes it from disk. */
@@ -104,9 +107,11 @@ export class Cell {
     return Math.min(cap, first * 2 ** (this.#fails.length - 1));
   }
 
+  /** Nothing waits, and its failures are old enough to be forgotten with it. */
   idle(now: number): boolean {
     return (
       this.#machine !== undefined &&
+      now - (this.#fails.at(-1) ?? -Infinity) > this.#machine.restart.withinMs &&
       this.status === "live" &&
       this.mailbox.size === 0 &&
       this.inFlight.length === 0 &&

@@ -7,13 +7,22 @@ import { type Clock, MAX_AFTER_MS } from "@kith/shared/clock";
 interface Entry {
   readonly key: string;
   readonly due: number;
+  /** Among equals, the one set first fires first. */
+  readonly order: number;
   readonly fire: () => void;
 }
+
+/** Below so many entries, cleared ones are not worth looking for. */
+const MIN_SWEPT = 128;
+
+const before = (a: Entry, b: Entry): boolean => a.due < b.due || (a.due === b.due && a.order < b.order);
 
 export class Due {
   readonly #clock: Clock;
   #heap: Entry[] = [];
   readonly #current = new Map<string, Entry>();
+  #order = 0;
+  #stopped = false;
   #cancel = () => {};
 
   constructor(clock: Clock) {
@@ -22,18 +31,24 @@ export class Due {
 
   /** Fires once after `ms`; setting the same key again replaces. */
   set(key: string, ms: number, fire: () => void): void {
-    const entry = { key, due: this.#clock.mono() + Math.max(0, ms), fire };
+    if (this.#stopped) return;
+    const entry = { key, due: this.#clock.mono() + Math.max(0, ms), order: this.#order++, fire };
     this.#current.set(key, entry);
     this.#push(entry);
     if (this.#heap[0] === entry) this.#arm();
   }
 
   clear(key: string): void {
-    // The heap entry stays until it surfaces; without its place in the map it does nothing.
+    // The heap entry stays until it surfaces or too many do; without its place in the map it does nothing.
     this.#current.delete(key);
+    if (this.#heap.length < MIN_SWEPT || this.#heap.length < this.#current.size * 2) return;
+    const kept = [...this.#current.values()];
+    this.#heap = [];
+    for (const entry of kept) this.#push(entry);
   }
 
   stop(): void {
+    this.#stopped = true;
     this.#cancel();
     this.#heap = [];
     this.#current.clear();
@@ -63,7 +78,7 @@ export class Due {
     let at = heap.push(entry) - 1;
     while (at > 0) {
       const up = (at - 1) >> 1;
-      if ((heap[up]?.due ?? 0) <= entry.due) break;
+      if (!before(entry, heap[up] as Entry)) break;
       heap[at] = heap[up] as Entry;
       at = up;
     }
@@ -78,8 +93,8 @@ export class Due {
     for (;;) {
       let down = at * 2 + 1;
       if (down >= heap.length) break;
-      if (down + 1 < heap.length && (heap[down + 1]?.due ?? 0) < (heap[down]?.due ?? 0)) down++;
-      if ((heap[down]?.due ?? 0) >= last.due) break;
+      if (down + 1 < heap.length && before(heap[down + 1] as Entry, heap[down] as Entry)) down++;
+      if (!before(heap[down] as Entry, last)) break;
       heap[at] = heap[down] as Entry;
       at = down;
     }

@@ -20,9 +20,8 @@ export class Mailbox {
 
   /** False when the lane is full. Control messages may also use free normal places. */
   push(env: Envelope): boolean {
-    const most = env.lane === "control" ? this.#normal + this.#control : this.#normal;
-    const used = env.lane === "control" ? this.size : this.size - this.#controls;
-    if (used >= most) return false;
+    if (this.size >= this.#normal + this.#control) return false;
+    if (env.lane === "normal" && this.size - this.#controls >= this.#normal) return false;
     this.#items.push(env);
     if (env.lane === "control") this.#controls++;
     return true;
@@ -33,10 +32,6 @@ export class Mailbox {
     this.#items = [...envs, ...this.#items.slice(this.#head)];
     this.#head = 0;
     this.#controls = this.#items.filter(({ lane }) => lane === "control").length;
-  }
-
-  peek(): Envelope | undefined {
-    return this.#items[this.#head];
   }
 
   shift(): Envelope | undefined {
@@ -58,9 +53,5 @@ export class Mailbox {
     const [env] = this.#items.splice(at, 1);
     if (env?.lane === "control") this.#controls--;
     return env;
-  }
-
-  holds(msg: string): boolean {
-    return this.#items.some((env, index) => index >= this.#head && env.msg === msg);
   }
 }

@@ -50,6 +50,7 @@ export class Outbox {
 
   add(performer: Performer): void {
     this.#performers.set(performer.op, performer);
+    this.#pump(performer.op);
   }
 
   get open(): readonly Step[] {
@@ -66,10 +67,12 @@ export class Outbox {
     this.#pump(step.op);
   }
 
-  /** Begins nothing more and aborts what runs; it is repeated or reconciled at the next start. */
-  stop(): void {
+  /** Begins nothing more and aborts what runs. Returns what that leaves in doubt. */
+  stop(): readonly Step[] {
     this.#stopped = true;
-    for (const { stop } of this.#running.values()) stop.abort();
+    const cut = [...this.#running.values()];
+    for (const { stop } of cut) stop.abort();
+    return cut.map(({ step }) => step).filter((step) => step.class === "once");
   }
 
   #pump(op: string): void {
@@ -87,6 +90,10 @@ export class Outbox {
         continue;
       }
       list.splice(at, 1);
+      if (step.expiresAt <= this.#options.clock.now()) {
+        this.#expired(step);
+        continue;
+      }
       if (order !== undefined) this.#orders.add(order);
       void this.#run(performer, step, order);
     }
@@ -122,6 +129,11 @@ export class Outbox {
     const at = list?.findIndex(({ id }) => id === step.id) ?? -1;
     if (!list || at < 0) return;
     list.splice(at, 1);
+    this.#expired(step);
+  }
+
+  #expired(step: Step): void {
+    this.#options.due.clear(`step:${step.id}`);
     this.#options.settle(
       step,
       "expired",

@@ -1,0 +1,246 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { connect, createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { hex, keyId } from "@kith/shared/ids";
+import { type AgentEvent, sentence } from "@kith/node-agent/events";
+import { readArguments } from "@kith/node-agent/arguments";
+import { draw, press, type ScreenState } from "@kith/node-agent/screen";
+import { describe, expect, test } from "vitest";
+import { fakeGateway } from "./gateway.ts";
+import { folder, id } from "./world.ts";
+
+const program = fileURLToPath(import.meta.resolve("@kith/node-agent/main"));
+
+/** The real program in a home of its own. */
+async function start(...argv: string[]) {
+  const place = await folder();
+  return { ...run(place.path, ...argv), place, [Symbol.asyncDispose]: () => place[Symbol.asyncDispose]() };
+}
+
+function run(kithHome: string, ...argv: string[]) {
+  const child: ChildProcessWithoutNullStreams = spawn(process.execPath, [program, ...argv], { env: { ...process.env, KITH_HOME: kithHome } });
+  const lines: string[] = [];
+  const waiting: (() => void)[] = [];
+  const ring = () => {
+    for (const resolve of waiting.splice(0)) resolve();
+  };
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    lines.push(line);
+    ring();
+  });
+  let errors = "";
+  child.stderr.on("data", (data: Buffer) => (errors += data.toString()));
+  const code = new Promise<number | null>((resolve) => child.on("close", (status) => (ring(), resolve(status))));
+  let read = 0;
+  return {
+    child,
+    code,
+    lines,
+    errors: () => errors,
+    async event<T extends AgentEvent["event"]>(name: T): Promise<Extract<AgentEvent, { event: T }>> {
+      for (;;) {
+        while (read < lines.length) {
+          const event = JSON.parse(lines[read++]!) as AgentEvent;
+          if (event.event === name) return event as Extract<AgentEvent, { event: T }>;
+        }
+        if (child.exitCode !== null) throw new Error(`ended while waiting for ${name}: ${lines.join(" ")} ${errors}`);
+        await new Promise<void>((resolve) => waiting.push(resolve));
+      }
+    },
+  };
+}
+
+describe("the program", () => {
+  test("pairs by code, takes a photo, and ends at SIGTERM with a goodbye and code 0", async () => {
+    await using gateway = await fakeGateway();
+    await using node = await start("--json", "--gateway", gateway.address, "--camera", "test-pattern", "--allow", "camera.snap=allow");
+    const link = await gateway.accepted();
+    const { returnCode } = await link.pairQuietly();
+    await node.event("code");
+    link.send({ t: "pair.approved" });
+    await node.event("approved");
+    node.child.stdin.write(`${returnCode}\n`);
+    await node.event("paired");
+    await link.welcome(1, true);
+    expect((await link.next("capabilities.advertise")).caps.find(({ cap }) => cap === "camera.snap")).toMatchObject({ state: "ready", policy: "allow", devices: [{ id: "test-pattern" }] });
+    link.send({ t: "invoke", call: id("A"), n: 1, epoch: 1, cap: "camera.snap", v: 1, args: { max_edge_px: 320 }, effect: "idempotent", ttl_ms: 15_000, seen: 0, grant: id("G"), why: { origin: "owner", text: "" }, max_bytes: 9_999_999 });
+    expect(await node.event("notice")).toMatchObject({ on: true });
+    const { bytes } = await link.content(await link.next("stream.open"));
+    expect([...bytes.subarray(0, 2)]).toEqual([0xff, 0xd8]);
+    node.child.kill("SIGTERM");
+    expect(await link.next("bye")).toMatchObject({ code: "shutdown" });
+    expect(await node.code).toBe(0);
+    expect(node.errors()).toBe("");
+
+    const rows = run(node.place.path, "ledger", "--json");
+    expect(await rows.code).toBe(0);
+    expect(JSON.parse(rows.lines[0]!)).toMatchObject({ call: id("A"), cap: "camera.snap", state: "done", starts: 1 });
+  });
+
+  test("pairs through the control socket of its own machine", async () => {
+    await using gateway = await fakeGateway();
+    await using place = await folder();
+    const asked: unknown[] = [];
+    await using control = await controlSocket(place.path, (line, socket) => {
+      asked.push(line);
+      const device = keyId(Buffer.from((line as { args: { key: string } }).args.key, "hex"));
+      const out = { device, gateway: gateway.id, key: hex(gateway.key.publicKey), name: "home", address: gateway.address };
+      socket.write(`${JSON.stringify({ event: "chat.message", data: {} })}\n${JSON.stringify({ id: 1, ok: true, out, text: "" })}\n`);
+    });
+    void control;
+    const node = run(place.path, "--json", "--local", "--allow", "device.info=allow");
+    expect(await node.event("paired")).toMatchObject({ gateway: gateway.id });
+    const link = await gateway.accepted();
+    expect(link.pattern).toBe("IK");
+    await link.welcome(1);
+    await node.event("ready");
+    expect(asked).toMatchObject([{ id: 1, op: "node.register", args: { caps: expect.arrayContaining(["camera.snap"]), kind: expect.any(String) } }]);
+
+    const second = run(place.path, "--json", "--allow", "device.info=ask");
+    expect(await second.code).toBe(1);
+    expect(await second.event("failed")).toMatchObject({ error: { code: "home-locked" } });
+    expect(JSON.parse(await readFile(join(place.path, "node", "node.json"), "utf8"))).toMatchObject({ policy: { "device.info": "ask" } });
+
+    // The running agent takes the change over.
+    expect((await link.next("capabilities.advertise")).caps[0]).toMatchObject({ cap: "device.info", policy: "ask" });
+    link.send({ t: "invoke", call: id("B"), n: 1, epoch: 1, cap: "device.info", v: 1, args: {}, effect: "read", ttl_ms: 60_000, seen: 0, grant: id("G"), why: { origin: "owner", text: "why" }, max_bytes: 0 });
+    expect(await link.next("accept")).toMatchObject({ state: "asking" });
+    await node.event("asked");
+    const answers = await localSocket(place.path, [{ id: 1, op: "status" }, { id: 2, op: "consent.list" }, { id: 3, op: "consent.answer", args: { call: id("B"), yes: true } }, { id: 4, op: "consent.answer", args: { call: id("B"), yes: true } }], 4);
+    expect(answers).toMatchObject([
+      { id: 1, ok: true, out: { locked: false, open: 1, epoch: 1 } },
+      { id: 2, ok: true, out: { questions: [{ call: id("B"), cap: "device.info" }] } },
+      { id: 3, ok: true, out: { answered: true } },
+      { id: 4, ok: false, error: { code: "call-unknown" } },
+    ]);
+    await link.next("result");
+    node.child.kill("SIGINT");
+    expect(await node.code).toBe(0);
+  });
+
+  test("locks and unlocks without a gateway and without a running agent", async () => {
+    await using node = await start("lock", "--json");
+    expect(await node.code).toBe(0);
+    await node.event("locked");
+    await readFile(join(node.place.path, "node", "locked"));
+    const unlock = run(node.place.path, "unlock");
+    expect(await unlock.code).toBe(0);
+    expect(unlock.lines).toEqual(["Unlocked."]);
+    await expect(readFile(join(node.place.path, "node", "locked"))).rejects.toThrow("ENOENT");
+  });
+
+  test.each([
+    ["an unknown option", ["--colour"], 2, "usage"],
+    ["an unknown verb", ["dance"], 2, "usage"],
+    ["an unknown capability", ["--allow", "camera.snop=ask"], 2, "usage"],
+    ["no gateway at all", [], 2, "usage"],
+    ["no gateway on this machine", ["--local"], 1, "gateway-away"],
+  ])("ends at %s", async (_, argv, status, code) => {
+    await using node = await start(...argv, "--json");
+    expect(await node.code).toBe(status);
+    expect(await node.event("failed")).toMatchObject({ error: { code, remedy: expect.any(String) } });
+  });
+
+  test("ends with 78 at a home that others may read, and at a config it does not understand", async () => {
+    await using place = await folder();
+    await mkdir(join(place.path, "node"), { mode: 0o755 });
+    await chmod(join(place.path, "node"), 0o755);
+    const open = run(place.path, "--json");
+    expect(await open.code).toBe(78);
+    expect(await open.event("failed")).toMatchObject({ error: { code: "home-unsafe" } });
+    await chmod(join(place.path, "node"), 0o700);
+    await writeFile(join(place.path, "node", "node.json"), '{"name":5}');
+    const broken = run(place.path, "--json");
+    expect(await broken.code).toBe(78);
+    expect((await broken.event("failed")).error).toMatchObject({ code: "config-invalid", message: expect.stringContaining("name") });
+  });
+
+  test("explains itself", async () => {
+    await using node = await start("--help");
+    expect(await node.code).toBe(0);
+    expect(node.lines.join("\n")).toContain("--allow camera.snap=ask");
+  });
+});
+
+async function controlSocket(dir: string, answer: (line: unknown, socket: Socket) => void): Promise<AsyncDisposable> {
+  const server = createServer((socket) => createInterface({ input: socket }).on("line", (line) => answer(JSON.parse(line), socket)));
+  await new Promise<void>((resolve) => server.listen(join(dir, "control.sock"), resolve));
+  return { [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
+}
+
+async function localSocket(kithHome: string, questions: unknown[], answers: number): Promise<unknown[]> {
+  const socket = connect(join(kithHome, "node", "node.sock"));
+  const got: unknown[] = [];
+  return await new Promise((resolve) => {
+    createInterface({ input: socket }).on("line", (line) => {
+      const said = JSON.parse(line) as { id?: number };
+      if (said.id !== undefined && got.push(said) === answers) resolve((socket.destroy(), got));
+    });
+    socket.write(questions.map((question) => `${JSON.stringify(question)}\n`).join(""));
+  });
+}
+
+describe("arguments", () => {
+  test("are read as the help shows them", () => {
+    expect(readArguments(["--gateway", "h", "--allow", "camera.snap=ask,device.info=allow", "--allow", "files.read=off", "--root", "docs=/srv/docs", "--camera", "a", "--camera", "b"])).toMatchObject({
+      ...{ verb: "run", gateway: "h:5484", roots: { docs: "/srv/docs" }, cameras: ["a", "b"] },
+      allow: { "camera.snap": "ask", "device.info": "allow", "files.read": "off" },
+    });
+  });
+
+  test.each([[["--allow", "camera.snap"]], [["--allow", "camera.snap=maybe"]], [["--root", "docs"]], [["--gateway", "h", "--local"]], [["run", "more"]]])("%j is refused", (argv) => {
+    expect(() => readArguments(argv)).toThrow(expect.objectContaining({ code: "usage" }));
+  });
+});
+
+describe("the screen", () => {
+  const caps = [{ name: "a.one", summary: "One." }, { name: "b.two", summary: "Two.\u001b[2J" }];
+  const first: ScreenState = { caps, choice: {}, row: 0 };
+  const after = (...keys: string[]) => keys.reduce(press, first);
+
+  test("starts on the first line with everything off", () => {
+    expect(draw(first, 80).slice(1, 3)).toEqual(["› a.one  [off]  ask   allow   One.", "  b.two  [off]  ask   allow   Two.[2J"]);
+    expect(after("\r")).toMatchObject({ choice: {}, ended: "accepted" });
+  });
+
+  test("moves within its lines and turns only the line it is on", () => {
+    expect(after("\u001b[B", " ")).toMatchObject({ row: 1, choice: { "b.two": "ask" } });
+    expect(after("\u001b[A", "\u001b[A", "\u001b[B", "\u001b[B", "\u001b[B").row).toBe(1);
+    expect(after(" ", " ").choice).toEqual({ "a.one": "allow" });
+    expect(after(" ", " ", " ").choice).toEqual({ "a.one": "off" });
+    expect(after("\u001b[D").choice).toEqual({ "a.one": "allow" });
+  });
+
+  test("is skipped with s and ended with Ctrl-C", () => {
+    expect(after("s").ended).toBe("skipped");
+    expect(after("\u0003").ended).toBe("interrupted");
+    expect(after("x")).toEqual(first);
+  });
+
+  test("keeps to the width of the terminal", () => {
+    for (const line of draw(first, 30)) expect(line.length).toBeLessThan(30);
+  });
+});
+
+test("every event has a sentence", () => {
+  const events: AgentEvent[] = [
+    { event: "starting", name: "laptop", home: "/h" },
+    { event: "connected", address: "h:1" },
+    { event: "code", code: "E8Z-PKG-EJH", left_ms: 900_000 },
+    { event: "approved" },
+    { event: "return-code-wrong", tries_left: 0 },
+    { event: "paired", device: "d", gateway: "g" },
+    { event: "ready", epoch: 1 },
+    { event: "notice", what: "camera", on: true },
+    { event: "asked", call: "c", cap: "camera.snap", text: "", left_ms: 9 },
+    { event: "locked", locked: true },
+    { event: "settings", name: "laptop", policy: {} },
+    { event: "waiting", why: "w", retry_ms: 10_000 },
+    { event: "ended", why: "w" },
+    { event: "failed", error: { code: "locked", message: "m", remedy: "r" } },
+  ];
+  for (const event of events) expect(sentence(event)).toMatch(/\S/);
+});

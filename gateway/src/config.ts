@@ -62,7 +62,14 @@ export function readConfig(home: string): Config {
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const [broken] = document.errors;
   if (broken) throw wrong(lines.linePos(broken.pos[0]).line, `not YAML: ${broken.message.split("\n")[0] ?? ""}`, broken);
-  const checked = v.safeParse(schema, document.toJS({ maxAliasCount: 10 }) ?? {});
+  let settings: unknown;
+  try {
+    settings = document.toJS({ maxAliasCount: 10 }) ?? {};
+  } catch (error) {
+    // An alias without an anchor, or so many that they are an attack.
+    throw wrong(1, "expected settings without aliases", error);
+  }
+  const checked = v.safeParse(schema, settings);
   if (checked.success) return checked.output;
 
   const [issue] = checked.issues;

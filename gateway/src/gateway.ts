@@ -15,6 +15,7 @@ import { inbox } from "./channels/inbox.ts";
 import { type Config, readConfig } from "./config.ts";
 import { pairingHandlers } from "./devices/pairing.ts";
 import { Presence } from "./devices/presence.ts";
+import { latestTime } from "./grants/latest.ts";
 import { type Value, canonical } from "./grants/plan.ts";
 import { Calls } from "./invocations/calls.ts";
 import { linkHandlers } from "./invocations/links.ts";
@@ -88,8 +89,6 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
   const report = (what: string, error: unknown) => log.error(what, error);
 
   const presence = new Presence();
-  // Judged by the later of all times this home has seen: a clock set back revives no grant.
-  let newest = opened.lastWallMs;
   const startedAt = clock.mono();
   const console = new Console(report);
   let calls: Calls;
@@ -110,7 +109,7 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
     link: (device) => presence.get(device),
     settling: () => clock.mono() - startedAt < SETTLING_MS,
     fingerprint: (value) => createHmac("sha256", keys.audit).update(canonical(plain(value))).digest("hex").slice(0, 32),
-    latest: (at) => (newest = Math.max(newest, at)),
+    latest: latestTime(clock, opened.lastWallMs),
   });
   const waiting = new Waiting(runtime);
   const sending = new Sending(runtime, calls, presence, clock);

@@ -18,17 +18,18 @@ import { WIRE_MINOR } from "@kith/shared/protocol/version";
 import { Backoff, type Ending } from "./backoff.ts";
 import type { Gateway, Home } from "./config.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
-import type { Say } from "./events.ts";
+import { failed, type Say } from "./events.ts";
 import type { Ledger } from "./ledger.ts";
 import { Link } from "./link.ts";
-import { advertisement, makeOffer, type Offer } from "./offer.ts";
+import { Offering } from "./offering.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { confirmPin, pair } from "./pairing.ts";
 import type { Person } from "./person.ts";
 import type { Policy } from "./policy.ts";
-import { type Secured, secure } from "./secure.ts";
+import { reach } from "./reach.ts";
+import type { Secured } from "./secure.ts";
 import type { Server } from "./serve.ts";
-import { dial, Refused, type Wire } from "./socket.ts";
+import { Refused, type Wire } from "./socket.ts";
 
 export interface AgentParts {
   readonly clock: Clock;
@@ -54,7 +55,6 @@ export interface AgentParts {
 const MOST_CODES = 3;
 const PAIRING_WAIT_MS = 10_000;
 const ASK_TO_OPEN = "ask the owner to open pairing (/pair)";
-const STAGGER_MS = 250;
 const NETWORK_LOOK_MS = 5_000;
 const NETWORK_SETTLE_MS = 1_000;
 /** A camera that was plugged in is offered after that at most. */
@@ -62,17 +62,16 @@ const OFFER_LOOK_MS = 30_000;
 /** What running drivers get to end in, of the 1.5 s that a stop may take. */
 const STOP_MS = 700;
 
-type Attempt = { readonly ending: Ending } | { readonly waitMs: number; readonly why: string } | { readonly failed: KithError };
+type Attempt =
+  | { readonly ending: Ending }
+  | { readonly waitMs: number; readonly why: string }
+  | { readonly failed: KithError };
 
 export class Agent {
   readonly #parts: AgentParts;
   readonly #backoff: Backoff;
+  readonly #offering: Offering;
   #link: Link | undefined;
-  #offer: Offer | undefined;
-  /** What the gateway knows, by `hello` or by an advertisement. */
-  #told: Offer | undefined;
-  #looking: Promise<void> = Promise.resolve();
-  #rev = 0;
   #codes = 0;
   #wake = () => {};
   #stops: (() => void)[] = [];
@@ -80,6 +79,7 @@ export class Agent {
   constructor(parts: AgentParts) {
     this.#parts = parts;
     this.#backoff = new Backoff(parts.clock, parts.rng);
+    this.#offering = new Offering(parts.drivers, parts.policy, parts.clock);
   }
 
   get epoch(): number | undefined {
@@ -89,7 +89,7 @@ export class Agent {
   /** Serves until `signal` fires; rejects when it cannot go on by itself. @throws KithError */
   async run(signal: AbortSignal): Promise<void> {
     const { say, server } = this.#parts;
-    await this.#look();
+    await this.#offering.look();
     this.#watch();
     const aborted = Promise.withResolvers<undefined>();
     const stop = (): void => {
@@ -110,8 +110,12 @@ export class Agent {
         const { ending } = attempt;
         const next = this.#backoff.next(ending);
         if (next.stop && next.report) throw next.report;
-        if (next.report) void say({ event: "failed", error: { code: next.report.code, message: next.report.message, remedy: next.report.remedy } });
-        void say(ending.livedMs === undefined ? { event: "waiting", why: ending.why, retry_ms: next.waitMs } : { event: "ended", why: ending.why });
+        if (next.report) void say(failed(next.report));
+        void say(
+          ending.livedMs === undefined
+            ? { event: "waiting", why: ending.why, retry_ms: next.waitMs }
+            : { event: "ended", why: ending.why },
+        );
         if (!signal.aborted) await this.#wait(next.waitMs, signal);
       }
     } finally {
@@ -119,7 +123,10 @@ export class Agent {
       for (const end of this.#stops) end();
       // Terminal frames of what is stopped still leave on the link, if there is one.
       const stopped = server.stopAll(new KithError("interrupted", "the agent was stopped"));
-      await Promise.race([stopped, new Promise<void>((resolve) => this.#parts.clock.after(STOP_MS, resolve))]);
+      await Promise.race([
+        stopped,
+        new Promise<void>((resolve) => this.#parts.clock.after(STOP_MS, resolve)),
+      ]);
       this.#link?.bye("shutdown", "the agent was stopped");
     }
   }
@@ -127,83 +134,87 @@ export class Agent {
   async #attempt(signal: AbortSignal): Promise<Attempt> {
     const { home, clock, own } = this.#parts;
     const { gateway } = home.settings;
-    if (!gateway) return { failed: new KithError("usage", "no gateway is known: give --gateway HOST, or --local on the gateway's own machine") };
+    if (!gateway)
+      return {
+        failed: new KithError(
+          "usage",
+          "no gateway is known: give --gateway HOST, or --local on the gateway's own machine",
+        ),
+      };
     const pinned = gateway.key === undefined ? undefined : fromHex(gateway.key);
     try {
-      const { wire, secured } = await this.#connect(gateway, pinned, signal);
+      const { wire, secured } = await reach(gateway.addresses, {
+        clock,
+        own,
+        pinned,
+        signal,
+        say: this.#parts.say,
+      });
       if (signal.aborted) {
         wire.terminate();
         return { waitMs: 0, why: "stopped" };
       }
-      const open = pinned ? this.#openChannel(wire, secured) : await this.#pair(wire, secured, signal);
-      const link = new Link(wire, open.channel, this.#hello(), {
-        ...{ clock, home, rng: this.#parts.rng, server: this.#parts.server, outgoing: this.#parts.outgoing },
+      const open = pinned
+        ? this.#openChannel(wire, secured)
+        : await this.#pair(wire, secured, signal);
+      const link = new Link(wire, open, this.#hello(), {
+        ...{
+          clock,
+          home,
+          rng: this.#parts.rng,
+          server: this.#parts.server,
+          outgoing: this.#parts.outgoing,
+        },
         ready: (ready, welcome) => this.#ready(ready, welcome),
       });
       this.#link = link;
-      open.start();
       const ending = await link.ended;
       this.#link = undefined;
-      return ending.livedMs === undefined && gateway.unconfirmed && refusal(ending) ? await this.#unfinished(gateway) : { ending };
+      this.#offering.gone();
+      return ending.livedMs === undefined && gateway.unconfirmed && refusal(ending)
+        ? await this.#unfinished(gateway)
+        : { ending };
     } catch (error) {
       if (error instanceof Refused) {
         const closed = error.close === 4401 || error.close === 4403;
         if (!pinned) return { waitMs: PAIRING_WAIT_MS, why: closed ? ASK_TO_OPEN : error.message };
-        const why = error.close === 4401 ? "the gateway does not accept this device" : error.message;
+        const why = `${error.close === 4401 ? "the gateway does not accept this device" : error.message} (--pair pairs again)`;
         const ending: Ending = { how: "refused", why, close: error.close };
         return gateway.unconfirmed ? await this.#unfinished(gateway) : { ending };
       }
       if (!(error instanceof KithError)) throw error;
-      if (error.code === "gateway-unreachable") return { ending: { how: "unreachable", why: error.message } };
+      if (error.code === "gateway-unreachable")
+        return { ending: { how: "unreachable", why: error.message } };
       return this.#afterPairing(error);
     }
   }
 
-  /** The addresses race with a small stagger; the first whose key fits wins. */
-  async #connect({ addresses }: Gateway, pinned: Uint8Array | undefined, signal: AbortSignal): Promise<{ wire: Wire; secured: Secured }> {
-    const { clock, own, say } = this.#parts;
-    const losers = new AbortController();
-    const either = AbortSignal.any([signal, losers.signal]);
-    const tries = addresses.map(async (address, at) => {
-      if (at > 0) await new Promise<void>((resolve) => clock.after(at * STAGGER_MS, resolve));
-      if (either.aborted) throw new KithError("gateway-unreachable", "another address was faster");
-      const wire = await dial(address, clock, either);
-      void say({ event: "connected", address });
-      return { wire, secured: await secure(wire, own, pinned, clock) };
-    });
-    try {
-      const winner = await Promise.any(tries);
-      for (const late of tries) late.then(({ wire }) => wire !== winner.wire && wire.terminate(), () => {});
-      return winner;
-    } catch (error) {
-      const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
-      throw errors.find((one) => one instanceof Refused) ?? errors[0];
-    } finally {
-      losers.abort();
-    }
-  }
-
   #openChannel(wire: Wire, { keys }: Secured) {
-    let made: Channel<typeof toNode> | undefined;
-    return {
-      channel: (events: ChannelEvents<ToNode>) => (made = new Channel(wire, keys, toNode, events, this.#parts.soon)),
-      start: () => wire.deliver((message) => made?.receive(message)),
-    };
+    return (events: ChannelEvents<ToNode>) =>
+      new Channel(wire, keys, toNode, events, this.#parts.soon);
   }
 
   async #pair(wire: Wire, secured: Secured, signal: AbortSignal) {
-    const caps = this.#parts.drivers.map(({ capability: { name, summary } }) => ({ name, summary }));
-    const pairing = await pair(wire, secured, { ...this.#parts, caps, signal, onCode: () => this.#codes++ });
+    const caps = this.#parts.drivers.map(({ capability: { name, summary } }) => ({
+      name,
+      summary,
+    }));
+    const pairing = await pair(wire, secured, {
+      ...this.#parts,
+      caps,
+      signal,
+      onCode: () => this.#codes++,
+    });
     // The policy was chosen just now, so what we offer has changed; `hello` does not wait for it.
-    this.#offer = undefined;
-    void this.#look();
-    return { channel: (events: ChannelEvents<ToNode>) => pairing.expect(toNode, events), start: () => {} };
+    this.#offering.stale();
+    return (events: ChannelEvents<ToNode>) => pairing.expect(toNode, events);
   }
 
   /** Pairing did not come to its end: how to go on. */
   #afterPairing(error: KithError): Attempt {
     if (error.code === "pairing-closed") return { waitMs: PAIRING_WAIT_MS, why: ASK_TO_OPEN };
-    if (error.code === "pairing-full" || error.code === "pairing-locked") return { waitMs: PAIRING_WAIT_MS, why: error.message };
+    if (error.code === "pairing-full" || error.code === "pairing-locked")
+      return { waitMs: PAIRING_WAIT_MS, why: error.message };
     const again = error.code === "pairing-unfinished" && this.#codes < MOST_CODES;
     return again ? { waitMs: times.refusedMs, why: error.message } : { failed: error };
   }
@@ -211,17 +222,30 @@ export class Agent {
   /** We pinned it, but it never heard our last word: as if nothing had been. */
   async #unfinished({ addresses }: Gateway): Promise<Attempt> {
     await this.#parts.home.save({ gateway: { addresses } });
-    return this.#afterPairing(new KithError("pairing-unfinished", "pairing was not finished, it starts again"));
+    return this.#afterPairing(
+      new KithError("pairing-unfinished", "pairing was not finished, it starts again"),
+    );
   }
 
   #hello(): Hello {
     const { about, boot, ledger, home } = this.#parts;
-    const caps = this.#offer && { caps: { hash: this.#offer.hash as Uint8Array<ArrayBuffer> } };
-    this.#told = this.#offer;
-    return { t: "hello", minor: WIRE_MINOR, features: [], ...about, boot, ledger: ledger.id, last_epoch: home.epoch, ...caps };
+    const hash = this.#offering.greet();
+    return {
+      t: "hello",
+      minor: WIRE_MINOR,
+      features: [],
+      ...about,
+      boot,
+      ledger: ledger.id,
+      last_epoch: home.epoch,
+      ...(hash && { caps: { hash } }),
+    };
   }
 
-  #ready(link: Link, { epoch, want_caps }: { readonly epoch: number; readonly want_caps: boolean }): void {
+  #ready(
+    link: Link,
+    { epoch, want_caps }: { readonly epoch: number; readonly want_caps: boolean },
+  ): void {
     const { home, say, own } = this.#parts;
     const { gateway } = home.settings;
     if (gateway?.unconfirmed && gateway.id) {
@@ -230,26 +254,7 @@ export class Agent {
       confirmPin(home).catch(() => {}); // the next welcome tries again
     }
     void say({ event: "ready", epoch });
-    if (want_caps || this.#offer !== this.#told) this.#advertise(link);
-  }
-
-  #advertise(link: Link): void {
-    if (!this.#offer) return;
-    this.#told = this.#offer;
-    for (const part of advertisement(this.#offer, ++this.#rev)) link.send(part);
-  }
-
-  /** Looks at what the device can do, and tells the gateway when that has changed. */
-  #look(): Promise<void> {
-    const { drivers, policy, clock } = this.#parts;
-    // One look after the other, so that an older one never overwrites a newer.
-    this.#looking = this.#looking.then(async () => {
-      const offer = await makeOffer(drivers, policy, clock);
-      if (offer.hash.every((byte, at) => byte === this.#offer?.hash[at])) return;
-      this.#offer = offer;
-      if (this.#link && this.#link.epoch > 0) this.#advertise(this.#link);
-    });
-    return this.#looking;
+    this.#offering.ready(link, want_caps);
   }
 
   #watch(): void {
@@ -268,10 +273,10 @@ export class Agent {
       policy.watch((now) => {
         if (now.locked !== locked) void say({ event: "locked", locked: (locked = now.locked) });
         if (locked) void server.stopAll(new KithError("locked", "this device was locked"));
-        void this.#look();
+        void this.#offering.look();
       }),
     );
-    every(OFFER_LOOK_MS, () => void this.#look());
+    every(OFFER_LOOK_MS, () => void this.#offering.look());
     let known = network();
     every(NETWORK_LOOK_MS, () => {
       const now = network();
@@ -303,4 +308,5 @@ export class Agent {
 }
 
 /** No link came up although the handshake did: the gateway does not know us. */
-const refusal = ({ how, close }: Ending): boolean => how === "refused" || close === 4401 || close === 4403;
+const refusal = ({ how, close }: Ending): boolean =>
+  how === "refused" || close === 4401 || close === 4403;

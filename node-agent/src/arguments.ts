@@ -67,7 +67,8 @@ export function readArguments(argv: readonly string[]): Arguments {
   const { values, positionals } = parsed;
   const verb = verbs.find((one) => one === (positionals[0] ?? "run"));
   if (!verb || positionals.length > 1) throw usage(`no such verb: ${positionals.join(" ")}`);
-  if (values.gateway !== undefined && values.local) throw usage("--gateway and --local exclude each other");
+  if (values.gateway !== undefined && values.local)
+    throw usage("--gateway and --local exclude each other");
   return {
     ...{ verb, json: values.json, help: values.help, local: values.local, pair: values.pair },
     ...(values.home !== undefined && { home: resolve(values.home) }),
@@ -83,8 +84,10 @@ function readAllow(typed: readonly string[]): Choice {
   const choice: Record<string, Rule> = {};
   for (const part of typed.flatMap((one) => one.split(",")).filter((one) => one.trim() !== "")) {
     const [, cap = "", rule = ""] = /^\s*([^=\s]+)\s*=\s*(off|ask|allow)\s*$/.exec(part) ?? [];
-    if (!rule) throw usage(`--allow takes CAP=off, CAP=ask or CAP=allow, not ${JSON.stringify(part)}`);
-    if (!catalogue.has(cap)) throw usage(`no such capability: ${cap}; there are ${[...catalogue.keys()].join(", ")}`);
+    if (!rule)
+      throw usage(`--allow takes CAP=off, CAP=ask or CAP=allow, not ${JSON.stringify(part)}`);
+    if (!catalogue.has(cap))
+      throw usage(`no such capability: ${cap}; there are ${[...catalogue.keys()].join(", ")}`);
     choice[cap] = rule as Rule;
   }
   return choice;

@@ -57,10 +57,18 @@ export class Backoff {
       if (ending.livedMs >= times.stableMs) this.#n = 0;
     }
     const { how, close } = ending;
-    if (how === "revoked") return { waitMs: 0, stop: true, report: new KithError("revoked", "the gateway's owner ended the pairing") };
-    if ((how === "slept" || how === "rollover") && ending.livedMs !== undefined) return { waitMs: ending.retryMs ?? 0 };
+    if (how === "revoked")
+      return {
+        waitMs: 0,
+        stop: true,
+        report: new KithError("revoked", "the gateway's owner ended the pairing"),
+      };
+    if ((how === "slept" || how === "rollover") && ending.livedMs !== undefined)
+      return { waitMs: ending.retryMs ?? 0 };
 
-    const jitter = Math.floor(this.#rng.float() * Math.min(times.backoffCapMs, times.backoffFirstMs * 2 ** this.#n));
+    const jitter = Math.floor(
+      this.#rng.float() * Math.min(times.backoffCapMs, times.backoffFirstMs * 2 ** this.#n),
+    );
     this.#n = Math.min(this.#n + 1, 16);
     const wait = (least: number, report?: KithError): Next => ({
       waitMs: Math.max(jitter, least, ending.retryMs ?? 0),
@@ -68,20 +76,37 @@ export class Backoff {
     });
 
     if (how === "fenced" || how === "duplicate")
-      return wait(times.supersededMs, new KithError("fenced", "the gateway runs on an older copy of its data, or this device's key was copied"));
+      return wait(
+        times.supersededMs,
+        new KithError(
+          "fenced",
+          "the gateway runs on an older copy of its data, or this device's key was copied",
+        ),
+      );
     if (how === "superseded" || close === 4409) return wait(times.supersededMs);
-    if (how === "version" || close === 4426) return wait(VERSION_WAIT_MS, new KithError("unsupported", "the gateway speaks another version"));
-    if (how === "rate" || how === "slow-peer" || close === 4429) return wait(ending.retryMs === undefined ? RATE_WAIT_MS : 0);
+    if (how === "version" || close === 4426)
+      return wait(
+        VERSION_WAIT_MS,
+        new KithError("unsupported", "the gateway speaks another version"),
+      );
+    if (how === "rate" || how === "slow-peer" || close === 4429)
+      return wait(ending.retryMs === undefined ? RATE_WAIT_MS : 0);
     if (how === "protocol" || (close === 4400 && how !== "refused")) {
       this.#broken = [...this.#broken.filter((at) => now - at < BROKEN_WINDOW_MS), now];
       if (this.#broken.length < BROKEN_MOST) return wait(0);
-      return wait(BROKEN_WAIT_MS, new KithError("schema", "the gateway and this device do not understand each other"));
+      return wait(
+        BROKEN_WAIT_MS,
+        new KithError("schema", "the gateway and this device do not understand each other"),
+      );
     }
     if (how === "refused" || close === 4401 || close === 4403) {
       this.#refusedSince ??= now;
       if (this.#told || now - this.#refusedSince < NOT_ACCEPTED_MS) return wait(times.refusedMs);
       this.#told = true;
-      return wait(times.refusedMs, new KithError("not-accepted", "the gateway has not accepted this device for an hour"));
+      return wait(
+        times.refusedMs,
+        new KithError("not-accepted", "the gateway has not accepted this device for an hour"),
+      );
     }
     return wait(0);
   }

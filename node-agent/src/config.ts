@@ -16,14 +16,27 @@ import { generateStaticKey, importStaticKey, type KeyPair } from "@kith/shared/n
 import { kinds } from "@kith/shared/protocol/session";
 import { key16, list, name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
-import { isMissing, privateFile, privateFolder, readText, syncFolder, writeDurably } from "./disk.ts";
+import {
+  isMissing,
+  privateFile,
+  privateFolder,
+  readText,
+  syncFolder,
+  writeDurably,
+} from "./disk.ts";
 
 export const DEFAULT_PORT = 5_484;
 /** Node ids, capabilities, cameras and folders that a file may name; far more than anybody has. */
 const MOST_ENTRIES = 64;
 
 const few = <T extends v.GenericSchema<Record<string, unknown>>>(schema: T) =>
-  v.pipe(schema, v.check((value) => Object.keys(value as object).length <= MOST_ENTRIES, `at most ${MOST_ENTRIES} entries`));
+  v.pipe(
+    schema,
+    v.check(
+      (value) => Object.keys(value as object).length <= MOST_ENTRIES,
+      `at most ${MOST_ENTRIES} entries`,
+    ),
+  );
 
 /** `HOST:PORT`; an IPv6 host stands in brackets. */
 const address = v.pipe(
@@ -61,10 +74,16 @@ export function kithHome(env: NodeJS.ProcessEnv = process.env): string {
 
 /** HOST[:PORT] as a person types it. @throws KithError usage */
 export function readAddress(typed: string): string {
-  const bare = /^[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.%\w]*$/.test(typed) && !typed.startsWith("[");
-  const full = bare ? `[${typed}]:${DEFAULT_PORT}` : /:\d+$/.test(typed) && !/^\[[^\]]*$/.test(typed) ? typed : `${typed}:${DEFAULT_PORT}`;
+  const bare =
+    /^[0-9a-fA-F:]*:[0-9a-fA-F:]*:[0-9a-fA-F:.%\w]*$/.test(typed) && !typed.startsWith("[");
+  const full = bare
+    ? `[${typed}]:${DEFAULT_PORT}`
+    : /:\d+$/.test(typed) && !/^\[[^\]]*$/.test(typed)
+      ? typed
+      : `${typed}:${DEFAULT_PORT}`;
   const port = Number(full.slice(full.lastIndexOf(":") + 1));
-  if (!v.is(address, full) || port < 1 || port > 65_535) throw new KithError("usage", `--gateway takes HOST or HOST:PORT, not ${JSON.stringify(typed)}`);
+  if (!v.is(address, full) || port < 1 || port > 65_535)
+    throw new KithError("usage", `--gateway takes HOST or HOST:PORT, not ${JSON.stringify(typed)}`);
   return full;
 }
 
@@ -85,7 +104,8 @@ export class Home {
     const home = new Home(dir, { ...fresh, policy: {}, cameras: [], roots: {} });
     await home.reload();
     const epoch = (await readText(home.path("epoch"))) ?? "0";
-    if (!/^\d{1,16}\n?$/.test(epoch)) throw new KithError("config-invalid", `${home.path("epoch")} is no number`);
+    if (!/^\d{1,16}\n?$/.test(epoch))
+      throw new KithError("config-invalid", `${home.path("epoch")} is no number`);
     home.#epoch = Number(epoch);
     return home;
   }
@@ -115,18 +135,31 @@ export class Home {
       throw new KithError("config-invalid", `${path} is no JSON`);
     }
     const checked = v.safeParse(settingsSchema, json);
-    if (!checked.success) throw invalid(path, v.getDotPath(checked.issues[0]) ?? "the whole", checked.issues[0].message);
+    if (!checked.success)
+      throw invalid(
+        path,
+        v.getDotPath(checked.issues[0]) ?? "the whole",
+        checked.issues[0].message,
+      );
     const { key, id } = checked.output.gateway ?? {};
-    if (key !== undefined && id !== keyId(fromHex(key))) throw invalid(path, "gateway.id", "not the id of gateway.key");
+    if (key !== undefined && id !== keyId(fromHex(key)))
+      throw invalid(path, "gateway.id", "not the id of gateway.key");
     this.#settings = checked.output;
   }
 
   /** Changes settings durably. @throws KithError config-invalid, with nothing changed */
   async save(change: { readonly [K in keyof Settings]?: Settings[K] | undefined }): Promise<void> {
     const path = this.path("node.json");
-    const next = Object.fromEntries(Object.entries({ ...this.#settings, ...change }).filter(([, value]) => value !== undefined));
+    const next = Object.fromEntries(
+      Object.entries({ ...this.#settings, ...change }).filter(([, value]) => value !== undefined),
+    );
     const checked = v.safeParse(settingsSchema, next);
-    if (!checked.success) throw invalid(path, v.getDotPath(checked.issues[0]) ?? "the whole", checked.issues[0].message);
+    if (!checked.success)
+      throw invalid(
+        path,
+        v.getDotPath(checked.issues[0]) ?? "the whole",
+        checked.issues[0].message,
+      );
     await writeDurably(path, `${JSON.stringify(checked.output, undefined, 2)}\n`);
     this.#settings = checked.output;
   }
@@ -166,9 +199,14 @@ export class Home {
       return raw;
     }
     const raw = new Uint8Array(await readFile(path));
-    if (raw.length !== 32) throw new KithError("config-invalid", `${path} is no key: it has ${raw.length} bytes instead of 32`);
+    if (raw.length !== 32)
+      throw new KithError(
+        "config-invalid",
+        `${path} is no key: it has ${raw.length} bytes instead of 32`,
+      );
     return raw;
   }
 }
 
-const invalid = (path: string, field: string, why: string) => new KithError("config-invalid", `${path}: ${field}: ${why}`);
+const invalid = (path: string, field: string, why: string) =>
+  new KithError("config-invalid", `${path}: ${field}: ${why}`);

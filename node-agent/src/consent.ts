@@ -39,7 +39,11 @@ export class Consent {
   }
 
   /** Whether a person said yes. Silence is no; so is the end of the call. */
-  ask(asked: Pick<Question, "call" | "cap" | "text">, leftMs: number, signal: AbortSignal): Promise<boolean> {
+  ask(
+    asked: Pick<Question, "call" | "cap" | "text">,
+    leftMs: number,
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const question = { ...asked, until: this.#clock.mono() + Math.min(PATIENCE_MS, leftMs) };
     let cancel = () => {};

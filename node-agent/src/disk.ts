@@ -56,12 +56,19 @@ export async function privateFile(path: string): Promise<void> {
   refuseShared(path, found);
 }
 
-function refuseShared(path: string, { mode, uid }: { readonly mode: number; readonly uid: number }): void {
+function refuseShared(
+  path: string,
+  { mode, uid }: { readonly mode: number; readonly uid: number },
+): void {
   // Windows has neither; there the profile folder's own rights protect it.
   const us = process.getuid?.();
   if (us === undefined) return;
   if (uid !== us) throw new KithError("home-unsafe", `${path} belongs to another user`);
-  if (mode & 0o077) throw new KithError("home-unsafe", `${path} is open to other users (mode ${(mode & 0o777).toString(8)})`);
+  if (mode & 0o077)
+    throw new KithError(
+      "home-unsafe",
+      `${path} is open to other users (mode ${(mode & 0o777).toString(8)})`,
+    );
 }
 
 export function isMissing(error: unknown): boolean {

@@ -8,10 +8,10 @@ import type { StreamRef } from "@kith/shared/protocol/call";
 import { pack } from "@kith/shared/protocol/codec";
 import { limits } from "@kith/shared/protocol/limits";
 import * as v from "valibot";
+import type { Active } from "./active.ts";
 import type { Content, Tools } from "./drivers/driver.ts";
 import type { Notices } from "./notice.ts";
 import type { Outgoing } from "./outgoing.ts";
-import type { Active } from "./serve.ts";
 
 /** How long a stopped driver may take to clean up before its call is answered without it. */
 const STOP_MS = 1_000;
@@ -35,7 +35,11 @@ interface DriveParts {
  * `settled` is called once, when the driver really ended: perhaps later than this promise.
  * @throws KithError; `driver` for whatever a driver throws that is none
  */
-export async function drive(active: Active, parts: DriveParts, settled: () => void): Promise<{ out: Record<string, unknown>; streams: StreamRef[] }> {
+export async function drive(
+  active: Active,
+  parts: DriveParts,
+  settled: () => void,
+): Promise<{ out: Record<string, unknown>; streams: StreamRef[] }> {
   const { driver, args, abort, invoke } = active;
   const { signal } = abort;
   const { capability } = driver;
@@ -46,12 +50,20 @@ export async function drive(active: Active, parts: DriveParts, settled: () => vo
   const tools: Tools = {
     signal,
     stream(role, type, content) {
-      const allowed = Object.hasOwn(capability.streams, role) ? capability.streams[role] : undefined;
-      if (over || !allowed || (allowed.types !== "any" && !allowed.types.includes(type)) || handed.some((one) => one.role === role))
+      const allowed = Object.hasOwn(capability.streams, role)
+        ? capability.streams[role]
+        : undefined;
+      if (
+        over ||
+        !allowed ||
+        (allowed.types !== "any" && !allowed.types.includes(type)) ||
+        handed.some((one) => one.role === role)
+      )
         throw new KithError("bad-result", `${capability.name} has no such content`);
       const size = "bytes" in content ? content.bytes.length : content.size;
       const most = Math.min(allowed.maxBytes, invoke.max_bytes);
-      if (size > most) throw new KithError("too-big", `the content has ${size} bytes, allowed are ${most}`);
+      if (size > most)
+        throw new KithError("too-big", `the content has ${size} bytes, allowed are ${most}`);
       handed.push({ role, type, content, most });
     },
     async notice(what) {
@@ -88,7 +100,10 @@ export async function drive(active: Active, parts: DriveParts, settled: () => vo
   }
   const handing = handed.map((one) => hand(invoke.call, one, parts.outgoing));
   try {
-    return { out: parsed.output, streams: await unlessStopped(Promise.all(handing), signal, parts.clock, 0) };
+    return {
+      out: parsed.output,
+      streams: await unlessStopped(Promise.all(handing), signal, parts.clock, 0),
+    };
   } catch (error) {
     // What is still being stored now has nobody who waits for it.
     const dropped = new KithError("cancelled", "the call ended");
@@ -97,7 +112,11 @@ export async function drive(active: Active, parts: DriveParts, settled: () => vo
   }
 }
 
-function hand(call: string, { role, type, content, most }: Handed, outgoing: Outgoing): Promise<StreamRef> {
+function hand(
+  call: string,
+  { role, type, content, most }: Handed,
+  outgoing: Outgoing,
+): Promise<StreamRef> {
   if ("bytes" in content) return outgoing.spool(call, role, type, content.bytes);
   return outgoing.file(call, role, type, content.file, content.size, most);
 }
@@ -109,7 +128,12 @@ function closeFiles(handed: Handed[]): void {
 }
 
 /** Rejects with the signal's reason, after `graceMs` for the work to end by itself. */
-async function unlessStopped<T>(work: Promise<T>, signal: AbortSignal, clock: Clock, graceMs = STOP_MS): Promise<T> {
+async function unlessStopped<T>(
+  work: Promise<T>,
+  signal: AbortSignal,
+  clock: Clock,
+  graceMs = STOP_MS,
+): Promise<T> {
   const stopped = Promise.withResolvers<never>();
   let cancel = () => {};
   const stop = (): void => {

@@ -1,5 +1,5 @@
 /** What the agent tells the person or program that started it: one line each on stdout. */
-import type { Failure } from "@kith/shared/errors";
+import type { Failure, KithError } from "@kith/shared/errors";
 
 export type AgentEvent =
   | { event: "starting"; name: string; home: string }
@@ -24,6 +24,10 @@ export type AgentEvent =
 /** Resolves when the line was handed to the system. */
 export type Say = (event: AgentEvent) => Promise<void>;
 
+export function failed({ code, message, remedy }: KithError): AgentEvent {
+  return { event: "failed", error: { code, message, remedy } };
+}
+
 /** The same for people. */
 export function sentence(event: AgentEvent): string {
   switch (event.event) {
@@ -36,7 +40,9 @@ export function sentence(event: AgentEvent): string {
     case "approved":
       return "The gateway says: approved. It shows a return code of 4 digits; type it here.";
     case "return-code-wrong":
-      return event.tries_left > 0 ? `That is not the return code (${event.tries_left} left).` : "That is not the return code.";
+      return event.tries_left > 0
+        ? `That is not the return code (${event.tries_left} left).`
+        : "That is not the return code.";
     case "paired":
       return `Paired: this device is ${event.device}, its gateway ${event.gateway}.`;
     case "ready":
@@ -46,9 +52,15 @@ export function sentence(event: AgentEvent): string {
     case "asked":
       return `${event.cap}: ${event.text || "no reason given"}\nAllow it this once? [y/N] (${Math.round(event.left_ms / 1_000)} s)`;
     case "locked":
-      return event.locked ? "Locked: nothing runs on this device until you unlock it." : "Unlocked.";
+      return event.locked
+        ? "Locked: nothing runs on this device until you unlock it."
+        : "Unlocked.";
     case "settings":
-      return `${event.name}: ${Object.entries(event.policy).map(([cap, rule]) => `${cap} ${rule}`).join(", ") || "every capability is off"}.`;
+      return `${event.name}: ${
+        Object.entries(event.policy)
+          .map(([cap, rule]) => `${cap} ${rule}`)
+          .join(", ") || "every capability is off"
+      }.`;
     case "waiting":
       return `${event.why}; trying again in ${Math.ceil(event.retry_ms / 1_000)} s.`;
     case "ended":

@@ -8,53 +8,28 @@
  * A `once` call never runs twice: a row in doubt is answered, never started. Rows are kept for
  * 7 days and for the newest 10,000 calls; `floor` is the highest number that was pruned.
  */
-import { createHash } from "node:crypto";
 import { copyFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { Unpackr } from "msgpackr";
 import type { Clock, Rng } from "@kith/shared/clock";
-import { KithError } from "@kith/shared/errors";
-import { hex, newId } from "@kith/shared/ids";
-import type { EffectClass, ErrorFrame, Invoke, LedgerState, Result, StreamRef } from "@kith/shared/protocol/call";
+import { newId } from "@kith/shared/ids";
+import type { ErrorFrame, Invoke, StreamRef } from "@kith/shared/protocol/call";
 import { pack } from "@kith/shared/protocol/codec";
 import { syncFolder } from "./disk.ts";
+import {
+  type EndState,
+  prune,
+  replay,
+  type Row,
+  type Stored,
+  type TerminalFrame,
+  unpack,
+} from "./ledger-rows.ts";
 import { Log, readLog } from "./log.ts";
-
-export type TerminalFrame = Result | ErrorFrame;
-export type EndState = "done" | "failed" | "cancelled";
-
-export interface Row {
-  readonly call: string;
-  readonly n: number;
-  /** SHA-256 over capability, version and arguments, in hex. */
-  readonly digest: string;
-  readonly cap: string;
-  readonly effect: EffectClass;
-  /** The decision it rested on; never good for another call when it was for one use. */
-  readonly grant: string;
-  /** Unix ms. */
-  readonly at: number;
-  state: Exclude<LedgerState, "absent">;
-  /** How often a driver was started for it; written before each start. */
-  starts: number;
-  /** Where the stored terminal frame stands in the file. */
-  frame?: { readonly offset: number; readonly length: number };
-}
-
-type Stored =
-  | { k: "file"; v: 1; ledger: string; floor: number }
-  | { k: "in"; call: string; n: number; digest: string; cap: string; effect: EffectClass; grant: string; at: number }
-  | { k: "run"; call: string; starts: number }
-  | { k: "end"; call: string; state: EndState; frame: TerminalFrame };
 
 const KEEP_MS = 7 * 86_400_000;
 const KEEP_ROWS = 10_000;
 /** Longest call (24 h) and what its content is kept for afterwards. */
 const STREAMS_MS = 25 * 3_600_000;
-
-const unpackr = new Unpackr({ useRecords: false, int64AsType: "number" });
-/** Written by us and covered by a CRC, so its shape is not checked again. */
-const unpack = (body: Uint8Array) => unpackr.unpack(body) as Stored;
 
 export class Ledger {
   /** Made with the file: another id tells the gateway that what it knows of us is gone. */
@@ -75,9 +50,14 @@ export class Ledger {
   }
 
   /** `keep`: how much is kept at least; smaller in tests. @throws when the file cannot be used */
-  static async open(path: string, clock: Clock, rng: Rng, keep = { ms: KEEP_MS, rows: KEEP_ROWS }): Promise<Ledger> {
+  static async open(
+    path: string,
+    clock: Clock,
+    rng: Rng,
+    keep = { ms: KEEP_MS, rows: KEEP_ROWS },
+  ): Promise<Ledger> {
     const content = await readLog(path);
-    const read = replay(content.records.map(({ offset, body }) => ({ offset, body, record: unpack(body) })));
+    const read = replay(content.records);
     // Sound rows behind damage are lost, so what this file does not know may have run: a new id says so.
     if (content.damaged) await copyFile(path, `${path}.damaged`);
     const id = read.id === undefined || content.damaged ? newId(clock, rng) : read.id;
@@ -93,7 +73,8 @@ export class Ledger {
       for (const { row, bodies } of read.rows.values())
         for (const body of bodies) {
           const placed = next.append(body, true);
-          if (body === bodies.at(-1) && row.frame) kept.push(placed.then((offset) => (row.frame = { offset, length: body.length })));
+          if (body === bodies.at(-1) && row.frame)
+            kept.push(placed.then((offset) => (row.frame = { offset, length: body.length })));
           else kept.push(placed);
         }
       await Promise.all(kept);
@@ -139,7 +120,10 @@ export class Ledger {
    * Takes a call in, with its grant. From this moment on a repeat finds the row; the promise
    * resolves when it is on disk (`read`: written) and rejects with disk-full; then there is no row.
    */
-  receive(invoke: Pick<Invoke, "call" | "n" | "cap" | "effect" | "grant">, digest: string): [Row, Promise<void>] {
+  receive(
+    invoke: Pick<Invoke, "call" | "n" | "cap" | "effect" | "grant">,
+    digest: string,
+  ): [Row, Promise<void>] {
     const { call, n, cap, effect, grant } = invoke;
     if (this.#rows.has(call)) throw new RangeError("the call is known already");
     const fields = { call, n, digest, cap, effect, grant, at: this.#clock.now() };
@@ -166,7 +150,10 @@ export class Ledger {
 
   /** Stores how it ended. Only then may the frame be sent. */
   async end(row: Row, state: EndState, frame: TerminalFrame): Promise<void> {
-    const { offset, length } = await this.#append({ k: "end", call: row.call, state, frame }, row.effect !== "read");
+    const { offset, length } = await this.#append(
+      { k: "end", call: row.call, state, frame },
+      row.effect !== "read",
+    );
     row.frame = { offset, length };
     row.state = state;
   }
@@ -206,77 +193,9 @@ export class Ledger {
 
 /** The answer for a call that this program cannot tell the end of. */
 export function interrupted(call: string, effect: "none" | "unknown"): ErrorFrame {
-  const text = effect === "none" ? "the agent ended in the middle; nothing was kept" : "the agent ended in the middle; it may have happened";
+  const text =
+    effect === "none"
+      ? "the agent ended in the middle; nothing was kept"
+      : "the agent ended in the middle; it may have happened";
   return { t: "error", call, code: "interrupted", effect, text, retry: "later" };
-}
-
-/** The same content gives the same digest, whatever the order of its keys. */
-export function digestOf({ cap, v, args }: Pick<Invoke, "cap" | "v" | "args">): string {
-  return createHash("sha256").update(canonical([cap, v, args])).digest("hex");
-}
-
-/** Type tags and lengths keep different values from giving the same text. */
-function canonical(value: unknown): string {
-  if (value instanceof Uint8Array) return `x${hex(value)};`;
-  if (Array.isArray(value)) return `l${value.length}:${value.map(canonical).join("")}`;
-  if (typeof value === "object" && value !== null) {
-    const pairs = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-    return `m${pairs.length}:${pairs.map(([key, entry]) => canonical(key) + canonical(entry)).join("")}`;
-  }
-  const text = String(value);
-  return `${typeof value}${text.length}:${text}`;
-}
-
-interface Replayed {
-  readonly id: string | undefined;
-  readonly floor: number;
-  readonly rows: Map<string, { readonly row: Row; readonly bodies: Uint8Array[] }>;
-}
-
-function replay(records: readonly { offset: number; body: Uint8Array; record: Stored }[]): Replayed {
-  const rows: Replayed["rows"] = new Map();
-  let id: string | undefined;
-  let floor = 0;
-  for (const { offset, body, record } of records) {
-    if (record.k === "file") {
-      if (record.v !== 1) throw new KithError("store-newer", "the ledger was written by a newer agent");
-      id = record.ledger;
-      floor = record.floor;
-    } else if (record.k === "in") {
-      const { k: _, ...fields } = record;
-      rows.set(record.call, { row: { ...fields, state: "received", starts: 0 }, bodies: [body] });
-    } else {
-      const known = rows.get(record.call);
-      if (!known) continue;
-      known.bodies.push(body);
-      if (record.k === "run") {
-        known.row.state = "running";
-        known.row.starts = record.starts;
-      } else {
-        known.row.state = record.state;
-        known.row.frame = { offset, length: body.length };
-      }
-    }
-  }
-  return { id, floor, rows };
-}
-
-/** Forgets the oldest numbers, as far as both bounds allow. Returns the new floor. */
-function prune({ floor, rows }: Replayed, now: number, keep: { readonly ms: number; readonly rows: number }): number {
-  const byNumber = [...rows.values()].map(({ row }) => row).sort((a, b) => a.n - b.n);
-  let highest = floor;
-  for (const row of byNumber.slice(0, Math.max(0, byNumber.length - keep.rows))) {
-    // In order of n, so that everything at or below the floor really is gone.
-    if (now - row.at < keep.ms) break;
-    rows.delete(row.call);
-    highest = row.n;
-  }
-  return highest;
-}
-
-/** The rows of a ledger that a running agent may hold open; newest last. Changes nothing. */
-export async function readLedger(path: string): Promise<{ id: string | undefined; rows: Row[] }> {
-  const { records } = await readLog(path);
-  const { id, rows } = replay(records.map(({ offset, body }) => ({ offset, body, record: unpack(body) })));
-  return { id, rows: [...rows.values()].map(({ row }) => row) };
 }

@@ -16,10 +16,11 @@ import { limits, times } from "@kith/shared/protocol/limits";
 import type { ByeCode, Hello, Welcome } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
 import type { StreamLink } from "@kith/shared/streams/sender";
+import type { ServeLink } from "./admission.ts";
 import type { Ending } from "./backoff.ts";
 import type { Home } from "./config.ts";
 import type { Outgoing } from "./outgoing.ts";
-import type { ServeLink, Server } from "./serve.ts";
+import type { Server } from "./serve.ts";
 import { SleepWatch } from "./sleep.ts";
 import type { Wire } from "./socket.ts";
 
@@ -41,6 +42,8 @@ const LAST_WORDS_MS = 500;
 const REOPEN_MS = 1_000;
 const DRAIN_LOOK_MS = 5;
 const SCHEMA_WINDOW_MS = 60_000;
+/** Type byte of a control message. */
+const CONTROL = 0x10;
 /** Frames that may wait while the epoch is being stored. */
 const MOST_HELD = 512;
 
@@ -62,6 +65,7 @@ export class Link implements ServeLink, StreamLink {
   readonly #end: (ending: Ending) => void;
   readonly #began: number;
   readonly #sleep: SleepWatch;
+  readonly #bytes: (cost?: number) => boolean;
   readonly #unasked: (cost?: number) => boolean;
   readonly #stops: (() => void)[] = [];
   #stopTick = () => {};
@@ -73,7 +77,12 @@ export class Link implements ServeLink, StreamLink {
   #malformed: number[] = [];
 
   /** `open` makes the channel with our handlers, or hands over the one that pairing used. */
-  constructor(wire: Wire, open: (events: ChannelEvents<ToNode>) => Channel<typeof toNode>, hello: Hello, parts: LinkParts) {
+  constructor(
+    wire: Wire,
+    open: (events: ChannelEvents<ToNode>) => Channel<typeof toNode>,
+    hello: Hello,
+    parts: LinkParts,
+  ) {
     const { clock } = parts;
     const ended = Promise.withResolvers<Ending>();
     this.ended = ended.promise;
@@ -82,6 +91,7 @@ export class Link implements ServeLink, StreamLink {
     this.#parts = parts;
     this.#began = clock.mono();
     this.#sleep = new SleepWatch(clock);
+    this.#bytes = budget(clock, limits.controlBytesPerSecond, limits.controlBytesPerSecond);
     this.#unasked = budget(clock, limits.unaskedPerSecond, limits.unaskedBurst);
     this.#channel = open({
       onFrame: (frame) => this.#frame(frame),
@@ -92,9 +102,21 @@ export class Link implements ServeLink, StreamLink {
       onFault: (code, why) => this.#fault(code, why),
       onRollover: () => this.#rollSoon(),
     });
-    void wire.closed.then((close) => this.#over({ how: "lost", why: `the connection was closed (${close})`, close }));
+    void wire.closed.then((close) =>
+      this.#over({ how: "lost", why: `the connection was closed (${close})`, close }),
+    );
+    wire.deliver((message) => {
+      if (message[0] === CONTROL && !this.#bytes(message.length))
+        return this.bye("rate", "too many bytes of control frames");
+      this.#channel.receive(message);
+    });
     this.#channel.send(hello);
-    this.#stops.push(clock.after(WELCOME_MS, () => this.#stage === "greeting" && this.#dead("the gateway did not answer")));
+    this.#stops.push(
+      clock.after(
+        WELCOME_MS,
+        () => this.#stage === "greeting" && this.#dead("the gateway did not answer"),
+      ),
+    );
     this.#tick();
   }
 
@@ -150,7 +172,8 @@ export class Link implements ServeLink, StreamLink {
       this.#parts.server.detach();
       this.#parts.outgoing.detach();
     }
-    const livedMs = this.#readyAt === undefined ? undefined : this.#parts.clock.mono() - this.#readyAt;
+    const livedMs =
+      this.#readyAt === undefined ? undefined : this.#parts.clock.mono() - this.#readyAt;
     this.#end({ ...ending, ...(livedMs !== undefined && { livedMs }) });
   }
 
@@ -170,7 +193,8 @@ export class Link implements ServeLink, StreamLink {
   #garbled(error: KithError): void {
     const now = this.#parts.clock.mono();
     this.#malformed = [...this.#malformed.filter((at) => now - at < SCHEMA_WINDOW_MS), now];
-    if (this.#malformed.length >= limits.schemaErrors || this.#stage === "greeting") return this.bye("protocol", "frames of no known shape");
+    if (this.#malformed.length >= limits.schemaErrors || this.#stage === "greeting")
+      return this.bye("protocol", "frames of no known shape");
     this.send({ t: "error", code: "schema", text: tame(error.message, 200) });
   }
 
@@ -180,17 +204,24 @@ export class Link implements ServeLink, StreamLink {
       this.#wire.close(1000);
       this.#wire.terminate();
       const retry = frame.retry_ms === undefined ? {} : { retryMs: frame.retry_ms };
-      return this.#over({ how: frame.code, why: `the gateway says: ${frame.text || frame.code}`, ...retry });
+      return this.#over({
+        how: frame.code,
+        why: `the gateway says: ${frame.text || frame.code}`,
+        ...retry,
+      });
     }
-    if ((frame.t === "welcome") !== (this.#stage === "greeting")) throw new KithError("schema", "not allowed now");
+    if ((frame.t === "welcome") !== (this.#stage === "greeting"))
+      throw new KithError("schema", "not allowed now");
     if (frame.t === "welcome") return this.#welcome(frame);
     if (this.#stage === "ready") return this.#act(frame);
-    if (this.#held.push(frame) > MOST_HELD) throw new KithError("rate", "too many frames before we are ready");
+    if (this.#held.push(frame) > MOST_HELD)
+      throw new KithError("rate", "too many frames before we are ready");
   }
 
   #welcome(welcome: Welcome): void {
     const { home } = this.#parts;
-    if (welcome.epoch <= home.epoch) return this.bye("fenced", "that epoch is not newer than the last one");
+    if (welcome.epoch <= home.epoch)
+      return this.bye("fenced", "that epoch is not newer than the last one");
     this.#stage = "storing";
     // No call is served before a crash would remember this epoch.
     home.raiseEpoch(welcome.epoch).then(
@@ -223,7 +254,10 @@ export class Link implements ServeLink, StreamLink {
     try {
       for (const frame of held) if (this.#stage === "ready") this.#act(frame);
     } catch (error) {
-      this.bye("protocol", error instanceof KithError ? error.message : "a frame that cannot be handled");
+      this.bye(
+        "protocol",
+        error instanceof KithError ? error.message : "a frame that cannot be handled",
+      );
     }
   }
 
@@ -252,7 +286,12 @@ export class Link implements ServeLink, StreamLink {
       case "stream.open":
         // Nothing that this agent can do takes content from the gateway.
         this.#count();
-        return this.send({ t: "error", stream: frame.stream, code: "gone", text: "no call here takes that content" });
+        return this.send({
+          t: "error",
+          stream: frame.stream,
+          code: "gone",
+          text: "no call here takes that content",
+        });
       case "stream.end":
         throw new KithError("schema", "the end of a stream that nobody opened");
       case "error":
@@ -288,6 +327,7 @@ export class Link implements ServeLink, StreamLink {
 
   #rollNow(): void {
     const { server, outgoing } = this.#parts;
-    if (this.#rolling && this.#stage === "ready" && server.open + outgoing.open === 0) this.bye("rollover", "fresh keys");
+    if (this.#rolling && this.#stage === "ready" && server.open + outgoing.open === 0)
+      this.bye("rollover", "fresh keys");
   }
 }

@@ -18,9 +18,21 @@ import { readLines, socketPath, writeLine } from "./ndjson.ts";
 const MOST_CONNECTIONS = 8;
 
 const request = v.variant("op", [
-  v.strictObject({ id: int(0, 2 ** 32 - 1), op: v.literal("status"), args: v.optional(v.strictObject({})) }),
-  v.strictObject({ id: int(0, 2 ** 32 - 1), op: v.literal("consent.list"), args: v.optional(v.strictObject({})) }),
-  v.strictObject({ id: int(0, 2 ** 32 - 1), op: v.literal("consent.answer"), args: v.strictObject({ call: id26, yes: v.boolean() }) }),
+  v.strictObject({
+    id: int(0, 2 ** 32 - 1),
+    op: v.literal("status"),
+    args: v.optional(v.strictObject({})),
+  }),
+  v.strictObject({
+    id: int(0, 2 ** 32 - 1),
+    op: v.literal("consent.list"),
+    args: v.optional(v.strictObject({})),
+  }),
+  v.strictObject({
+    id: int(0, 2 ** 32 - 1),
+    op: v.literal("consent.answer"),
+    args: v.strictObject({ call: id26, yes: v.boolean() }),
+  }),
 ]);
 
 export interface LocalParts {
@@ -32,13 +44,20 @@ export interface LocalParts {
 /** Listens until `close`. The caller holds the home, so a socket that stands there is a dead one. */
 export async function serveLocal({ dir, consent, status }: LocalParts): Promise<{ close(): void }> {
   const open = new Set<Socket>();
-  const show = (question: Question) => ({ call: question.call, cap: question.cap, text: question.text, left_ms: consent.leftMs(question) });
+  const show = (question: Question) => ({
+    call: question.call,
+    cap: question.cap,
+    text: question.text,
+    left_ms: consent.leftMs(question),
+  });
 
   const answer = (socket: Socket, line: unknown): void => {
     const { id, op, args } = v.parse(request, line);
     if (op === "status") return writeLine(socket, { id, ok: true, out: status() });
-    if (op === "consent.list") return writeLine(socket, { id, ok: true, out: { questions: consent.questions.map(show) } });
-    if (consent.answer(args.call, args.yes)) return writeLine(socket, { id, ok: true, out: { answered: true } });
+    if (op === "consent.list")
+      return writeLine(socket, { id, ok: true, out: { questions: consent.questions.map(show) } });
+    if (consent.answer(args.call, args.yes))
+      return writeLine(socket, { id, ok: true, out: { answered: true } });
     const { code, message, remedy } = new KithError("call-unknown", "nobody asks that any more");
     writeLine(socket, { id, ok: false, error: { code, message, remedy } });
   };

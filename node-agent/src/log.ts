@@ -42,7 +42,8 @@ export async function readLog(path: string): Promise<LogContent> {
   const bodyAt = (at: number): Uint8Array | undefined => {
     if (at + HEAD_BYTES > bytes.length) return undefined;
     const length = view.getUint32(at);
-    if (length === 0 || length > MOST_RECORD_BYTES || at + HEAD_BYTES + length > bytes.length) return undefined;
+    if (length === 0 || length > MOST_RECORD_BYTES || at + HEAD_BYTES + length > bytes.length)
+      return undefined;
     const body = bytes.subarray(at + HEAD_BYTES, at + HEAD_BYTES + length);
     return crc32(body) === view.getUint32(at + 4) ? body : undefined;
   };
@@ -101,7 +102,8 @@ export class Log {
   /** A body that `append` or `readLog` placed. */
   read(offset: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    if (readSync(this.#file.fd, bytes, 0, length, offset) !== length) throw new KithError("store-damaged", "the ledger is cut short");
+    if (readSync(this.#file.fd, bytes, 0, length, offset) !== length)
+      throw new KithError("store-damaged", "the ledger is cut short");
     return bytes;
   }
 
@@ -128,7 +130,9 @@ export class Log {
   }
 
   async #write(batch: readonly Waiting[]): Promise<number[]> {
-    const bytes = new Uint8Array(batch.reduce((sum, { body }) => sum + HEAD_BYTES + body.length, 0));
+    const bytes = new Uint8Array(
+      batch.reduce((sum, { body }) => sum + HEAD_BYTES + body.length, 0),
+    );
     const view = new DataView(bytes.buffer);
     const places: number[] = [];
     let at = 0;
@@ -152,7 +156,9 @@ export class Log {
         await this.#file.datasync();
       } catch (cause) {
         // After a failed fsync nobody knows what is on disk: nothing may be promised any more.
-        this.#broken = new KithError("store-damaged", "the device's ledger could not be stored", { cause });
+        this.#broken = new KithError("store-damaged", "the device's ledger could not be stored", {
+          cause,
+        });
         throw this.#broken;
       }
     }

@@ -1,5 +1,6 @@
 /** The node agent: the only file that knows every concrete part. */
 import os from "node:os";
+import { join } from "node:path";
 import { systemClock, systemRng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { newId } from "@kith/shared/ids";
@@ -12,8 +13,9 @@ import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { fileReader } from "./drivers/files/read.ts";
-import { type AgentEvent, type Say, sentence } from "./events.ts";
-import { Ledger, readLedger } from "./ledger.ts";
+import { failed, type Say, sentence } from "./events.ts";
+import { Ledger } from "./ledger.ts";
+import { readLedger } from "./ledger-rows.ts";
 import { serveLocal } from "./local.ts";
 import { holdHome } from "./lock.ts";
 import { notices } from "./notice.ts";
@@ -32,6 +34,8 @@ const EXIT_MS = 1_300;
 const clock = systemClock;
 const rng = systemRng;
 
+const defaultHome = () => join(kithHome(), "node");
+
 /** Rejects when nobody can read it; then nothing that needs a visible sign may happen. */
 function writer(json: boolean): Say {
   return (event) =>
@@ -41,26 +45,42 @@ function writer(json: boolean): Say {
     });
 }
 
-function failure(error: unknown): AgentEvent & { event: "failed" } {
-  const known = error instanceof KithError ? error : new KithError("internal", error instanceof Error ? error.message : String(error));
-  return { event: "failed", error: { code: known.code, message: known.message, remedy: known.remedy } };
+/** For us alone: errors of strangers may hold anything. */
+function log(error: unknown): void {
+  process.stderr.write(
+    `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+  );
 }
 
 function exitCode(error: unknown): number {
   if (!(error instanceof KithError)) return 1;
-  return error.code === "usage" ? 2 : error.code === "config-invalid" || error.code === "home-unsafe" ? 78 : 1;
+  return error.code === "usage"
+    ? 2
+    : error.code === "config-invalid" || error.code === "home-unsafe"
+      ? 78
+      : 1;
 }
 
 async function openHome(args: Arguments): Promise<Home> {
   const guess = await kindGuess();
   const kind = guess === "operator" || guess === "browser" ? "server" : guess;
-  const home = await Home.open(args.home ?? `${kithHome()}/node`, { name: tame(os.hostname(), 64) || "node", kind });
+  const home = await Home.open(args.home ?? defaultHome(), {
+    name: tame(os.hostname(), 64) || "node",
+    kind,
+  });
   const { gateway, policy, roots } = home.settings;
-  const known = args.pair ? {} : { ...(gateway?.key && { key: gateway.key }), ...(gateway?.id && { id: gateway.id }), ...(gateway?.unconfirmed && { unconfirmed: true }) };
+  const known = args.pair
+    ? {}
+    : {
+        ...(gateway?.key && { key: gateway.key }),
+        ...(gateway?.id && { id: gateway.id }),
+        ...(gateway?.unconfirmed && { unconfirmed: true }),
+      };
   const addresses = args.gateway === undefined ? gateway?.addresses : [args.gateway];
   const change: Partial<Settings> = {
     ...(args.name !== undefined && { name: args.name }),
-    ...(addresses && (args.gateway !== undefined || args.pair) && { gateway: { addresses, ...known } }),
+    ...(addresses &&
+      (args.gateway !== undefined || args.pair) && { gateway: { addresses, ...known } }),
     ...(args.allow && { policy: turnedOn({ ...policy, ...args.allow }) }),
     ...(args.cameras && { cameras: args.cameras }),
     ...(args.roots && { roots: { ...roots, ...args.roots } }),
@@ -89,13 +109,20 @@ function personAt(args: Arguments): Person {
   };
 }
 
-const capsOf = (drivers: readonly AnyDriver[]) => drivers.map(({ capability: { name, summary } }) => ({ name, summary }));
+const capsOf = (drivers: readonly AnyDriver[]) =>
+  drivers.map(({ capability: { name, summary } }) => ({ name, summary }));
 
 /** Pairs with the gateway of this machine, once. The list is the one confirmation. */
 async function registerHere(home: Home, drivers: readonly AnyDriver[], say: Say): Promise<void> {
   const publicKey = (await home.key()).publicKey;
   const caps = drivers.map(({ capability }) => capability.name);
-  const paired = await register(kithHome(), { home, publicKey, about: aboutOf(home.settings), caps, clock });
+  const paired = await register(kithHome(), {
+    home,
+    publicKey,
+    about: aboutOf(home.settings),
+    caps,
+    clock,
+  });
   await say({ event: "paired", ...paired });
 }
 
@@ -103,7 +130,8 @@ async function setup(home: Home, args: Arguments, say: Say): Promise<void> {
   const drivers = driversOf(home.settings);
   const choice = await personAt(args).choose(capsOf(drivers), home.settings.policy);
   if (choice) await home.save({ policy: turnedOn(choice) });
-  if (args.local && (args.pair || !home.settings.gateway?.key)) await registerHere(home, drivers, say);
+  if (args.local && (args.pair || !home.settings.gateway?.key))
+    await registerHere(home, drivers, say);
   await say({ event: "settings", name: home.settings.name, policy: home.settings.policy });
 }
 
@@ -124,8 +152,16 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   await outgoing.recover(ledger.streams());
   const policy = new Policy(home, clock);
   const consent = new Consent(clock);
-  const log = (error: unknown): void => void process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  const server = new Server({ drivers, policy, ledger, consent, outgoing, notices: notices(write, clock), clock, log });
+  const server = new Server({
+    drivers,
+    policy,
+    ledger,
+    consent,
+    outgoing,
+    notices: notices(write, clock),
+    clock,
+    log,
+  });
   const agent = new Agent({
     ...{ clock, rng, home, drivers, policy, ledger, outgoing, server, person, say },
     soon: (fn) => void setImmediate(fn),
@@ -136,7 +172,14 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   });
   const local = await serveLocal({
     ...{ dir: home.dir, consent },
-    status: () => ({ name: home.settings.name, gateway: home.settings.gateway?.id, epoch: agent.epoch, locked: policy.locked, open: server.open, policy: home.settings.policy }),
+    status: () => ({
+      name: home.settings.name,
+      gateway: home.settings.gateway?.id,
+      epoch: agent.epoch,
+      locked: policy.locked,
+      open: server.open,
+      policy: home.settings.policy,
+    }),
   });
   askHere(consent, person, say, stop);
   try {
@@ -159,7 +202,9 @@ function askHere(consent: Consent, person: Person, say: Say, stop: AbortSignal):
       if (!consent.questions.includes(question)) return;
       await say({ event: "asked", call, cap, text, left_ms: consent.leftMs(question) });
       if (!process.stdin.isTTY) return;
-      const typed = await person.line(AbortSignal.any([stop, AbortSignal.timeout(Math.max(1, consent.leftMs(question)))]));
+      const typed = await person.line(
+        AbortSignal.any([stop, AbortSignal.timeout(Math.max(1, consent.leftMs(question)))]),
+      );
       if (typed !== undefined) consent.answer(call, /^y(es)?$/i.test(typed.trim()));
     });
   });
@@ -168,7 +213,9 @@ function askHere(consent: Consent, person: Person, say: Say, stop: AbortSignal):
 async function showLedger(home: Home, json: boolean): Promise<void> {
   const { rows } = await readLedger(home.path("ledger.log"));
   for (const { at, cap, state, starts, call, n } of rows) {
-    const line = json ? JSON.stringify({ at, call, n, cap, state, starts }) : `${new Date(at).toISOString()}  ${cap.padEnd(16)} ${state.padEnd(9)} ${call}`;
+    const line = json
+      ? JSON.stringify({ at, call, n, cap, state, starts })
+      : `${new Date(at).toISOString()}  ${cap.padEnd(16)} ${state.padEnd(9)} ${call}`;
     process.stdout.write(`${line}\n`);
   }
   if (rows.length === 0 && !json) process.stdout.write("Nothing was asked of this device yet.\n");
@@ -192,6 +239,12 @@ async function main(argv: readonly string[]): Promise<number> {
       return 0;
     }
     const write = writer(json);
+    if (args.verb === "lock" || args.verb === "unlock") {
+      // Whatever node.json says, and whoever runs: a lock must always work.
+      await setLock(args.home ?? defaultHome(), args.verb === "lock");
+      await write({ event: "locked", locked: args.verb === "lock" });
+      return 0;
+    }
     const home = await openHome(args);
     switch (args.verb) {
       case "run":
@@ -200,19 +253,19 @@ async function main(argv: readonly string[]): Promise<number> {
       case "setup":
         await setup(home, args, write);
         break;
-      case "lock":
-      case "unlock":
-        await setLock(home, args.verb === "lock");
-        await write({ event: "locked", locked: args.verb === "lock" });
-        break;
       case "ledger":
         await showLedger(home, json);
     }
     return 0;
   } catch (error) {
-    if (stop.signal.aborted || (error instanceof DOMException && error.name === "AbortError")) return 0;
-    if (!(error instanceof KithError)) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
-    await writer(json)(failure(error)).catch(() => {});
+    if (stop.signal.aborted || (error instanceof DOMException && error.name === "AbortError"))
+      return 0;
+    const known =
+      error instanceof KithError
+        ? error
+        : new KithError("internal", "the agent stopped on a defect");
+    if (known !== error) log(error);
+    await writer(json)(failed(known)).catch(() => {});
     return exitCode(error);
   }
 }

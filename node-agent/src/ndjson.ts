@@ -34,9 +34,16 @@ export function writeLine(socket: Socket, value: unknown): void {
 
 /** A path for this socket that the system takes: the full one, or one from where we are. @throws KithError config-invalid */
 export function socketPath(folder: string, name: string): string {
-  if (process.platform === "win32") return `\\\\.\\pipe\\kith-${Buffer.from(folder).toString("hex").slice(-120)}-${name}`;
+  if (process.platform === "win32")
+    return `\\\\.\\pipe\\kith-${Buffer.from(folder).toString("hex").slice(-120)}-${name}`;
   const full = join(folder, name);
-  const short = [full, relative(process.cwd(), full)].find((path) => Buffer.byteLength(path) <= MOST_PATH_BYTES);
-  if (short === undefined) throw new KithError("config-invalid", `the path of ${name} is too long for a socket: use a shorter home than ${folder}`);
+  const short = [full, relative(process.cwd(), full)].find(
+    (path) => Buffer.byteLength(path) <= MOST_PATH_BYTES,
+  );
+  if (short === undefined)
+    throw new KithError(
+      "config-invalid",
+      `the path of ${name} is too long for a socket: use a shorter home than ${folder}`,
+    );
   return short;
 }

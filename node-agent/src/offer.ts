@@ -18,11 +18,15 @@ const PART_BYTES = 60_000;
 export interface Offer {
   readonly caps: readonly Offered[];
   /** SHA-256 that changes with the set. */
-  readonly hash: Uint8Array;
+  readonly hash: Uint8Array<ArrayBuffer>;
 }
 
 /** What is off is not even looked at: a camera's name is nobody's business then. */
-export async function makeOffer(drivers: readonly AnyDriver[], policy: Pick<Policy, "rule" | "locked">, clock: Clock): Promise<Offer> {
+export async function makeOffer(
+  drivers: readonly AnyDriver[],
+  policy: Pick<Policy, "rule" | "locked">,
+  clock: Clock,
+): Promise<Offer> {
   const { locked } = policy;
   const caps = await Promise.all(
     drivers.slice(0, limits.capabilities).map(async (driver): Promise<Offered> => {
@@ -39,7 +43,10 @@ export async function makeOffer(drivers: readonly AnyDriver[], policy: Pick<Poli
         foreground: false,
         parallel,
         max_ms: maxMs,
-        max_bytes: Math.max(0, ...Object.values((capability as Capability).streams).map(({ maxBytes }) => maxBytes)),
+        max_bytes: Math.max(
+          0,
+          ...Object.values((capability as Capability).streams).map(({ maxBytes }) => maxBytes),
+        ),
         ...(now?.os && { os: now.os }),
         ...(now?.devices && { devices: now.devices }),
         ...(reason && { reason: tame(reason, 160) }),
@@ -51,13 +58,17 @@ export async function makeOffer(drivers: readonly AnyDriver[], policy: Pick<Poli
 
 function probe(driver: AnyDriver, clock: Clock): Promise<Probe> {
   return new Promise((resolve) => {
-    const cancel = clock.after(PROBE_MS, () => resolve({ state: "unavailable", reason: "it does not answer" }));
+    const cancel = clock.after(PROBE_MS, () =>
+      resolve({ state: "unavailable", reason: "it does not answer" }),
+    );
     const settle = (found: Probe): void => {
       cancel();
       resolve(found);
     };
     // A driver must not throw here; one that does anyway is not there.
-    driver.probe().then(settle, () => settle({ state: "unavailable", reason: "it cannot be looked at" }));
+    driver
+      .probe()
+      .then(settle, () => settle({ state: "unavailable", reason: "it cannot be looked at" }));
   });
 }
 
@@ -79,7 +90,7 @@ export function advertisement({ caps, hash }: Offer, rev: number): ToGateway[] {
     rev,
     part: at + 1,
     parts: parts.length,
-    hash: hash as Uint8Array<ArrayBuffer>,
+    hash,
     caps: part,
   }));
 }

@@ -15,7 +15,12 @@ import { newId } from "@kith/shared/ids";
 import type { StreamRef } from "@kith/shared/protocol/call";
 import { limits, times } from "@kith/shared/protocol/limits";
 import type { NewHash } from "@kith/shared/streams/hash";
-import { type Source, type StreamIdentity, type StreamLink, StreamSender } from "@kith/shared/streams/sender";
+import {
+  type Source,
+  type StreamIdentity,
+  type StreamLink,
+  StreamSender,
+} from "@kith/shared/streams/sender";
 import { syncFolder } from "./disk.ts";
 
 /** The browser's portable hash is ten times slower. */
@@ -93,14 +98,32 @@ export class Outgoing {
       await rm(path, { force: true });
       throw error;
     }
-    this.#keep({ stream, call, role, type }, fileSource(file, bytes.length), bytes.length, times.keepContentMs, path);
+    this.#keep(
+      { stream, call, role, type },
+      fileSource(file, bytes.length),
+      bytes.length,
+      times.keepContentMs,
+      path,
+    );
     return { stream, role, type, size: bytes.length, sha256: sha256(bytes) };
   }
 
   /** Sends an open file from now on and closes it; resolves with its reference when all of it was read once. */
-  async file(call: string, role: string, type: string, file: FileHandle, size: number, most: number): Promise<StreamRef> {
+  async file(
+    call: string,
+    role: string,
+    type: string,
+    file: FileHandle,
+    size: number,
+    most: number,
+  ): Promise<StreamRef> {
     const stream = newId(this.#clock, this.#rng);
-    const kept = this.#keep({ stream, call, role, type }, fileSource(file, size), most, Number.POSITIVE_INFINITY);
+    const kept = this.#keep(
+      { stream, call, role, type },
+      fileSource(file, size),
+      most,
+      Number.POSITIVE_INFINITY,
+    );
     kept.free = true;
     this.#fill();
     const early = kept.sender.done.then(() => {
@@ -109,7 +132,8 @@ export class Outgoing {
     // `read` has no word for failure: `done` rejects when the content will never be complete.
     const read = await Promise.race([kept.sender.read, early]).catch((error: unknown) => {
       if (error instanceof KithError) throw error;
-      if (error instanceof RangeError) throw new KithError("too-big", `the content has more than ${most} bytes`);
+      if (error instanceof RangeError)
+        throw new KithError("too-big", `the content has more than ${most} bytes`);
       throw new KithError("driver", "the content could not be read", { cause: error });
     });
     kept.until = this.#clock.mono() + times.keepContentMs;
@@ -118,13 +142,15 @@ export class Outgoing {
 
   /** The result is stored: the call's bytes may leave. */
   release(call: string): void {
-    for (const kept of this.#kept.values()) if (kept.sender.identity.call === call) kept.free = true;
+    for (const kept of this.#kept.values())
+      if (kept.sender.identity.call === call) kept.free = true;
     this.#fill();
   }
 
   /** The call has no result: its content goes. */
   drop(call: string, why: KithError): void {
-    for (const kept of [...this.#kept.values()]) if (kept.sender.identity.call === call) this.#end(kept.sender, why);
+    for (const kept of [...this.#kept.values()])
+      if (kept.sender.identity.call === call) this.#end(kept.sender, why);
   }
 
   /** A new link is ready; nothing is opened on it before `reopen`. */
@@ -159,7 +185,11 @@ export class Outgoing {
   /** The gateway will not have it. */
   refused(stream: string, code: string): void {
     const kept = this.#kept.get(stream);
-    if (kept) this.#end(kept.sender, new KithError(isErrorCode(code) ? code : "internal", "the gateway refused the content"));
+    if (kept)
+      this.#end(
+        kept.sender,
+        new KithError(isErrorCode(code) ? code : "internal", "the gateway refused the content"),
+      );
   }
 
   /** Nothing leaves any more; the spool stays for the next start. */
@@ -168,10 +198,17 @@ export class Outgoing {
     this.#stopSweep();
     const kept = [...this.#kept.values()];
     this.#kept.clear();
-    for (const { sender } of kept) sender.fail(new KithError("interrupted", "the agent was stopped"));
+    for (const { sender } of kept)
+      sender.fail(new KithError("interrupted", "the agent was stopped"));
   }
 
-  #keep({ stream, call, role, type }: StreamIdentity, source: Source, most: number, forMs: number, path?: string): Kept {
+  #keep(
+    { stream, call, role, type }: StreamIdentity,
+    source: Source,
+    most: number,
+    forMs: number,
+    path?: string,
+  ): Kept {
     const sender = new StreamSender({ stream, call, role, type }, source, nativeHash, most);
     const kept = { sender, path, free: false, until: this.#clock.mono() + forMs };
     this.#kept.set(stream, kept);
@@ -213,7 +250,8 @@ export class Outgoing {
     this.#stopSweep = this.#clock.after(SWEEP_MS, () => {
       const now = this.#clock.mono();
       for (const { sender, until } of [...this.#kept.values()])
-        if (now >= until) this.#end(sender, new KithError("gone", "nobody fetched the content in 15 minutes"));
+        if (now >= until)
+          this.#end(sender, new KithError("gone", "nobody fetched the content in 15 minutes"));
       this.#sweep();
     });
   }

@@ -44,14 +44,24 @@ export interface PairingParts {
 }
 
 /** Resolves with the channel, ready for `hello`, when the gateway took us. @throws KithError */
-export async function pair(wire: Wire, secured: Secured, parts: PairingParts): Promise<Channel<typeof toNodePairing>> {
+export async function pair(
+  wire: Wire,
+  secured: Secured,
+  parts: PairingParts,
+): Promise<Channel<typeof toNodePairing>> {
   const { clock, rng, home, person, say } = parts;
   const conversation = talk(wire, secured, parts);
   const { channel, hear, broken } = conversation;
   try {
     const nN = rng.bytes(16);
     const commit = commitment(secured.hash, nN);
-    channel.send({ t: "pair.begin", how: "code", ...parts.about, caps: parts.caps.map(({ name }) => name).slice(0, 64), commit });
+    channel.send({
+      t: "pair.begin",
+      how: "code",
+      ...parts.about,
+      caps: parts.caps.map(({ name }) => name).slice(0, 64),
+      commit,
+    });
     const { nonce, left_ms } = await hear("pair.nonce", ANSWER_MS);
     conversation.beat();
     channel.send({ t: "pair.reveal", nonce: nN });
@@ -64,7 +74,8 @@ export async function pair(wire: Wire, secured: Secured, parts: PairingParts): P
     void say({ event: "approved" });
     const choice = await unless(broken, person.choose(parts.caps, home.settings.policy));
     await returnCode(codes.returnCode, conversation, parts);
-    if (clock.mono() > codeUntil) throw new KithError("pairing-unfinished", "the time for this code is over");
+    if (clock.mono() > codeUntil)
+      throw new KithError("pairing-unfinished", "the time for this code is over");
 
     const gateway = keyId(secured.gateway);
     const addresses = home.settings.gateway?.addresses ?? [wire.address];
@@ -97,10 +108,15 @@ export async function confirmPin(home: Home): Promise<void> {
   await home.save({ gateway: kept });
 }
 
-async function returnCode(right: string, { broken, channel, ended: signal }: Conversation, { person, say }: PairingParts): Promise<void> {
+async function returnCode(
+  right: string,
+  { broken, channel, ended: signal }: Conversation,
+  { person, say }: PairingParts,
+): Promise<void> {
   for (let left = RETURN_CODE_TRIES - 1; left >= 0; left--) {
     const typed = await unless(broken, person.line(signal));
-    if (typed === undefined) throw new KithError("pairing-unfinished", "nobody typed the return code");
+    if (typed === undefined)
+      throw new KithError("pairing-unfinished", "nobody typed the return code");
     if (sameText(typed.replaceAll(/\s/g, ""), right)) return;
     void say({ event: "return-code-wrong", tries_left: left });
   }
@@ -131,7 +147,10 @@ function talk(wire: Wire, { keys }: Secured, { clock, soon, signal }: PairingPar
       pulse?.alive();
       if (frame.t === "ping") return channel.send({ t: "pong", n: frame.n });
       if (frame.t === "pong") return pulse?.pong(frame.n);
-      if (frame.t === "bye") return fail(new KithError("pairing-unfinished", `the gateway ended it: ${frame.text || frame.code}`));
+      if (frame.t === "bye")
+        return fail(
+          new KithError("pairing-unfinished", `the gateway ended it: ${frame.text || frame.code}`),
+        );
       if (frame.t === "pair.refused") return fail(refusal(frame.why));
       if (hearing) hearing(frame);
       else if (waiting.push(frame) > 4) throw new KithError("schema", "out of turn");
@@ -151,16 +170,22 @@ function talk(wire: Wire, { keys }: Secured, { clock, soon, signal }: PairingPar
     fail(new KithError("pairing-unfinished", "the agent was stopped"));
   };
   signal.addEventListener("abort", stopped, { once: true });
-  void wire.closed.then((code) => fail(new KithError("pairing-unfinished", `the gateway closed the connection (${code})`)));
+  void wire.closed.then((code) =>
+    fail(new KithError("pairing-unfinished", `the gateway closed the connection (${code})`)),
+  );
 
   /** The next frame, which must be this one. */
-  async function hear<T extends ToNodePairing["t"]>(t: T, withinMs: number): Promise<Extract<ToNodePairing, { t: T }>> {
+  async function hear<T extends ToNodePairing["t"]>(
+    t: T,
+    withinMs: number,
+  ): Promise<Extract<ToNodePairing, { t: T }>> {
     const heard = Promise.withResolvers<ToNodePairing>();
     const until = clock.mono() + withinMs;
     let cancel = () => {};
     const look = (): void => {
       const left = until - clock.mono();
-      if (left <= 0) return fail(new KithError("pairing-unfinished", "the gateway did not answer in time"));
+      if (left <= 0)
+        return fail(new KithError("pairing-unfinished", "the gateway did not answer in time"));
       cancel = clock.after(Math.min(left, 30_000), look);
     };
     look();
@@ -186,7 +211,13 @@ function talk(wire: Wire, { keys }: Secured, { clock, soon, signal }: PairingPar
     /** Both sides may speak unasked from now on. */
     beat: () => {
       const dead = () => fail(new KithError("pairing-unfinished", "the gateway is silent"));
-      pulse = heartbeat({ clock, everyMs: times.pingMs, busy: () => false, ping: (n) => channel.send({ t: "ping", n }), dead });
+      pulse = heartbeat({
+        clock,
+        everyMs: times.pingMs,
+        busy: () => false,
+        ping: (n) => channel.send({ t: "ping", n }),
+        dead,
+      });
     },
     stop: () => {
       pulse?.stop();
@@ -196,12 +227,20 @@ function talk(wire: Wire, { keys }: Secured, { clock, soon, signal }: PairingPar
 }
 
 /** The first of the two to end; a person may type for minutes after the link broke. */
-const unless = <T>(broken: Promise<never>, work: Promise<T>): Promise<T> => Promise.race([broken, work]);
+const unless = <T>(broken: Promise<never>, work: Promise<T>): Promise<T> =>
+  Promise.race([broken, work]);
 
 function refusal(why: string): KithError {
-  if (/closed|window/.test(why)) return new KithError("pairing-closed", "pairing is closed at the gateway");
-  if (/full|slots?/.test(why)) return new KithError("pairing-full", "the gateway takes no more pairing attempts in this window");
-  if (/locked/.test(why)) return new KithError("pairing-locked", "pairing is locked at the gateway");
-  if (/expired/.test(why)) return new KithError("pairing-unfinished", "the time for this code is over");
+  if (/closed|window/.test(why))
+    return new KithError("pairing-closed", "pairing is closed at the gateway");
+  if (/full|slots?/.test(why))
+    return new KithError(
+      "pairing-full",
+      "the gateway takes no more pairing attempts in this window",
+    );
+  if (/locked/.test(why))
+    return new KithError("pairing-locked", "pairing is locked at the gateway");
+  if (/expired/.test(why))
+    return new KithError("pairing-unfinished", "the time for this code is over");
   return new KithError("pairing-refused", `the gateway refused (${why})`);
 }

@@ -5,7 +5,10 @@ export type Choice = Readonly<Record<string, Rule>>;
 
 export interface Person {
   /** The list of capabilities (off / ask / allow). Undefined: skipped, or there is no screen. */
-  choose(caps: readonly { readonly name: string; readonly summary: string }[], now: Choice): Promise<Choice | undefined>;
+  choose(
+    caps: readonly { readonly name: string; readonly summary: string }[],
+    now: Choice,
+  ): Promise<Choice | undefined>;
   /** One line; undefined when nobody can type (any more), or `signal` fired. */
   line(signal: AbortSignal): Promise<string | undefined>;
 }
@@ -60,7 +63,11 @@ export class Lines {
   };
 
   #deliver(): void {
-    for (let end = this.#text.indexOf("\n"); end >= 0 && this.#waiters.length > 0; end = this.#text.indexOf("\n")) {
+    for (
+      let end = this.#text.indexOf("\n");
+      end >= 0 && this.#waiters.length > 0;
+      end = this.#text.indexOf("\n")
+    ) {
       const line = this.#text.slice(0, end).replace(/\r$/, "");
       this.#text = this.#text.slice(end + 1);
       this.#waiters.shift()?.(line);

@@ -4,7 +4,9 @@
  * Both are files, looked at before every call, so `kith node lock` works with no gateway and
  * no running agent, and a change by another process counts from the next call on.
  */
-import { rmSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Clock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import type { Home } from "./config.ts";
@@ -16,11 +18,12 @@ export type Rule = "off" | "ask" | "allow";
 const LOOK_MS = 500;
 
 /** Creates or removes the lock of a home, whoever runs there. */
-export async function setLock(home: Pick<Home, "path" | "dir">, locked: boolean): Promise<void> {
-  await privateFolder(home.dir);
-  if (locked) return await writeDurably(home.path("locked"), "");
-  rmSync(home.path("locked"), { force: true });
-  await syncFolder(home.dir);
+export async function setLock(dir: string, locked: boolean): Promise<void> {
+  await privateFolder(dir);
+  const path = join(dir, "locked");
+  if (locked) return await writeDurably(path, "");
+  await rm(path, { force: true });
+  await syncFolder(dir);
 }
 
 export class Policy {

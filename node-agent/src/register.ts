@@ -18,9 +18,18 @@ const answer = v.variant("ok", [
   v.object({
     id: v.literal(1),
     ok: v.literal(true),
-    out: v.object({ device: key16, gateway: key16, key: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/i)), address: v.string() }),
+    out: v.object({
+      device: key16,
+      gateway: key16,
+      key: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/i)),
+      address: v.string(),
+    }),
   }),
-  v.object({ id: v.literal(1), ok: v.literal(false), error: v.object({ code: v.string(), message: v.string() }) }),
+  v.object({
+    id: v.literal(1),
+    ok: v.literal(false),
+    error: v.object({ code: v.string(), message: v.string() }),
+  }),
 ]);
 
 export interface Registration {
@@ -32,10 +41,17 @@ export interface Registration {
 }
 
 /** Registers with the gateway of `gatewayHome` and pins it. @throws KithError */
-export async function register(gatewayHome: string, { home, publicKey, about, caps, clock }: Registration): Promise<{ device: string; gateway: string }> {
+export async function register(
+  gatewayHome: string,
+  { home, publicKey, about, caps, clock }: Registration,
+): Promise<{ device: string; gateway: string }> {
   const socket = connect(reach(gatewayHome));
   try {
-    const line = await ask(socket, { id: 1, op: "node.register", args: { key: hex(publicKey), ...about, caps } }, clock);
+    const line = await ask(
+      socket,
+      { id: 1, op: "node.register", args: { key: hex(publicKey), ...about, caps } },
+      clock,
+    );
     const said = v.safeParse(answer, line);
     if (!said.success) throw new KithError("schema", "the gateway's answer has no known shape");
     if (!said.output.ok) {
@@ -43,9 +59,13 @@ export async function register(gatewayHome: string, { home, publicKey, about, ca
       throw new KithError(isErrorCode(code) ? code : "internal", message);
     }
     const { device, gateway, key, address } = said.output.out;
-    if (device !== keyId(publicKey) || gateway !== keyId(fromHex(key))) throw new KithError("pairing-refused", "the gateway's ids do not fit the keys");
-    if (address === "") throw new KithError("gateway-unreachable", "the gateway on this machine listens nowhere");
-    await home.save({ gateway: { addresses: [readAddress(address)], key: key.toLowerCase(), id: gateway } });
+    if (device !== keyId(publicKey) || gateway !== keyId(fromHex(key)))
+      throw new KithError("pairing-refused", "the gateway's ids do not fit the keys");
+    if (address === "")
+      throw new KithError("gateway-unreachable", "the gateway on this machine listens nowhere");
+    await home.save({
+      gateway: { addresses: [readAddress(address)], key: key.toLowerCase(), id: gateway },
+    });
     return { device, gateway };
   } finally {
     socket.destroy();
@@ -65,7 +85,9 @@ function reach(gatewayHome: string): string {
 function ask(socket: Socket, question: unknown, clock: Clock): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const away = (why: string) => reject(new KithError("gateway-away", why));
-    const cancel = clock.after(ANSWER_MS, () => away("the gateway on this machine does not answer"));
+    const cancel = clock.after(ANSWER_MS, () =>
+      away("the gateway on this machine does not answer"),
+    );
     readLines(socket, (line) => {
       // Events of other conversations may come first; the answer carries our number.
       if (v.is(v.object({ id: v.literal(1) }), line)) resolve(line);

@@ -22,11 +22,17 @@ export interface ScreenState {
 /** What a key does. Unknown keys do nothing. */
 export function press(state: ScreenState, key: string): ScreenState {
   const name = state.caps[state.row]?.name;
-  const move = (by: number): ScreenState => ({ ...state, row: Math.max(0, Math.min(state.caps.length - 1, state.row + by)) });
+  const move = (by: number): ScreenState => ({
+    ...state,
+    row: Math.max(0, Math.min(state.caps.length - 1, state.row + by)),
+  });
   const turn = (by: number): ScreenState => {
     if (name === undefined) return state;
     const at = rules.indexOf(state.choice[name] ?? "off");
-    return { ...state, choice: { ...state.choice, [name]: rules[(at + by + rules.length) % rules.length] ?? "off" } };
+    return {
+      ...state,
+      choice: { ...state.choice, [name]: rules[(at + by + rules.length) % rules.length] ?? "off" },
+    };
   };
   switch (key) {
     case "\u001b[A":
@@ -58,20 +64,33 @@ export function press(state: ScreenState, key: string): ScreenState {
 export function draw({ caps, choice, row }: ScreenState, columns: number): string[] {
   const width = Math.max(0, ...caps.map(({ name }) => name.length));
   const lines = caps.map(({ name, summary }, at) => {
-    const states = rules.map((rule) => ((choice[name] ?? "off") === rule ? `[${rule}]` : ` ${rule} `)).join(" ");
+    const states = rules
+      .map((rule) => ((choice[name] ?? "off") === rule ? `[${rule}]` : ` ${rule} `))
+      .join(" ");
     return `${at === row ? "›" : " "} ${name.padEnd(width)}  ${states}  ${tame(summary, 200)}`;
   });
   const help = "up/down choose, space or left/right change, Enter accept, s skip";
-  return ["What may this device do for you? (ask: you are asked here, each time)", ...lines, help].map((line) => line.slice(0, Math.max(20, columns - 1)));
+  return [
+    "What may this device do for you? (ask: you are asked here, each time)",
+    ...lines,
+    help,
+  ].map((line) => line.slice(0, Math.max(20, columns - 1)));
 }
 
 /** Shows the screen on a terminal. @returns undefined when skipped; rejects with AbortError at Ctrl-C */
-export function show(caps: readonly Capability[], now: Choice, input: NodeJS.ReadStream, output: NodeJS.WriteStream): Promise<Choice | undefined> {
+export function show(
+  caps: readonly Capability[],
+  now: Choice,
+  input: NodeJS.ReadStream,
+  output: NodeJS.WriteStream,
+): Promise<Choice | undefined> {
   let state: ScreenState = { caps, choice: now, row: 0 };
   let height = 0;
   const paint = (): void => {
     const lines = draw(state, output.columns || 80);
-    output.write(`${height > 0 ? `\u001b[${height}A` : ""}${lines.map((line) => `\u001b[2K${line}\n`).join("")}`);
+    output.write(
+      `${height > 0 ? `\u001b[${height}A` : ""}${lines.map((line) => `\u001b[2K${line}\n`).join("")}`,
+    );
     height = lines.length;
   };
   return new Promise((resolve, reject) => {
@@ -84,6 +103,7 @@ export function show(caps: readonly Capability[], now: Choice, input: NodeJS.Rea
     };
     const take = (data: Buffer): void => {
       // One read may hold several keys: an arrow is three bytes, everything else one.
+      // oxlint-disable-next-line no-control-regex -- a terminal's keys are control characters
       for (const key of data.toString("utf8").match(/\u001b\[[A-D]|[\s\S]/g) ?? []) {
         state = press(state, key);
         if (state.ended) return end();

@@ -17,7 +17,12 @@ export interface Secured {
 }
 
 /** @throws Refused when the other side does not answer, is somebody else, or will not have us */
-export async function secure(wire: Wire, own: KeyPair, pinned: Uint8Array | undefined, clock: Clock): Promise<Secured> {
+export async function secure(
+  wire: Wire,
+  own: KeyPair,
+  pinned: Uint8Array | undefined,
+  clock: Clock,
+): Promise<Secured> {
   const pattern = pinned ? "IK" : "XX";
   const opening = { pattern, role: "node" } as const;
   const handshake = startHandshake({

@@ -8,35 +8,25 @@
  * Admission is synchronous, in the order of the frames; the rest runs beside the link, and a
  * call goes on when its link is lost: the next link learns of it by the ledger.
  */
-import { catalogue } from "@kith/shared/capabilities/index";
-import { type Clock, MAX_AFTER_MS } from "@kith/shared/clock";
-import { type ErrorCode, type FailureEffect, KithError } from "@kith/shared/errors";
-import type { ErrorFrame, Invoke } from "@kith/shared/protocol/call";
-import { pack } from "@kith/shared/protocol/codec";
+import type { Clock } from "@kith/shared/clock";
+import { KithError } from "@kith/shared/errors";
+import type { Invoke } from "@kith/shared/protocol/call";
 import type { ToGateway, ToNode } from "@kith/shared/protocol/frames";
-import { limits, times } from "@kith/shared/protocol/limits";
+import { limits } from "@kith/shared/protocol/limits";
 import { tame } from "@kith/shared/protocol/words";
-import * as v from "valibot";
+import { type Active, stop, stopAtDeadline } from "./active.ts";
+import { checked, inTime, type ServeLink } from "./admission.ts";
 import type { Consent } from "./consent.ts";
 import { crashpoint } from "./crashpoint.ts";
-import { type AnyDriver } from "./drivers/driver.ts";
-import { digestOf, type EndState, interrupted, type Ledger, type Row, type TerminalFrame } from "./ledger.ts";
+import { digestOf } from "./digest.ts";
+import { drive } from "./drive.ts";
+import type { AnyDriver } from "./drivers/driver.ts";
+import { effectOf, errorFrame } from "./failure.ts";
+import { interrupted, type Ledger } from "./ledger.ts";
+import type { EndState, Row, TerminalFrame } from "./ledger-rows.ts";
 import type { Notices } from "./notice.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Policy } from "./policy.ts";
-import { drive } from "./drive.ts";
-
-/** The link, as calls see it. */
-export interface ServeLink {
-  readonly epoch: number;
-  /** The beat that `welcome` named. */
-  readonly pingMs: number;
-  send(frame: ToGateway): void;
-  /** How long ago our ping `n` left on this link (0: its hello); undefined when it never did. */
-  sentAgo(n: number): number | undefined;
-  /** A call began or ended: both sides ping faster while one is open. */
-  poke(): void;
-}
 
 export interface ServeParts {
   readonly drivers: readonly AnyDriver[];
@@ -50,37 +40,6 @@ export interface ServeParts {
   readonly log: (error: unknown) => void;
 }
 
-/** A call between its `invoke` and its terminal frame. */
-export interface Active {
-  readonly invoke: Invoke;
-  readonly driver: AnyDriver;
-  readonly args: unknown;
-  readonly abort: AbortController;
-  /** On the monotonic clock. */
-  readonly endsAt: number;
-  phase: "received" | "asking" | "running";
-  /** Why it was stopped, when it was. */
-  why?: KithError;
-  /** A driver was started: from now on something may have happened. */
-  started: boolean;
-}
-
-/** Longest `ttl_ms` of a call that is no open terminal or endless stream. */
-const MOST_TTL_MS = 600_000;
-
-/** What a driver says before it did anything; nothing happened in the world. */
-const harmless: ReadonlySet<ErrorCode> = new Set([
-  ...(["bad-args", "gone", "not-ready", "no-camera", "camera-busy", "ffmpeg-missing", "os-permission"] as const),
-  ...(["too-big", "busy", "unsupported", "foreground", "denied-local", "denied-person"] as const),
-]);
-
-const retries: Partial<Record<ErrorCode, "later" | "after-action">> = {
-  ...{ busy: "later", rate: "later", "not-ready": "later", "camera-busy": "later", timeout: "later" },
-  ...{ interrupted: "later", deadline: "later", "denied-person": "later", "disk-full": "after-action" },
-  ...{ "os-permission": "after-action", "capability-off": "after-action", "denied-local": "after-action" },
-  ...{ locked: "after-action", "ffmpeg-missing": "after-action", "no-camera": "after-action", foreground: "after-action" },
-};
-
 export class Server {
   readonly #parts: ServeParts;
   readonly #drivers: ReadonlyMap<string, AnyDriver>;
@@ -91,6 +50,8 @@ export class Server {
   #oneUse: ReadonlySet<string> = new Set();
   #grantsRev = -1;
   #link: ServeLink | undefined;
+  /** Of `stopAll`: called whenever a call ended. */
+  readonly #waiters: (() => void)[] = [];
   /** A call ended: a rollover may have waited for it. */
   onQuiet: () => void = () => {};
 
@@ -134,7 +95,10 @@ export class Server {
 
   query({ q, calls }: Extract<ToNode, { t: "ledger.query" }>): void {
     const { ledger, outgoing } = this.#parts;
-    const items = calls.map(({ call }) => ({ call, state: this.#active.get(call)?.phase ?? ledger.get(call)?.state ?? ("absent" as const) }));
+    const items = calls.map(({ call }) => ({
+      call,
+      state: this.#active.get(call)?.phase ?? ledger.get(call)?.state ?? ("absent" as const),
+    }));
     this.#send({ t: "ledger.answer", q, ledger: ledger.id, floor: ledger.floor, items });
     const lost: string[] = [];
     for (const { call } of items) {
@@ -142,16 +106,22 @@ export class Server {
       const frame = row && ledger.terminal(row);
       if (!frame) continue;
       this.#send(frame);
-      if (frame.t === "result") lost.push(...frame.streams.map(({ stream }) => stream).filter((stream) => !outgoing.has(stream)));
+      if (frame.t === "result")
+        lost.push(
+          ...frame.streams.map(({ stream }) => stream).filter((stream) => !outgoing.has(stream)),
+        );
     }
-    for (const stream of lost) this.#send({ t: "error", stream, code: "gone", text: "the content is no longer held" });
+    for (const stream of lost)
+      this.#send({ t: "error", stream, code: "gone", text: "the content is no longer held" });
     outgoing.reopen();
   }
 
   grants({ rev, grants }: Extract<ToNode, { t: "grants.changed" }>): void {
     if (rev <= this.#grantsRev) return;
     this.#grantsRev = rev;
-    const standing = new Set(grants.filter(({ mode }) => mode === "standing").map(({ cap }) => cap));
+    const standing = new Set(
+      grants.filter(({ mode }) => mode === "standing").map(({ cap }) => cap),
+    );
     this.#oneUse = new Set(grants.map(({ cap }) => cap).filter((cap) => !standing.has(cap)));
   }
 
@@ -160,42 +130,39 @@ export class Server {
     for (const active of this.#active.values()) stop(active, why);
     while (this.#active.size > 0) await new Promise<void>((resolve) => this.#waiters.push(resolve));
   }
-  #waiters: (() => void)[] = [];
 
   /** Everything that is decided in the order of the frames. @throws KithError for a refusal */
   #admit(frame: Invoke, link: ServeLink): void {
-    const { ledger, policy, outgoing } = this.#parts;
-    const args = checked(frame);
-    if (frame.epoch !== link.epoch) throw new KithError("fenced", "the call is of another link");
-
+    const { ledger, policy, outgoing, clock } = this.#parts;
     const digest = digestOf(frame);
+    const args = checked(frame, link);
     const known = ledger.get(frame.call);
-    if (known && known.digest !== digest) throw new KithError("conflict", "another call with the same id is known here");
-    if (known && !(known.state === "doubt" && known.effect === "idempotent")) return this.#again(known);
+    if (known && known.digest !== digest)
+      throw new KithError("conflict", "another call with the same id is known here");
+    if (known && !(known.state === "doubt"))
+      return this.#again(known);
 
-    if (!known && frame.n <= ledger.floor) throw new KithError("replay", "the device has forgotten calls that old");
-    const age = link.sentAgo(frame.seen);
-    if (age === undefined || age > link.pingMs + times.seenSlackMs) throw new KithError("deadline", "the call was on its way for too long");
-
+    inTime(frame, link, known ? 0 : ledger.floor);
     const driver = this.#drivers.get(frame.cap);
     if (!driver) throw new KithError("unsupported", `this device has no ${frame.cap}`);
-    const full = this.#active.size >= limits.callsPerDevice || (this.#running.get(frame.cap) ?? 0) >= driver.parallel;
-    if (full) throw new KithError("busy", `${frame.cap} is in use`);
+    const running = this.#running.get(frame.cap) ?? 0;
+    if (this.#active.size >= limits.callsPerDevice || running >= driver.parallel)
+      throw new KithError("busy", `${frame.cap} is in use`);
     const rule = policy.check(frame.cap);
     const burned = ledger.burnedBy(frame.grant);
     if (burned !== undefined && burned !== frame.call && this.#oneUse.has(frame.cap))
       throw new KithError("denied-local", "that permission was for one call and is used up");
 
-    const ttl = Math.min(frame.ttl_ms, driver.maxMs);
     const active: Active = {
-      ...{ invoke: frame, driver, args, abort: new AbortController(), phase: "received", started: false },
-      endsAt: this.#parts.clock.mono() + ttl,
+      ...{ invoke: frame, driver, args, abort: new AbortController() },
+      ...{ phase: "received", started: false },
+      endsAt: clock.mono() + Math.min(frame.ttl_ms, driver.maxMs),
     };
     this.#active.set(frame.call, active);
-    this.#running.set(frame.cap, (this.#running.get(frame.cap) ?? 0) + 1);
+    this.#running.set(frame.cap, running + 1);
     link.poke();
     outgoing.reopen();
-    void this.#serve(active, rule, digest, known);
+    void this.#serve(active, rule, digest, known); // never rejects
   }
 
   /** A call that is known: it is answered, never started. */
@@ -211,10 +178,15 @@ export class Server {
   }
 
   /** From the ledger row to the terminal frame. Never rejects. */
-  async #serve(active: Active, rule: "ask" | "allow", digest: string, known: Row | undefined): Promise<void> {
+  async #serve(
+    active: Active,
+    rule: "ask" | "allow",
+    digest: string,
+    known: Row | undefined,
+  ): Promise<void> {
     const { ledger, outgoing, clock, policy } = this.#parts;
-    const { invoke, driver } = active;
-    const cancelDeadline = this.#deadline(active);
+    const { invoke } = active;
+    const cancelDeadline = stopAtDeadline(active, clock);
     let row = known;
     try {
       let stored: Promise<unknown> = Promise.resolve();
@@ -246,10 +218,13 @@ export class Server {
       if (!active.started) this.#release(invoke.cap);
       const why = active.why ?? (error instanceof KithError ? error : undefined);
       if (!why) this.#parts.log(error);
-      const certain = !active.started || driver.capability.effect === "read" || (!active.why && why !== undefined && harmless.has(why.code));
+      const effect = effectOf(active, why);
       outgoing.drop(invoke.call, why ?? new KithError("internal", "the call failed"));
-      const state = active.why && active.why.code !== "timeout" && active.why.code !== "interrupted" ? "cancelled" : "failed";
-      await this.#end(row, state, errorFrame(invoke.call, why ?? error, certain ? "none" : "unknown"));
+      const state =
+        active.why && active.why.code !== "timeout" && active.why.code !== "interrupted"
+          ? "cancelled"
+          : "failed";
+      await this.#end(row, state, errorFrame(invoke.call, why ?? error, effect));
     } finally {
       cancelDeadline();
       this.#active.delete(invoke.call);
@@ -272,7 +247,11 @@ export class Server {
       } catch (error) {
         this.#parts.log(error);
         row.state = "doubt";
-        said = errorFrame(row.call, new KithError("disk-full", "the device could not store how it ended"), frame.t === "error" ? (frame.effect ?? "unknown") : "unknown");
+        said = errorFrame(
+          row.call,
+          new KithError("disk-full", "the device could not store how it ended"),
+          frame.t === "error" ? (frame.effect ?? "unknown") : "unknown",
+        );
       }
     }
     this.#send(said);
@@ -285,28 +264,28 @@ export class Server {
     active.phase = "asking";
     this.#accept(active);
     const text = tame(`${why.text} ${JSON.stringify(args)}`.trim(), 300);
-    const yes = await consent.ask({ call, cap, text }, active.endsAt - clock.mono(), active.abort.signal);
+    const yes = await consent.ask(
+      { call, cap, text },
+      active.endsAt - clock.mono(),
+      active.abort.signal,
+    );
     if (!yes && !(active.why && active.why.code !== "timeout")) {
       delete active.why;
-      throw new KithError("denied-person", "somebody at the device said no, or nobody answered there");
+      throw new KithError(
+        "denied-person",
+        "somebody at the device said no, or nobody answered there",
+      );
     }
   }
 
   #accept(active: Active): void {
     const left_ms = Math.max(0, Math.round(active.endsAt - this.#parts.clock.mono()));
-    this.#send({ t: "accept", call: active.invoke.call, state: active.phase === "asking" ? "asking" : "running", left_ms });
-  }
-
-  #deadline(active: Active): () => void {
-    const { clock } = this.#parts;
-    let cancel = () => {};
-    const look = (): void => {
-      const left = active.endsAt - clock.mono();
-      if (left <= 0) return stop(active, new KithError("timeout", "it did not finish in time"));
-      cancel = clock.after(Math.min(left, MAX_AFTER_MS), look);
-    };
-    look();
-    return () => cancel();
+    this.#send({
+      t: "accept",
+      call: active.invoke.call,
+      state: active.phase === "asking" ? "asking" : "running",
+      left_ms,
+    });
   }
 
   #release(cap: string): void {
@@ -319,27 +298,4 @@ export class Server {
     this.#link?.send(frame);
     if (terminal) crashpoint("node.send");
   }
-}
-
-function stop(active: Active, why: KithError): void {
-  if (active.why) return;
-  active.why = why;
-  active.abort.abort(why);
-}
-
-/** The arguments, by the schema of the catalogue. @throws KithError */
-function checked({ cap, v: version, effect, args, ttl_ms }: Invoke): unknown {
-  const capability = catalogue.get(cap);
-  if (!capability || capability.version !== version) throw new KithError("unsupported", `${cap} version ${version} is not known here`);
-  if (capability.effect !== effect) throw new KithError("unsupported", `${cap} is ${capability.effect} here, not ${effect}`);
-  if (ttl_ms > MOST_TTL_MS) throw new KithError("schema", "ttl_ms is too long");
-  if (pack(args).length > limits.argsBytes) throw new KithError("too-big", "the arguments are too large");
-  const parsed = v.safeParse(capability.args, args);
-  if (parsed.success) return parsed.output;
-  throw new KithError("bad-args", `arguments: ${v.getDotPath(parsed.issues[0]) ?? "the whole"}`);
-}
-
-function errorFrame(call: string, error: unknown, effect: FailureEffect): ErrorFrame {
-  const known = error instanceof KithError ? error : new KithError("internal", "an unexpected error; the device's log has it");
-  return { t: "error", call, code: known.code, effect, text: tame(known.message, 200), retry: retries[known.code] ?? "no" };
 }

@@ -82,7 +82,12 @@ export function dial(address: string, clock: Clock, signal: AbortSignal): Promis
   // What went wrong is told by `close`, which follows; without a listener it would end the process.
   socket.on("error", () => {});
   socket.on("unexpected-response", (_request, response) => {
-    reject(new Refused(response.statusCode ?? 0, `${address} answered with HTTP ${response.statusCode}: no gateway, or it refuses this device`));
+    reject(
+      new Refused(
+        response.statusCode ?? 0,
+        `${address} answered with HTTP ${response.statusCode}: no gateway, or it refuses this device`,
+      ),
+    );
     socket.terminate();
   });
   socket.on("open", () => {

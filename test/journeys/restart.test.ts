@@ -2,9 +2,6 @@
 import { describe, expect, test } from "vitest";
 import { type Owner, pairedWorld, until, world, type World } from "../support/home.ts";
 
-/** Drawing this takes long enough to die in. */
-const BIG = "/photo laptop";
-
 const hasPhoto = (owner: Owner) => owner.hear("the photo", ({ final, result }) => final && result);
 
 async function asked(home: World): Promise<Owner> {
@@ -59,7 +56,7 @@ describe("a gateway that is killed", () => {
     await home.gateway?.end("SIGKILL");
     await home.startGateway();
     await home.offers("laptop", () => true);
-    expect((await owner.ask(BIG)).result).toMatchObject({ state: "done" });
+    expect((await owner.ask("/photo laptop")).result).toMatchObject({ state: "done" });
     expect(owner.messages.filter(({ question }) => question)).toHaveLength(1);
   });
 });

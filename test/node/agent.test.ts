@@ -26,12 +26,20 @@ interface Options {
 }
 
 /** A whole agent on a real socket; only time is ours. */
-async function agent({ gateway, paired = true, lines = [], addresses = [gateway.address] }: Options) {
+async function agent({
+  gateway,
+  paired = true,
+  lines = [],
+  addresses = [gateway.address],
+}: Options) {
   const place = await folder();
   const clock = new FakeClock();
   const home = await Home.open(join(place.path, "node"), { name: "laptop", kind: "laptop" });
   const known = { key: hex(gateway.key.publicKey), id: gateway.id };
-  await home.save({ policy: { "device.info": "allow" }, gateway: { addresses, ...(paired && known) } });
+  await home.save({
+    policy: { "device.info": "allow" },
+    gateway: { addresses, ...(paired && known) },
+  });
   const own = await home.key();
   const ledger = await Ledger.open(home.path("ledger.log"), clock, systemRng);
   const outgoing = new Outgoing(home.path("spool"), clock, systemRng);
@@ -44,8 +52,25 @@ async function agent({ gateway, paired = true, lines = [], addresses = [gateway.
     events.push(event);
     heard();
   };
-  const drivers: AnyDriver[] = [{ capability: deviceInfo as never, parallel: 1, maxMs: 5_000, probe: () => Promise.resolve({ state: "ready" }), run: info as never }];
-  const server = new Server({ drivers, policy, ledger, consent, outgoing, notices: notices(say, clock), clock, log: () => {} });
+  const drivers: AnyDriver[] = [
+    {
+      capability: deviceInfo as never,
+      parallel: 1,
+      maxMs: 5_000,
+      probe: () => Promise.resolve({ state: "ready" }),
+      run: info as never,
+    },
+  ];
+  const server = new Server({
+    drivers,
+    policy,
+    ledger,
+    consent,
+    outgoing,
+    notices: notices(say, clock),
+    clock,
+    log: () => {},
+  });
   const stop = new AbortController();
   let network = "a";
   const running = new Agent({
@@ -63,7 +88,9 @@ async function agent({ gateway, paired = true, lines = [], addresses = [gateway.
     changeNetwork: () => (network += "x"),
     stop: () => stop.abort(),
     /** The next event of this kind that nobody asked for yet. */
-    async event<T extends AgentEvent["event"]>(name: T): Promise<Extract<AgentEvent, { event: T }>> {
+    async event<T extends AgentEvent["event"]>(
+      name: T,
+    ): Promise<Extract<AgentEvent, { event: T }>> {
       for (;;) {
         const at = events.findIndex(({ event }) => event === name);
         if (at >= 0) return events.splice(0, at + 1).at(-1) as Extract<AgentEvent, { event: T }>;
@@ -95,13 +122,32 @@ describe("a paired device", () => {
     expect(gateway.headers[0]).toMatchObject({ "sec-websocket-protocol": "kith.v1" });
     expect(gateway.headers[0]).not.toHaveProperty("sec-websocket-extensions");
     const hello = await link.welcome(3, true);
-    expect(hello).toMatchObject({ name: "laptop", last_epoch: 0, minor: 0, caps: { hash: expect.any(Uint8Array) } });
+    expect(hello).toMatchObject({
+      name: "laptop",
+      last_epoch: 0,
+      minor: 0,
+      caps: { hash: expect.any(Uint8Array) },
+    });
     const { caps, hash, rev, part, parts } = await link.next("capabilities.advertise");
     expect({ rev, part, parts }).toEqual({ rev: 1, part: 1, parts: 1 });
     expect(caps).toMatchObject([{ cap: "device.info", state: "ready", policy: "allow" }]);
     expect(hello.caps?.hash).toEqual(hash);
     expect(await node.event("ready")).toEqual({ event: "ready", epoch: 3 });
-    link.send({ t: "invoke", call: id("A"), n: 1, epoch: 3, cap: "device.info", v: 1, args: {}, effect: "read", ttl_ms: 9_000, seen: 0, grant: id("G"), why: { origin: "owner", text: "" }, max_bytes: 0 });
+    link.send({
+      t: "invoke",
+      call: id("A"),
+      n: 1,
+      epoch: 3,
+      cap: "device.info",
+      v: 1,
+      args: {},
+      effect: "read",
+      ttl_ms: 9_000,
+      seen: 0,
+      grant: id("G"),
+      why: { origin: "owner", text: "" },
+      max_bytes: 0,
+    });
     expect(await link.next("result")).toMatchObject({ out: { os: "linux" } });
   });
 
@@ -140,9 +186,12 @@ describe("a paired device", () => {
     const link = await gateway.accepted();
     await link.welcome(1, true);
     expect(await link.next("capabilities.advertise")).toMatchObject({ rev: 1 });
-    await setLock(node.home, true);
+    await setLock(node.home.dir, true);
     node.clock.pass(500);
-    expect(await link.next("capabilities.advertise")).toMatchObject({ rev: 2, caps: [{ state: "denied", policy: "deny" }] });
+    expect(await link.next("capabilities.advertise")).toMatchObject({
+      rev: 2,
+      caps: [{ state: "denied", policy: "deny" }],
+    });
     expect(await node.event("locked")).toEqual({ event: "locked", locked: true });
   });
 
@@ -221,7 +270,11 @@ describe("pairing by code", () => {
     expect(await node.event("paired")).toMatchObject({ device: node.device, gateway: gateway.id });
     await link.welcome(1, true);
     await link.next("capabilities.advertise");
-    expect(node.home.settings.gateway).toEqual({ addresses: [gateway.address], key: hex(gateway.key.publicKey), id: gateway.id });
+    expect(node.home.settings.gateway).toEqual({
+      addresses: [gateway.address],
+      key: hex(gateway.key.publicKey),
+      id: gateway.id,
+    });
     expect(gateway.tries).toBe(1);
   });
 
@@ -235,7 +288,9 @@ describe("pairing by code", () => {
     link.answersConfirm = false;
     link.send({ t: "pair.approved" });
     await link.next("pair.confirm");
-    expect((await Home.open(node.home.dir, { name: "x", kind: "laptop" })).settings.gateway).toMatchObject({ key: hex(gateway.key.publicKey), unconfirmed: true });
+    expect(
+      (await Home.open(node.home.dir, { name: "x", kind: "laptop" })).settings.gateway,
+    ).toMatchObject({ key: hex(gateway.key.publicKey), unconfirmed: true });
     // `pair.accepted` was lost; the gateway has us all the same.
     link.socket.terminate();
     await node.event("waiting");
@@ -284,7 +339,11 @@ describe("pairing by code", () => {
     await using gateway = await fakeGateway();
     gateway.admit = () => 4401;
     await using node = await agent({ gateway, paired: false });
-    expect(await node.event("waiting")).toEqual({ event: "waiting", why: "ask the owner to open pairing (/pair)", retry_ms: 10_000 });
+    expect(await node.event("waiting")).toEqual({
+      event: "waiting",
+      why: "ask the owner to open pairing (/pair)",
+      retry_ms: 10_000,
+    });
     node.clock.pass(9_999);
     await settle();
     expect(gateway.tries).toBe(1);
@@ -317,7 +376,13 @@ describe("pairing by code", () => {
     link.answersConfirm = false;
     link.send({ t: "pair.approved" });
     await link.next("pair.confirm");
-    link.send({ t: "pair.accepted", device: keyId((await generateKeyPair()).publicKey), gateway: gateway.id, name: "x", ceiling: [] });
+    link.send({
+      t: "pair.accepted",
+      device: keyId((await generateKeyPair()).publicKey),
+      gateway: gateway.id,
+      name: "x",
+      ceiling: [],
+    });
     await expect(node.ended).rejects.toMatchObject({ code: "pairing-refused" });
   });
 

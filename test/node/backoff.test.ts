@@ -49,7 +49,10 @@ test.each([
 });
 
 test("stops for good at an authenticated revoked, and says so", () => {
-  expect(start().backoff.next({ how: "revoked", why: "", livedMs: 1 })).toMatchObject({ stop: true, report: { code: "revoked" } });
+  expect(start().backoff.next({ how: "revoked", why: "", livedMs: 1 })).toMatchObject({
+    stop: true,
+    report: { code: "revoked" },
+  });
 });
 
 describe("reports", () => {

@@ -62,7 +62,10 @@ export class Peer {
         const frame = this.all[this.#read++];
         if (frame?.t === t) return frame as Of<T>;
       }
-      if (this.#gone) throw new Error(`closed while waiting for ${t}; there were ${this.all.map((one) => one.t).join(", ")}`);
+      if (this.#gone)
+        throw new Error(
+          `closed while waiting for ${t}; there were ${this.all.map((one) => one.t).join(", ")}`,
+        );
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
@@ -75,10 +78,15 @@ export class Peer {
   }
 
   /** Takes one stream as a gateway does: credit, all chunks, `stream.done`. */
-  async content(open: Of<"stream.open">, from = 0): Promise<{ bytes: Uint8Array; end: Of<"stream.end"> }> {
+  async content(
+    open: Of<"stream.open">,
+    from = 0,
+  ): Promise<{ bytes: Uint8Array; end: Of<"stream.end"> }> {
     this.send({ t: "stream.credit", ch: open.ch, upto: 64 * 1_048_576, from });
     const end = await this.next("stream.end");
-    const parts = this.all.flatMap((frame) => (frame.t === "chunk" && frame.ch === open.ch ? [frame.data] : []));
+    const parts = this.all.flatMap((frame) =>
+      frame.t === "chunk" && frame.ch === open.ch ? [frame.data] : [],
+    );
     this.send({ t: "stream.done", ch: open.ch, size: end.size });
     return { bytes: new Uint8Array(Buffer.concat(parts)), end };
   }
@@ -112,14 +120,27 @@ export class Accepted extends Peer {
     const nG = new Uint8Array(16).fill(7);
     this.send({ t: "pair.nonce", nonce: nG, left_ms: 900_000 });
     const { nonce } = await this.next("pair.reveal");
-    if (Buffer.compare(commitment(this.hash, nonce), begin.commit) !== 0) throw new Error("commitment");
+    if (Buffer.compare(commitment(this.hash, nonce), begin.commit) !== 0)
+      throw new Error("commitment");
     return { ...approvalCode(this.hash, nonce, nG), begin };
   }
 }
 
 export const welcomeFrame = (epoch: number, wantCaps = false): Frame => ({
-  ...{ t: "welcome", minor: 0, features: [], epoch, session: "01JCQ0000000000000000000SE", gateway: "home", ping_ms: 20_000 },
-  ...{ limits: { calls: 64, streams: 16, control: 65_536, chunk: 262_144 }, want_caps: wantCaps, now: 0 },
+  ...{
+    t: "welcome",
+    minor: 0,
+    features: [],
+    epoch,
+    session: "01JCQ0000000000000000000SE",
+    gateway: "home",
+    ping_ms: 20_000,
+  },
+  ...{
+    limits: { calls: 64, streams: 16, control: 65_536, chunk: 262_144 },
+    want_caps: wantCaps,
+    now: 0,
+  },
 });
 
 export interface FakeGateway extends AsyncDisposable {
@@ -138,7 +159,13 @@ export interface FakeGateway extends AsyncDisposable {
 export async function fakeGateway(key?: KeyPair, port = 0): Promise<FakeGateway> {
   const own = key ?? (await generateKeyPair());
   const id = keyId(own.publicKey);
-  const server = new WebSocketServer({ host: "127.0.0.1", port, path: "/v1/mesh", perMessageDeflate: false, handleProtocols: () => "kith.v1" });
+  const server = new WebSocketServer({
+    host: "127.0.0.1",
+    port,
+    path: "/v1/mesh",
+    perMessageDeflate: false,
+    handleProtocols: () => "kith.v1",
+  });
   await new Promise((resolve) => server.on("listening", resolve));
   const ready: Accepted[] = [];
   let waiting: (() => void)[] = [];
@@ -175,13 +202,25 @@ export async function fakeGateway(key?: KeyPair, port = 0): Promise<FakeGateway>
       else queue.push(message);
       next = undefined;
     });
-    const receive = () => new Promise<Uint8Array>((resolve) => (queue.length > 0 ? resolve(queue.shift()!) : (next = resolve)));
+    const receive = () =>
+      new Promise<Uint8Array>((resolve) =>
+        queue.length > 0 ? resolve(queue.shift()!) : (next = resolve),
+      );
     void (async () => {
       const first = await receive();
       tries++;
       const opening = readPrefix(first);
       const { pattern } = opening;
-      const handshake = startHandshake({ pattern, initiator: false, s: own, prologue: prologue({ ...opening, path: "/v1/mesh", ...(pattern === "IK" && { gateway: id }) }) });
+      const handshake = startHandshake({
+        pattern,
+        initiator: false,
+        s: own,
+        prologue: prologue({
+          ...opening,
+          path: "/v1/mesh",
+          ...(pattern === "IK" && { gateway: id }),
+        }),
+      });
       await handshake.read(first.subarray(PREFIX_BYTES));
       const verdict = gateway.admit(pattern, handshake.remoteStatic);
       if (verdict !== true) return socket.close(verdict);
@@ -203,18 +242,31 @@ export async function fakeGateway(key?: KeyPair, port = 0): Promise<FakeGateway>
           if (frame.t === "ping") channel.send({ t: "pong", n: frame.n });
           if (frame.t === "pair.confirm" && accepted.answersConfirm) {
             accepted.take(frame);
-            channel.send({ t: "pair.accepted", device: keyId(remote), gateway: id, name: "laptop", ceiling: [] });
+            channel.send({
+              t: "pair.accepted",
+              device: keyId(remote),
+              gateway: id,
+              name: "laptop",
+              ceiling: [],
+            });
             channel.expect(toGateway, events);
             return;
           }
           accepted.take(frame);
         },
-        onChunk: (ch: number, offset: number, data: Uint8Array) => accepted.take({ t: "chunk", ch, offset, data }),
+        onChunk: (ch: number, offset: number, data: Uint8Array) =>
+          accepted.take({ t: "chunk", ch, offset, data }),
         onMalformed: (error: Error) => void Promise.reject(error),
         onFault: (code: number) => socket.close(code),
         onRollover: () => {},
       };
-      const channel = new Channel(transport, { send, receive: opened }, pattern === "IK" ? toGateway : toGatewayPairing, events, (fn) => void setImmediate(fn)) as Channel<typeof toGateway>;
+      const channel = new Channel(
+        transport,
+        { send, receive: opened },
+        pattern === "IK" ? toGateway : toGatewayPairing,
+        events,
+        (fn) => void setImmediate(fn),
+      ) as Channel<typeof toGateway>;
       accepted.bind((frame) => channel.send(frame));
       sink = (message) => channel.receive(message);
       for (const message of queue.splice(0)) sink(message);

@@ -2,7 +2,9 @@ import { appendFile, readFile, stat, truncate, writeFile } from "node:fs/promise
 import { join } from "node:path";
 import { systemRng } from "@kith/shared/clock";
 import type { Result } from "@kith/shared/protocol/call";
-import { digestOf, interrupted, Ledger, readLedger, type Row } from "@kith/node-agent/ledger";
+import { digestOf } from "@kith/node-agent/digest";
+import { interrupted, Ledger } from "@kith/node-agent/ledger";
+import { readLedger, type Row } from "@kith/node-agent/ledger-rows";
 import { describe, expect, test } from "vitest";
 import { FakeClock, folder, id } from "./world.ts";
 
@@ -31,8 +33,20 @@ async function start(keep?: { ms: number; rows: number }) {
   };
 }
 
-const call = (name: string, n = 1, effect: Row["effect"] = "idempotent") => ({ call: id(name), n, cap: "camera.snap", effect, grant: id(`G${name}`) });
-const result = (name: string): Result => ({ t: "result", call: id(name), out: { a: 1 }, streams: [], ran_ms: 5 });
+const call = (name: string, n = 1, effect: Row["effect"] = "idempotent") => ({
+  call: id(name),
+  n,
+  cap: "camera.snap",
+  effect,
+  grant: id(`G${name}`),
+});
+const result = (name: string): Result => ({
+  t: "result",
+  call: id(name),
+  out: { a: 1 },
+  streams: [],
+  ran_ms: 5,
+});
 
 async function receive(ledger: Ledger, what: ReturnType<typeof call>, digest = "d"): Promise<Row> {
   const [row, stored] = ledger.receive(what, digest);
@@ -192,7 +206,10 @@ describe("pruning", () => {
 test("calls that are stored at the same time share one fdatasync", async () => {
   await using world = await start();
   const before = world.ledger.syncs;
-  const stored = Array.from({ length: 50 }, (_, at) => world.ledger.receive(call(`P${at}`, at + 1), "d")[1]);
+  const stored = Array.from(
+    { length: 50 },
+    (_, at) => world.ledger.receive(call(`P${at}`, at + 1), "d")[1],
+  );
   await Promise.all(stored);
   expect(world.ledger.syncs - before).toBe(1);
 });
@@ -214,14 +231,33 @@ test("an empty or half written file starts a new ledger", async () => {
 });
 
 describe("the digest of a call", () => {
-  const of = (args: Record<string, unknown>, cap = "camera.snap", v = 1) => digestOf({ cap, v, args });
+  const of = (args: Record<string, unknown>, cap = "camera.snap", v = 1) =>
+    digestOf({ cap, v, args });
 
   test("does not depend on the order of keys", () => {
     expect(of({ a: 1, b: { c: [1, 2], d: "x" } })).toBe(of({ b: { d: "x", c: [1, 2] }, a: 1 }));
   });
 
   test("differs wherever the content does", () => {
-    const all = [of({}), of({ a: 1 }), of({ a: "1" }), of({ a: true }), of({ a: "true" }), of({ a: null }), of({ a: [] }), of({ a: {} }), of({ a: [1, 2] }), of({ a: [12] }), of({ a: [[1], 2] }), of({ ab: "c" }), of({ a: "bc" }), of({ a: new Uint8Array([1]) }), of({ a: "01" }), of({}, "camera.list"), of({}, "camera.snap", 2)];
+    const all = [
+      of({}),
+      of({ a: 1 }),
+      of({ a: "1" }),
+      of({ a: true }),
+      of({ a: "true" }),
+      of({ a: null }),
+      of({ a: [] }),
+      of({ a: {} }),
+      of({ a: [1, 2] }),
+      of({ a: [12] }),
+      of({ a: [[1], 2] }),
+      of({ ab: "c" }),
+      of({ a: "bc" }),
+      of({ a: new Uint8Array([1]) }),
+      of({ a: "01" }),
+      of({}, "camera.list"),
+      of({}, "camera.snap", 2),
+    ];
     expect(new Set(all).size).toBe(all.length);
   });
 });

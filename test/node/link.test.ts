@@ -161,7 +161,8 @@ describe("rollover", () => {
     await using world = await node();
     let finish = () => {};
     const { current } = world.snap;
-    world.snap.current = (args, tools) => new Promise((resolve) => (finish = () => resolve(current(args, tools))));
+    world.snap.current = (args, tools) =>
+      new Promise((resolve) => (finish = () => resolve(current(args, tools))));
     const peer = await world.connect();
     peer.send(world.invoke());
     await peer.next("accept");
@@ -189,9 +190,11 @@ describe("rollover", () => {
     await using world = await node();
     let finish = () => {};
     const { current } = world.snap;
-    world.snap.current = (args, tools) => new Promise((resolve) => (finish = () => resolve(current(args, tools))));
+    world.snap.current = (args, tools) =>
+      new Promise((resolve) => (finish = () => resolve(current(args, tools))));
     const later: (() => void)[] = [];
-    world.info.current = (args, tools) => new Promise((resolve) => later.push(() => resolve(info(args, tools))));
+    world.info.current = (args, tools) =>
+      new Promise((resolve) => later.push(() => resolve(info(args, tools))));
     const peer = await world.connect();
     const invoke = world.invoke();
     const read = { cap: "device.info", effect: "read" } as const;

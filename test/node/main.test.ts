@@ -17,11 +17,17 @@ const program = fileURLToPath(import.meta.resolve("@kith/node-agent/main"));
 /** The real program in a home of its own. */
 async function start(...argv: string[]) {
   const place = await folder();
-  return { ...run(place.path, ...argv), place, [Symbol.asyncDispose]: () => place[Symbol.asyncDispose]() };
+  return {
+    ...run(place.path, ...argv),
+    place,
+    [Symbol.asyncDispose]: () => place[Symbol.asyncDispose](),
+  };
 }
 
 function run(kithHome: string, ...argv: string[]) {
-  const child: ChildProcessWithoutNullStreams = spawn(process.execPath, [program, ...argv], { env: { ...process.env, KITH_HOME: kithHome } });
+  const child: ChildProcessWithoutNullStreams = spawn(process.execPath, [program, ...argv], {
+    env: { ...process.env, KITH_HOME: kithHome },
+  });
   const lines: string[] = [];
   const waiting: (() => void)[] = [];
   const ring = () => {
@@ -33,20 +39,25 @@ function run(kithHome: string, ...argv: string[]) {
   });
   let errors = "";
   child.stderr.on("data", (data: Buffer) => (errors += data.toString()));
-  const code = new Promise<number | null>((resolve) => child.on("close", (status) => (ring(), resolve(status))));
+  const code = new Promise<number | null>((resolve) =>
+    child.on("close", (status) => (ring(), resolve(status))),
+  );
   let read = 0;
   return {
     child,
     code,
     lines,
     errors: () => errors,
-    async event<T extends AgentEvent["event"]>(name: T): Promise<Extract<AgentEvent, { event: T }>> {
+    async event<T extends AgentEvent["event"]>(
+      name: T,
+    ): Promise<Extract<AgentEvent, { event: T }>> {
       for (;;) {
         while (read < lines.length) {
           const event = JSON.parse(lines[read++]!) as AgentEvent;
           if (event.event === name) return event as Extract<AgentEvent, { event: T }>;
         }
-        if (child.exitCode !== null) throw new Error(`ended while waiting for ${name}: ${lines.join(" ")} ${errors}`);
+        if (child.exitCode !== null)
+          throw new Error(`ended while waiting for ${name}: ${lines.join(" ")} ${errors}`);
         await new Promise<void>((resolve) => waiting.push(resolve));
       }
     },
@@ -56,7 +67,15 @@ function run(kithHome: string, ...argv: string[]) {
 describe("the program", () => {
   test("pairs by code, takes a photo, and ends at SIGTERM with a goodbye and code 0", async () => {
     await using gateway = await fakeGateway();
-    await using node = await start("--json", "--gateway", gateway.address, "--camera", "test-pattern", "--allow", "camera.snap=allow");
+    await using node = await start(
+      "--json",
+      "--gateway",
+      gateway.address,
+      "--camera",
+      "test-pattern",
+      "--allow",
+      "camera.snap=allow",
+    );
     const link = await gateway.accepted();
     const { returnCode } = await link.pairQuietly();
     await node.event("code");
@@ -65,8 +84,24 @@ describe("the program", () => {
     node.child.stdin.write(`${returnCode}\n`);
     await node.event("paired");
     await link.welcome(1, true);
-    expect((await link.next("capabilities.advertise")).caps.find(({ cap }) => cap === "camera.snap")).toMatchObject({ state: "ready", policy: "allow", devices: [{ id: "test-pattern" }] });
-    link.send({ t: "invoke", call: id("A"), n: 1, epoch: 1, cap: "camera.snap", v: 1, args: { max_edge_px: 320 }, effect: "idempotent", ttl_ms: 15_000, seen: 0, grant: id("G"), why: { origin: "owner", text: "" }, max_bytes: 9_999_999 });
+    expect(
+      (await link.next("capabilities.advertise")).caps.find(({ cap }) => cap === "camera.snap"),
+    ).toMatchObject({ state: "ready", policy: "allow", devices: [{ id: "test-pattern" }] });
+    link.send({
+      t: "invoke",
+      call: id("A"),
+      n: 1,
+      epoch: 1,
+      cap: "camera.snap",
+      v: 1,
+      args: { max_edge_px: 320 },
+      effect: "idempotent",
+      ttl_ms: 15_000,
+      seen: 0,
+      grant: id("G"),
+      why: { origin: "owner", text: "" },
+      max_bytes: 9_999_999,
+    });
     expect(await node.event("notice")).toMatchObject({ on: true });
     const { bytes } = await link.content(await link.next("stream.open"));
     expect([...bytes.subarray(0, 2)]).toEqual([0xff, 0xd8]);
@@ -77,7 +112,12 @@ describe("the program", () => {
 
     const rows = run(node.place.path, "ledger", "--json");
     expect(await rows.code).toBe(0);
-    expect(JSON.parse(rows.lines[0]!)).toMatchObject({ call: id("A"), cap: "camera.snap", state: "done", starts: 1 });
+    expect(JSON.parse(rows.lines[0]!)).toMatchObject({
+      call: id("A"),
+      cap: "camera.snap",
+      state: "done",
+      starts: 1,
+    });
   });
 
   test("pairs through the control socket of its own machine", async () => {
@@ -87,8 +127,16 @@ describe("the program", () => {
     await using control = await controlSocket(place.path, (line, socket) => {
       asked.push(line);
       const device = keyId(Buffer.from((line as { args: { key: string } }).args.key, "hex"));
-      const out = { device, gateway: gateway.id, key: hex(gateway.key.publicKey), name: "home", address: gateway.address };
-      socket.write(`${JSON.stringify({ event: "chat.message", data: {} })}\n${JSON.stringify({ id: 1, ok: true, out, text: "" })}\n`);
+      const out = {
+        device,
+        gateway: gateway.id,
+        key: hex(gateway.key.publicKey),
+        name: "home",
+        address: gateway.address,
+      };
+      socket.write(
+        `${JSON.stringify({ event: "chat.message", data: {} })}\n${JSON.stringify({ id: 1, ok: true, out, text: "" })}\n`,
+      );
     });
     void control;
     const node = run(place.path, "--json", "--local", "--allow", "device.info=allow");
@@ -97,19 +145,53 @@ describe("the program", () => {
     expect(link.pattern).toBe("IK");
     await link.welcome(1);
     await node.event("ready");
-    expect(asked).toMatchObject([{ id: 1, op: "node.register", args: { caps: expect.arrayContaining(["camera.snap"]), kind: expect.any(String) } }]);
+    expect(asked).toMatchObject([
+      {
+        id: 1,
+        op: "node.register",
+        args: { caps: expect.arrayContaining(["camera.snap"]), kind: expect.any(String) },
+      },
+    ]);
 
     const second = run(place.path, "--json", "--allow", "device.info=ask");
     expect(await second.code).toBe(1);
     expect(await second.event("failed")).toMatchObject({ error: { code: "home-locked" } });
-    expect(JSON.parse(await readFile(join(place.path, "node", "node.json"), "utf8"))).toMatchObject({ policy: { "device.info": "ask" } });
+    expect(JSON.parse(await readFile(join(place.path, "node", "node.json"), "utf8"))).toMatchObject(
+      { policy: { "device.info": "ask" } },
+    );
 
     // The running agent takes the change over.
-    expect((await link.next("capabilities.advertise")).caps[0]).toMatchObject({ cap: "device.info", policy: "ask" });
-    link.send({ t: "invoke", call: id("B"), n: 1, epoch: 1, cap: "device.info", v: 1, args: {}, effect: "read", ttl_ms: 60_000, seen: 0, grant: id("G"), why: { origin: "owner", text: "why" }, max_bytes: 0 });
+    expect((await link.next("capabilities.advertise")).caps[0]).toMatchObject({
+      cap: "device.info",
+      policy: "ask",
+    });
+    link.send({
+      t: "invoke",
+      call: id("B"),
+      n: 1,
+      epoch: 1,
+      cap: "device.info",
+      v: 1,
+      args: {},
+      effect: "read",
+      ttl_ms: 60_000,
+      seen: 0,
+      grant: id("G"),
+      why: { origin: "owner", text: "why" },
+      max_bytes: 0,
+    });
     expect(await link.next("accept")).toMatchObject({ state: "asking" });
     await node.event("asked");
-    const answers = await localSocket(place.path, [{ id: 1, op: "status" }, { id: 2, op: "consent.list" }, { id: 3, op: "consent.answer", args: { call: id("B"), yes: true } }, { id: 4, op: "consent.answer", args: { call: id("B"), yes: true } }], 4);
+    const answers = await localSocket(
+      place.path,
+      [
+        { id: 1, op: "status" },
+        { id: 2, op: "consent.list" },
+        { id: 3, op: "consent.answer", args: { call: id("B"), yes: true } },
+        { id: 4, op: "consent.answer", args: { call: id("B"), yes: true } },
+      ],
+      4,
+    );
     expect(answers).toMatchObject([
       { id: 1, ok: true, out: { locked: false, open: 1, epoch: 1 } },
       { id: 2, ok: true, out: { questions: [{ call: id("B"), cap: "device.info" }] } },
@@ -141,7 +223,9 @@ describe("the program", () => {
   ])("ends at %s", async (_, argv, status, code) => {
     await using node = await start(...argv, "--json");
     expect(await node.code).toBe(status);
-    expect(await node.event("failed")).toMatchObject({ error: { code, remedy: expect.any(String) } });
+    expect(await node.event("failed")).toMatchObject({
+      error: { code, remedy: expect.any(String) },
+    });
   });
 
   test("ends with 78 at a home that others may read, and at a config it does not understand", async () => {
@@ -155,7 +239,10 @@ describe("the program", () => {
     await writeFile(join(place.path, "node", "node.json"), '{"name":5}');
     const broken = run(place.path, "--json");
     expect(await broken.code).toBe(78);
-    expect((await broken.event("failed")).error).toMatchObject({ code: "config-invalid", message: expect.stringContaining("name") });
+    expect((await broken.event("failed")).error).toMatchObject({
+      code: "config-invalid",
+      message: expect.stringContaining("name"),
+    });
   });
 
   test("explains itself", async () => {
@@ -165,13 +252,22 @@ describe("the program", () => {
   });
 });
 
-async function controlSocket(dir: string, answer: (line: unknown, socket: Socket) => void): Promise<AsyncDisposable> {
-  const server = createServer((socket) => createInterface({ input: socket }).on("line", (line) => answer(JSON.parse(line), socket)));
+async function controlSocket(
+  dir: string,
+  answer: (line: unknown, socket: Socket) => void,
+): Promise<AsyncDisposable> {
+  const server = createServer((socket) =>
+    createInterface({ input: socket }).on("line", (line) => answer(JSON.parse(line), socket)),
+  );
   await new Promise<void>((resolve) => server.listen(join(dir, "control.sock"), resolve));
   return { [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
 }
 
-async function localSocket(kithHome: string, questions: unknown[], answers: number): Promise<unknown[]> {
+async function localSocket(
+  kithHome: string,
+  questions: unknown[],
+  answers: number,
+): Promise<unknown[]> {
   const socket = connect(join(kithHome, "node", "node.sock"));
   const got: unknown[] = [];
   return await new Promise((resolve) => {
@@ -185,24 +281,51 @@ async function localSocket(kithHome: string, questions: unknown[], answers: numb
 
 describe("arguments", () => {
   test("are read as the help shows them", () => {
-    expect(readArguments(["--gateway", "h", "--allow", "camera.snap=ask,device.info=allow", "--allow", "files.read=off", "--root", "docs=/srv/docs", "--camera", "a", "--camera", "b"])).toMatchObject({
+    expect(
+      readArguments([
+        "--gateway",
+        "h",
+        "--allow",
+        "camera.snap=ask,device.info=allow",
+        "--allow",
+        "files.read=off",
+        "--root",
+        "docs=/srv/docs",
+        "--camera",
+        "a",
+        "--camera",
+        "b",
+      ]),
+    ).toMatchObject({
       ...{ verb: "run", gateway: "h:5484", roots: { docs: "/srv/docs" }, cameras: ["a", "b"] },
       allow: { "camera.snap": "ask", "device.info": "allow", "files.read": "off" },
     });
   });
 
-  test.each([[["--allow", "camera.snap"]], [["--allow", "camera.snap=maybe"]], [["--root", "docs"]], [["--gateway", "h", "--local"]], [["run", "more"]]])("%j is refused", (argv) => {
+  test.each([
+    [["--allow", "camera.snap"]],
+    [["--allow", "camera.snap=maybe"]],
+    [["--root", "docs"]],
+    [["--gateway", "h", "--local"]],
+    [["run", "more"]],
+  ])("%j is refused", (argv) => {
     expect(() => readArguments(argv)).toThrow(expect.objectContaining({ code: "usage" }));
   });
 });
 
 describe("the screen", () => {
-  const caps = [{ name: "a.one", summary: "One." }, { name: "b.two", summary: "Two.\u001b[2J" }];
+  const caps = [
+    { name: "a.one", summary: "One." },
+    { name: "b.two", summary: "Two.\u001b[2J" },
+  ];
   const first: ScreenState = { caps, choice: {}, row: 0 };
   const after = (...keys: string[]) => keys.reduce(press, first);
 
   test("starts on the first line with everything off", () => {
-    expect(draw(first, 80).slice(1, 3)).toEqual(["› a.one  [off]  ask   allow   One.", "  b.two  [off]  ask   allow   Two.[2J"]);
+    expect(draw(first, 80).slice(1, 3)).toEqual([
+      "› a.one  [off]  ask   allow   One.",
+      "  b.two  [off]  ask   allow   Two.[2J",
+    ]);
     expect(after("\r")).toMatchObject({ choice: {}, ended: "accepted" });
   });
 

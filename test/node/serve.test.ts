@@ -1,11 +1,15 @@
 import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
+import { digestOf } from "@kith/node-agent/digest";
+import { setLock } from "@kith/node-agent/policy";
 import { describe, expect, test } from "vitest";
 import { id, info, node, type NodeWorld, photo, settle, snap, until } from "./world.ts";
 
 /** A driver that runs until it is stopped. */
 const forever = (_: unknown, { signal }: { signal: AbortSignal }) =>
-  new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  new Promise<never>((_resolve, reject) =>
+    signal.addEventListener("abort", () => reject(signal.reason)),
+  );
 
 test("a photo is taken once, answered once, and its bytes follow", async () => {
   await using world = await node();
@@ -13,11 +17,24 @@ test("a photo is taken once, answered once, and its bytes follow", async () => {
   const invoke = world.invoke();
   peer.send(invoke);
 
-  expect(await peer.next("accept")).toMatchObject({ call: invoke.call, state: "running", left_ms: 15_000 });
+  expect(await peer.next("accept")).toMatchObject({
+    call: invoke.call,
+    state: "running",
+    left_ms: 15_000,
+  });
   const result = await peer.next("result");
-  expect(result).toMatchObject({ call: invoke.call, out: { camera: "fake" }, streams: [{ role: "image", type: "image/jpeg", size: photo.length }] });
+  expect(result).toMatchObject({
+    call: invoke.call,
+    out: { camera: "fake" },
+    streams: [{ role: "image", type: "image/jpeg", size: photo.length }],
+  });
   const open = await peer.next("stream.open");
-  expect(open).toMatchObject({ call: invoke.call, stream: result.streams[0]!.stream, ch: 1, live: false });
+  expect(open).toMatchObject({
+    call: invoke.call,
+    stream: result.streams[0]!.stream,
+    ch: 1,
+    live: false,
+  });
   const { bytes, end } = await peer.content(open);
   expect(Buffer.compare(bytes, photo)).toBe(0);
   expect(end.sha256).toEqual(result.streams[0]!.sha256);
@@ -49,19 +66,35 @@ test("the sign of use is out before the driver's first frame and goes two second
 });
 
 describe("is refused before anything happens", () => {
-  const cases: [name: string, change: (world: NodeWorld) => Partial<Invoke> | Promise<Partial<Invoke>>, code: string][] = [
+  const cases: [
+    name: string,
+    change: (world: NodeWorld) => Partial<Invoke> | Promise<Partial<Invoke>>,
+    code: string,
+  ][] = [
     ["an unknown capability", () => ({ cap: "shell.run", effect: "once" }), "unsupported"],
     ["an unknown version", () => ({ v: 2 }), "unsupported"],
     ["another effect class", () => ({ effect: "read" }), "unsupported"],
-    ["a capability without a driver here", () => ({ cap: "device.status", effect: "read" }), "unsupported"],
+    [
+      "a capability without a driver here",
+      () => ({ cap: "device.status", effect: "read" }),
+      "unsupported",
+    ],
     ["arguments that the schema does not know", () => ({ args: { flash: true } }), "bad-args"],
     ["arguments out of bounds", () => ({ args: { max_edge_px: 63 } }), "bad-args"],
     ["too many bytes of arguments", () => ({ args: { camera: "x".repeat(33_000) } }), "too-big"],
     ["a time to live of more than ten minutes", () => ({ ttl_ms: 600_001 }), "schema"],
     ["another link's epoch", () => ({ epoch: 99 }), "fenced"],
     ["a ping that was never sent", () => ({ seen: 7 }), "deadline"],
-    ["what its owner never turned on", async ({ home }) => (await home.save({ policy: {} }), {}), "capability-off"],
-    ["everything while the device is locked", async ({ home }) => (await (await import("@kith/node-agent/policy")).setLock(home, true), {}), "locked"],
+    [
+      "what its owner never turned on",
+      async ({ home }) => (await home.save({ policy: {} }), {}),
+      "capability-off",
+    ],
+    [
+      "everything while the device is locked",
+      async ({ home }) => (await setLock(home.dir, true), {}),
+      "locked",
+    ],
   ];
   test.each(cases)("%s", async (_, change, code) => {
     await using world = await node();
@@ -78,12 +111,17 @@ describe("is refused before anything happens", () => {
   test("one more than may run at once, and room again after the end", async () => {
     await using world = await node();
     let finish = () => {};
-    world.snap.current = (args, tools) => new Promise((resolve) => (finish = () => resolve(snap(args, tools))));
+    world.snap.current = (args, tools) =>
+      new Promise((resolve) => (finish = () => resolve(snap(args, tools))));
     const peer = await world.connect();
     peer.send(world.invoke());
     await peer.next("accept");
     peer.send(world.invoke());
-    expect(await peer.next("error")).toMatchObject({ code: "busy", effect: "none", retry: "later" });
+    expect(await peer.next("error")).toMatchObject({
+      code: "busy",
+      effect: "none",
+      retry: "later",
+    });
     finish();
     await peer.next("result");
     peer.send(world.invoke());
@@ -119,7 +157,14 @@ describe("is refused before anything happens", () => {
     await using world = await node();
     const peer = await world.connect();
     const grant = id("GRANT");
-    peer.send({ t: "grants.changed", rev: 1, grants: [{ cap: "camera.snap", mode: "ask" }, { cap: "device.info", mode: "standing" }] });
+    peer.send({
+      t: "grants.changed",
+      rev: 1,
+      grants: [
+        { cap: "camera.snap", mode: "ask" },
+        { cap: "device.info", mode: "standing" },
+      ],
+    });
     peer.send(world.invoke({ grant }));
     await peer.next("result");
     peer.send(world.invoke({ grant }));
@@ -136,7 +181,8 @@ describe("the same call again", () => {
   test("while it runs is accepted again and runs once", async () => {
     await using world = await node();
     let finish = () => {};
-    world.snap.current = (args, tools) => new Promise((resolve) => (finish = () => resolve(snap(args, tools))));
+    world.snap.current = (args, tools) =>
+      new Promise((resolve) => (finish = () => resolve(snap(args, tools))));
     const peer = await world.connect();
     const invoke = world.invoke();
     peer.send(invoke, invoke);
@@ -182,7 +228,11 @@ describe("the same call again", () => {
     await world.crash();
     const second = await world.connect();
     second.send({ t: "ledger.query", q: 1, calls: [{ call: invoke.call, n: invoke.n }] });
-    expect(await second.next("ledger.answer")).toMatchObject({ q: 1, ledger: world.ledger.id, items: [{ call: invoke.call, state: "done" }] });
+    expect(await second.next("ledger.answer")).toMatchObject({
+      q: 1,
+      ledger: world.ledger.id,
+      items: [{ call: invoke.call, state: "done" }],
+    });
     expect(await second.next("result")).toEqual(result);
     const open = await second.next("stream.open");
     expect(open).toMatchObject({ call: invoke.call, stream: result.streams[0]!.stream });
@@ -212,13 +262,16 @@ describe("the same call again", () => {
     const peer = await world.connect();
     const invoke = world.invoke();
     // No capability of this agent is `once` yet: the row is written as an agent with one would have.
-    const { digestOf } = await import("@kith/node-agent/ledger");
     const [row, stored] = world.ledger.receive({ ...invoke, effect: "once" }, digestOf(invoke));
     await stored;
     await world.ledger.run(row);
     row.state = "doubt";
     peer.send(invoke);
-    expect(await peer.next("error")).toMatchObject({ call: invoke.call, code: "interrupted", effect: "unknown" });
+    expect(await peer.next("error")).toMatchObject({
+      call: invoke.call,
+      code: "interrupted",
+      effect: "unknown",
+    });
     expect(world.snap.runs).toBe(0);
     expect(world.ledger.get(invoke.call)?.state).toBe("doubt");
   });
@@ -232,7 +285,11 @@ describe("a call is stopped", () => {
     peer.send(world.invoke({ ttl_ms: 4_000 }));
     expect(await peer.next("accept")).toMatchObject({ left_ms: 4_000 });
     world.clock.pass(4_000);
-    expect(await peer.next("error")).toMatchObject({ code: "timeout", effect: "unknown", retry: "later" });
+    expect(await peer.next("error")).toMatchObject({
+      code: "timeout",
+      effect: "unknown",
+      retry: "later",
+    });
   });
 
   test("on request, once, and says so again when asked again", async () => {
@@ -242,7 +299,10 @@ describe("a call is stopped", () => {
     const invoke = world.invoke({ cap: "device.info", effect: "read" });
     peer.send(invoke);
     await peer.next("accept");
-    peer.send({ t: "cancel", call: invoke.call, why: "owner" }, { t: "cancel", call: invoke.call, why: "owner" });
+    peer.send(
+      { t: "cancel", call: invoke.call, why: "owner" },
+      { t: "cancel", call: invoke.call, why: "owner" },
+    );
     expect(await peer.next("error")).toMatchObject({ code: "cancelled", effect: "none" });
     await settle();
     expect(peer.count("error")).toBe(1);
@@ -287,15 +347,77 @@ describe("a call is stopped", () => {
 
 describe("a driver that fails", () => {
   const cases: [name: string, run: typeof snap, code: string, effect: string][] = [
-    ["with a code keeps its words", async () => { throw new KithError("camera-busy", "in use by Zoom"); }, "camera-busy", "none"],
-    ["after it may have begun leaves doubt", async () => { throw new KithError("driver", "ffmpeg ended with 1"); }, "driver", "unknown"],
-    ["with a stranger's error loses its words", async () => { throw new Error("/home/ada/secret.txt"); }, "driver", "unknown"],
-    ["at once is as one that fails later", () => { throw new TypeError("x is undefined"); }, "driver", "unknown"],
-    ["by a result of another shape", async (args, tools) => ({ ...(await snap(args, tools) as object), path: "/etc/passwd" }), "bad-result", "unknown"],
-    ["by a result with control characters", async () => ({ taken_at_ms: 1, camera: "a\u001b[2J", width_px: 1, height_px: 1 }), "bad-result", "unknown"],
-    ["by content that its capability does not name", async (_, tools) => { tools.stream("video", "image/jpeg", { bytes: photo }); return {}; }, "bad-result", "unknown"],
-    ["by content of another type", async (_, tools) => { tools.stream("image", "text/html", { bytes: photo }); return {}; }, "bad-result", "unknown"],
-    ["by content larger than asked for", async (_, tools) => { tools.stream("image", "image/jpeg", { bytes: new Uint8Array(33_554_433) }); return {}; }, "too-big", "none"],
+    [
+      "with a code keeps its words",
+      async () => {
+        throw new KithError("camera-busy", "in use by Zoom");
+      },
+      "camera-busy",
+      "none",
+    ],
+    [
+      "after it may have begun leaves doubt",
+      async () => {
+        throw new KithError("driver", "ffmpeg ended with 1");
+      },
+      "driver",
+      "unknown",
+    ],
+    [
+      "with a stranger's error loses its words",
+      async () => {
+        throw new Error("/home/ada/secret.txt");
+      },
+      "driver",
+      "unknown",
+    ],
+    [
+      "at once is as one that fails later",
+      () => {
+        throw new TypeError("x is undefined");
+      },
+      "driver",
+      "unknown",
+    ],
+    [
+      "by a result of another shape",
+      async (args, tools) => ({ ...((await snap(args, tools)) as object), path: "/etc/passwd" }),
+      "bad-result",
+      "unknown",
+    ],
+    [
+      "by a result with control characters",
+      async () => ({ taken_at_ms: 1, camera: "a\u001b[2J", width_px: 1, height_px: 1 }),
+      "bad-result",
+      "unknown",
+    ],
+    [
+      "by content that its capability does not name",
+      async (_, tools) => {
+        tools.stream("video", "image/jpeg", { bytes: photo });
+        return {};
+      },
+      "bad-result",
+      "unknown",
+    ],
+    [
+      "by content of another type",
+      async (_, tools) => {
+        tools.stream("image", "text/html", { bytes: photo });
+        return {};
+      },
+      "bad-result",
+      "unknown",
+    ],
+    [
+      "by content larger than asked for",
+      async (_, tools) => {
+        tools.stream("image", "image/jpeg", { bytes: new Uint8Array(33_554_433) });
+        return {};
+      },
+      "too-big",
+      "none",
+    ],
   ];
   test.each(cases)("%s", async (_, run, code, effect) => {
     await using world = await node();
@@ -313,7 +435,9 @@ describe("a driver that fails", () => {
 
   test("of a read never leaves doubt", async () => {
     await using world = await node();
-    world.info.current = async () => { throw new Error("x"); };
+    world.info.current = async () => {
+      throw new Error("x");
+    };
     const peer = await world.connect();
     peer.send(world.invoke({ cap: "device.info", effect: "read" }));
     expect(await peer.next("error")).toMatchObject({ code: "driver", effect: "none" });
@@ -377,12 +501,11 @@ describe("a question at the device", () => {
 
   test("is worth nothing when the device was locked meanwhile", async () => {
     await using world = await node(asking);
-    const { setLock } = await import("@kith/node-agent/policy");
     const peer = await world.connect();
     const invoke = world.invoke();
     peer.send(invoke);
     await peer.next("accept");
-    await setLock(world.home, true);
+    await setLock(world.home.dir, true);
     world.consent.answer(invoke.call, true);
     expect(await peer.next("error")).toMatchObject({ code: "locked", effect: "none" });
     expect(world.snap.runs).toBe(0);
@@ -404,7 +527,14 @@ describe("the ledger is asked", () => {
     peer.send(asking);
     await peer.next("accept");
     const before = peer.count("result");
-    peer.send({ t: "ledger.query", q: 9, calls: [done, running, asking, { call: id("NEVER"), n: 77 }].map(({ call, n }) => ({ call, n })) });
+    peer.send({
+      t: "ledger.query",
+      q: 9,
+      calls: [done, running, asking, { call: id("NEVER"), n: 77 }].map(({ call, n }) => ({
+        call,
+        n,
+      })),
+    });
     expect(await peer.next("ledger.answer")).toMatchObject({
       ...{ q: 9, floor: 0 },
       items: [{ state: "done" }, { state: "running" }, { state: "asking" }, { state: "absent" }],
@@ -433,7 +563,8 @@ describe("the ledger is asked", () => {
 test("a call goes on when its link is lost, and the next link gets its result", async () => {
   await using world = await node();
   let finish = () => {};
-  world.snap.current = (args, tools) => new Promise((resolve) => (finish = () => resolve(snap(args, tools))));
+  world.snap.current = (args, tools) =>
+    new Promise((resolve) => (finish = () => resolve(snap(args, tools))));
   const first = await world.connect();
   const invoke = world.invoke();
   first.send(invoke);
@@ -445,7 +576,9 @@ test("a call goes on when its link is lost, and the next link gets its result", 
   expect(await second.next("ledger.answer")).toMatchObject({ items: [{ state: "running" }] });
   finish();
   expect(await second.next("result")).toMatchObject({ call: invoke.call });
-  expect(Buffer.compare((await second.content(await second.next("stream.open"))).bytes, photo)).toBe(0);
+  expect(
+    Buffer.compare((await second.content(await second.next("stream.open"))).bytes, photo),
+  ).toBe(0);
   expect(world.snap.runs).toBe(1);
 });
 

@@ -6,7 +6,13 @@ import { node, type NodeWorld, photo, settle, until } from "./world.ts";
 
 const CONTENT = new Uint8Array(2_000_000).map((_, at) => (at * 31 + (at >> 8)) & 255);
 const out = { name: "a.bin", size: CONTENT.length, modified_at_ms: 1 };
-const read = { cap: "files.read", effect: "read", args: { path: "a.bin" }, ttl_ms: 600_000, max_bytes: 4 * 1_024 ** 3 } as const;
+const read = {
+  cap: "files.read",
+  effect: "read",
+  args: { path: "a.bin" },
+  ttl_ms: 600_000,
+  max_bytes: 4 * 1_024 ** 3,
+} as const;
 
 /** files.read hands over an open file. */
 async function sharesFile(world: NodeWorld, size = CONTENT.length) {
@@ -25,7 +31,10 @@ async function emptySpool(world: NodeWorld) {
 }
 
 const bytesOn = (frames: readonly { t: string }[], ch: number) =>
-  frames.filter((frame): frame is { t: "chunk"; ch: number; offset: number; data: Uint8Array } => frame.t === "chunk" && (frame as { ch?: number }).ch === ch);
+  frames.filter(
+    (frame): frame is { t: "chunk"; ch: number; offset: number; data: Uint8Array } =>
+      frame.t === "chunk" && (frame as { ch?: number }).ch === ch,
+  );
 
 test("a file is sent while its call runs, and the result follows with the hash", async () => {
   await using world = await node();
@@ -38,7 +47,15 @@ test("a file is sent while its call runs, and the result follows with the hash",
   const { bytes } = await peer.content(open);
   expect(Buffer.compare(bytes, CONTENT)).toBe(0);
   const result = peer.all.find((frame) => frame.t === "result") ?? (await peer.next("result"));
-  expect(result).toMatchObject({ out, streams: [{ size: CONTENT.length, sha256: new Uint8Array(createHash("sha256").update(CONTENT).digest()) }] });
+  expect(result).toMatchObject({
+    out,
+    streams: [
+      {
+        size: CONTENT.length,
+        sha256: new Uint8Array(createHash("sha256").update(CONTENT).digest()),
+      },
+    ],
+  });
 });
 
 test("no byte leaves beyond the credit", async () => {
@@ -64,7 +81,9 @@ test("a stream goes on at the named offset on the next link, on a new channel, w
   first.send(world.invoke(read));
   const open = await first.next("stream.open");
   first.send({ t: "stream.credit", ch: open.ch, upto: 700_000, from: 0 });
-  await until(() => bytesOn(first.all, open.ch).reduce((sum, { data }) => sum + data.length, 0) >= 700_000);
+  await until(
+    () => bytesOn(first.all, open.ch).reduce((sum, { data }) => sum + data.length, 0) >= 700_000,
+  );
   world.cut();
 
   const second = await world.connect();
@@ -74,8 +93,13 @@ test("a stream goes on at the named offset on the next link, on a new channel, w
   const { end } = await second.content(again, 600_000);
   const chunks = bytesOn(second.all, again.ch);
   expect(chunks[0]?.offset).toBe(600_000);
-  expect(Buffer.compare(Buffer.concat(chunks.map(({ data }) => data)), CONTENT.subarray(600_000))).toBe(0);
-  expect(end).toMatchObject({ size: CONTENT.length, sha256: new Uint8Array(createHash("sha256").update(CONTENT).digest()) });
+  expect(
+    Buffer.compare(Buffer.concat(chunks.map(({ data }) => data)), CONTENT.subarray(600_000)),
+  ).toBe(0);
+  expect(end).toMatchObject({
+    size: CONTENT.length,
+    sha256: new Uint8Array(createHash("sha256").update(CONTENT).digest()),
+  });
 });
 
 test("streams of earlier calls wait for the ledgers to be compared, or for one second", async () => {
@@ -134,7 +158,11 @@ test("a file call whose content the gateway refuses fails with its code", async 
   peer.send(invoke);
   const { stream } = await peer.next("stream.open");
   peer.send({ t: "error", stream, code: "too-big", text: "no room" });
-  expect(await peer.next("error")).toMatchObject({ call: invoke.call, code: "too-big", effect: "none" });
+  expect(await peer.next("error")).toMatchObject({
+    call: invoke.call,
+    code: "too-big",
+    effect: "none",
+  });
   expect(world.outgoing.open).toBe(0);
 });
 
@@ -162,6 +190,17 @@ test("at the deadline a file call ends although its content was still under way"
 test("content for a call that wants none is refused", async () => {
   await using world = await node();
   const peer = await world.connect();
-  peer.send({ t: "stream.open", stream: "01JCQ0000000000000000000XX", ch: 2, call: "01JCQ0000000000000000000XY", role: "x", type: "text/plain", live: false });
-  expect(await peer.next("error")).toMatchObject({ stream: "01JCQ0000000000000000000XX", code: "gone" });
+  peer.send({
+    t: "stream.open",
+    stream: "01JCQ0000000000000000000XX",
+    ch: 2,
+    call: "01JCQ0000000000000000000XY",
+    role: "x",
+    type: "text/plain",
+    live: false,
+  });
+  expect(await peer.next("error")).toMatchObject({
+    stream: "01JCQ0000000000000000000XX",
+    code: "gone",
+  });
 });

@@ -86,9 +86,20 @@ export const snap: Run = async (_args, tools) => {
   tools.stream("image", "image/jpeg", { bytes: photo });
   return snapOut;
 };
-export const info: Run = async () => ({ os: "linux", release: "1", arch: "x64", cpus: 1, memory_bytes: 1, agent: "test" });
+export const info: Run = async () => ({
+  os: "linux",
+  release: "1",
+  arch: "x64",
+  cpus: 1,
+  memory_bytes: 1,
+  agent: "test",
+});
 
-const driver = (capability: unknown, run: { current: Run; runs: number }, parallel = 1): AnyDriver => ({
+const driver = (
+  capability: unknown,
+  run: { current: Run; runs: number },
+  parallel = 1,
+): AnyDriver => ({
   capability: capability as AnyDriver["capability"],
   parallel,
   maxMs: 60_000,
@@ -101,7 +112,12 @@ const driver = (capability: unknown, run: { current: Run; runs: number }, parall
 
 let calls = 0;
 /** An id26 that says what it is. */
-export const id = (name: string) => name.toUpperCase().replaceAll(/[ILOU]/g, "X").padEnd(26, "Z").slice(0, 26);
+export const id = (name: string) =>
+  name
+    .toUpperCase()
+    .replaceAll(/[ILOU]/g, "X")
+    .padEnd(26, "Z")
+    .slice(0, 26);
 
 export interface NodeWorld extends AsyncDisposable {
   readonly clock: FakeClock;
@@ -132,7 +148,13 @@ export interface NodeWorld extends AsyncDisposable {
   invoke(change?: Partial<Invoke>): Invoke;
 }
 
-export async function node(policy: Record<string, "ask" | "allow"> = { "camera.snap": "allow", "device.info": "allow", "files.read": "allow" }): Promise<NodeWorld> {
+export async function node(
+  policy: Record<string, "ask" | "allow"> = {
+    "camera.snap": "allow",
+    "device.info": "allow",
+    "files.read": "allow",
+  },
+): Promise<NodeWorld> {
   const place = await folder();
   const clock = new FakeClock();
   const rng: Rng = systemRng;
@@ -140,8 +162,16 @@ export async function node(policy: Record<string, "ask" | "allow"> = { "camera.s
   await home.save({ policy });
   const events: AgentEvent[] = [];
   const logged: unknown[] = [];
-  const runs = { snap: { current: snap, runs: 0 }, info: { current: info, runs: 0 }, files: { current: info, runs: 0 } };
-  const drivers = [driver(cameraSnap, runs.snap), driver(deviceInfo, runs.info, 2), driver(filesRead, runs.files, 4)];
+  const runs = {
+    snap: { current: snap, runs: 0 },
+    info: { current: info, runs: 0 },
+    files: { current: info, runs: 0 },
+  };
+  const drivers = [
+    driver(cameraSnap, runs.snap),
+    driver(deviceInfo, runs.info, 2),
+    driver(filesRead, runs.files, 4),
+  ];
   let epoch = 0;
   let n = 0;
   let drop = () => {};
@@ -154,7 +184,16 @@ export async function node(policy: Record<string, "ask" | "allow"> = { "camera.s
     const rules = new Policy(home, clock);
     const say = (event: AgentEvent) => Promise.resolve(void events.push(event));
     const log = (error: unknown) => void logged.push(error);
-    const server = new Server({ drivers, policy: rules, ledger, consent, outgoing, notices: notices(say, clock), clock, log });
+    const server = new Server({
+      drivers,
+      policy: rules,
+      ledger,
+      consent,
+      outgoing,
+      notices: notices(say, clock),
+      clock,
+      log,
+    });
     return { ledger, outgoing, consent, policy: rules, server };
   }
   let parts = await start();
@@ -185,13 +224,28 @@ export async function node(policy: Record<string, "ask" | "allow"> = { "camera.s
       const { peer, wire, keys, lose } = pipe();
       drop = lose;
       const hello: Hello = {
-        ...{ t: "hello", minor: 0, features: [], name: "laptop", kind: "laptop", os: "linux", arch: "x64", agent: "test" },
+        ...{
+          t: "hello",
+          minor: 0,
+          features: [],
+          name: "laptop",
+          kind: "laptop",
+          os: "linux",
+          arch: "x64",
+          agent: "test",
+        },
         ...{ boot: newId(clock, rng), ledger: parts.ledger.id, last_epoch: home.epoch },
       };
-      let channel: Channel<typeof toNode> | undefined;
-      const open = (on: ConstructorParameters<typeof Channel<typeof toNode>>[3]) => (channel = new Channel(wire, keys, toNode, on, queueMicrotask));
-      link = new Link(wire, open, hello, { clock, rng, home, server: parts.server, outgoing: parts.outgoing, ready: () => {} });
-      wire.deliver((message) => channel?.receive(message));
+      const open = (on: ConstructorParameters<typeof Channel<typeof toNode>>[3]) =>
+        new Channel(wire, keys, toNode, on, queueMicrotask);
+      link = new Link(wire, open, hello, {
+        clock,
+        rng,
+        home,
+        server: parts.server,
+        outgoing: parts.outgoing,
+        ready: () => {},
+      });
       return peer;
     },
     async connect() {
@@ -215,8 +269,23 @@ export async function node(policy: Record<string, "ask" | "allow"> = { "camera.s
       parts = await start();
     },
     invoke: (change = {}) => ({
-      ...{ t: "invoke", call: id(`CA${++calls}`), n: ++n, epoch, cap: "camera.snap", v: 1, args: {}, effect: "idempotent" },
-      ...{ ttl_ms: 15_000, seen: 0, grant: id(`GR${calls}`), why: { origin: "owner", text: "a photo" }, max_bytes: 33_554_432 },
+      ...{
+        t: "invoke",
+        call: id(`CA${++calls}`),
+        n: ++n,
+        epoch,
+        cap: "camera.snap",
+        v: 1,
+        args: {},
+        effect: "idempotent",
+      },
+      ...{
+        ttl_ms: 15_000,
+        seen: 0,
+        grant: id(`GR${calls}`),
+        why: { origin: "owner", text: "a photo" },
+        max_bytes: 33_554_432,
+      },
       ...change,
     }),
     async [Symbol.asyncDispose]() {
@@ -256,7 +325,12 @@ function pipe(): { peer: Peer; wire: Wire; keys: ChannelKeys; lose: () => void }
     next: () => Promise.reject(new Error("no handshake here")),
     deliver: (to) => void (toNodeSide = to),
   };
-  const far: Transport = { ...still, close, terminate: () => close(1006), send: carry((message) => toNodeSide(message)) };
+  const far: Transport = {
+    ...still,
+    close,
+    terminate: () => close(1006),
+    send: carry((message) => toNodeSide(message)),
+  };
   const channel: Channel<typeof toGateway> = new Channel(
     far,
     { send: down, receive: up },

@@ -113,9 +113,7 @@ export function drive<M extends AnyStateMachine>(
     pass(ms) {
       const until = now + ms;
       for (;;) {
-        const [first] = [...timers].toSorted(
-          ([, a], [, b]) => a.due - b.due || a.order - b.order,
-        );
+        const [first] = [...timers].toSorted(([, a], [, b]) => a.due - b.due || a.order - b.order);
         if (!first || first[1].due > until) break;
         const [name, { due, event }] = first;
         now = Math.max(now, due);

@@ -68,6 +68,8 @@ export interface How {
   readonly armed?: string;
   /** File that gets the names of all points that are passed. */
   readonly passed?: string;
+  /** A command that ends by becoming ours, such as `unshare`. */
+  readonly through?: readonly string[];
 }
 
 /** A process that says JSON lines. */
@@ -81,7 +83,8 @@ export class Running {
   constructor(program: string, args: readonly string[], { env = {}, ...how }: How = {}) {
     const { PATH, LANG } = process.env;
     const crash = how.crashAt !== undefined || how.passed !== undefined;
-    this.child = spawn(process.execPath, [...(crash ? ["--import", hook] : []), program, ...args, ...(how.args ?? [])], {
+    const [first = "", ...rest] = [...(how.through ?? []), process.execPath, ...(crash ? ["--import", hook] : []), program, ...args, ...(how.args ?? [])];
+    this.child = spawn(first, rest, {
       stdio: ["pipe", "pipe", "pipe"],
       env: {
         PATH,

@@ -177,7 +177,8 @@ export const pairingMachine = setup({
             actions: [note("twin"), warn("Two devices showed the same pairing code: somebody may be in between. Pairing is closed for 15 minutes."), ...dropAll],
           },
           {
-            guard: (args) => named(args) !== undefined,
+            // One code for one slot: whoever could show a second one would have two guesses.
+            guard: (args) => named(args) !== undefined && named(args)?.code === undefined,
             actions: [
               change((args) => ({
                 pending: args.context.pending.map((one) =>

@@ -27,6 +27,8 @@ export interface Question {
   /** Shown with the question: nobody can say yes to what they did not see. */
   readonly args?: Readonly<Record<string, Value>>;
   readonly planHash: string;
+  /** What the device said about why it may not work: shown with the question, so that nobody permits in vain. */
+  readonly warning?: string;
   /** The chat's session to ask in, where there is one. */
   readonly session?: ActorId;
 }
@@ -64,10 +66,10 @@ const note = (what: string) =>
     },
   }));
 
-const ask = owe(({ call, device, name, cap, args = {}, session }) => ({
+const ask = owe(({ call, device, name, cap, args = {}, session, warning }) => ({
   kind: "tell",
   to: session ?? `invocation/${call}`,
-  event: { type: "approval.asked", call, device, name, cap, args } as Event,
+  event: { type: "approval.asked", call, device, name, cap, args, ...(warning === undefined ? {} : { warning }) } as Event,
 }));
 
 const grant = owe(({ call, planHash }, event) => ({
@@ -107,6 +109,7 @@ export const approvalMachine = setup({
     cap: event.cap,
     planHash: event.planHash,
     ...(event.args === undefined ? {} : { args: event.args }),
+    ...(event.warning === undefined ? {} : { warning: event.warning }),
     ...(event.session === undefined ? {} : { session: event.session }),
   }),
   initial: "asking",

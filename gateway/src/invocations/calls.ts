@@ -271,7 +271,17 @@ export class Calls implements TableKind {
       return refuse({ code: "too-many", message: "too many questions wait for an answer already", effect: "none" }, about);
     }
     this.#keep(call);
-    const question = { call: id, device: row.id, name: row.name, cap: call.cap, args: call.args, planHash: call.planHash };
+    const offered = this.#offered(row.id, call.cap);
+    const warning = offered?.state === "unavailable" ? (offered.reason ?? "the device says that it is not available") : undefined;
+    const question = {
+      call: id,
+      device: row.id,
+      name: row.name,
+      cap: call.cap,
+      args: call.args,
+      planHash: call.planHash,
+      ...(warning === undefined ? {} : { warning }),
+    };
     emit({
       kind: "tell",
       to: `approval/${id}`,

@@ -7,7 +7,12 @@ import type { ActorId, Envelope } from "./effect.ts";
 import { type Kind, type MachineKind, type TableKind, isTable } from "./kind.ts";
 import { Mailbox } from "./mailbox.ts";
 import { packSnapshot, unpackSnapshot } from "./snapshot.ts";
-import type { Store, Write } from "./store.ts";
+import type { Saved, Store, Write } from "./store.ts";
+
+/** A stored state that this version cannot read, kept as it is: nothing may be lost over it. */
+export class Unreadable extends Error {
+  override readonly name = "Unreadable";
+}
 
 const TABLE_MAILBOX = { normal: 10_000, control: 10_000 };
 const TABLE_RESTART = { max: 20, withinMs: 60_000, backoffMs: [100, 5_000] } as const;
@@ -52,9 +57,9 @@ export class Cell {
 
   /**
    * Handles one message; effects go to whoever collects.
-   * @throws whatever the machine threw: the caller drops the cell's root
+   * @throws Unreadable, or whatever the machine threw: the caller drops the cell's root
    */
-  turn(env: Envelope, given: { at: number; id: string }, store: Pick<Store, "load">): "changed" | "ignored" | "quarantine" {
+  turn(env: Envelope, given: { at: number; id: string }, store: Pick<Store, "load">): "changed" | "ignored" {
     if (this.table) {
       this.table.receive(env, given.at, given.id);
       return "changed";
@@ -62,11 +67,7 @@ export class Cell {
     const machine = this.#machine as MachineKind;
     const event = { ...env.event, ...given };
     let born = false;
-    if (!this.#root) {
-      const woken = this.#wake(machine, event, store);
-      if (woken === "quarantine") return woken;
-      born = woken === "born";
-    }
+    if (!this.#root) born = this.#wake(machine, event, store);
     const root = this.#root as AnyActor | undefined;
     if (!root) throw new Error("no root after a wake");
     const before = root.getSnapshot();
@@ -120,12 +121,15 @@ export class Cell {
     );
   }
 
-  #wake(machine: MachineKind, event: object, store: Pick<Store, "load">): "born" | "woken" | "quarantine" {
-    const saved = store.load(this.id);
+  /** Returns whether this is its birth. */
+  #wake(machine: MachineKind, event: object, store: Pick<Store, "load">): boolean {
+    let saved: Saved | undefined;
     let snapshot: unknown;
-    if (saved) {
-      snapshot = unpackSnapshot(machine, saved.snapshot);
-      if (snapshot === undefined) return "quarantine";
+    try {
+      saved = store.load(this.id);
+      if (saved) snapshot = unpackSnapshot(machine, saved.snapshot);
+    } catch (cause) {
+      throw new Unreadable(`${this.id} cannot be read`, { cause });
     }
     this.#error = undefined;
     const root: AnyActor = createActor(machine.machine, {
@@ -142,6 +146,6 @@ export class Cell {
     if (this.#error !== undefined) throw this.#error;
     this.seq = saved?.seq ?? 0;
     this.#root = root;
-    return saved ? "woken" : "born";
+    return !saved;
   }
 }

@@ -12,7 +12,7 @@ import type { Clock, Rng } from "@kith/shared/clock";
 import { type ErrorCode, KithError } from "@kith/shared/errors";
 import { newId } from "@kith/shared/ids";
 import { type AskOptions, Asks } from "./asks.ts";
-import { Cell } from "./cell.ts";
+import { Cell, Unreadable } from "./cell.ts";
 import { Committer } from "./commit.ts";
 import { crashpoint } from "./crashpoint.ts";
 import { Documents } from "./documents.ts";
@@ -20,8 +20,10 @@ import { Due } from "./due.ts";
 import type { ActorId, Effect, Envelope, Event } from "./effect.ts";
 import { collect } from "./fx.ts";
 import { type Kind, isTable } from "./kind.ts";
-import { Outbox, type Performer } from "./outbox.ts";
-import type { Opened, Step, StepEnd, Store, Timer, Write } from "./store.ts";
+import { Outbox, type Performer, type StepFailed } from "./outbox.ts";
+import { type Doors, owe } from "./owe.ts";
+import type { Opened, Step, StepEnd, Store, Write } from "./store.ts";
+import { Timers } from "./timers.ts";
 
 /** Runs `fn` "soon". Real: setImmediate. A simulation lets its seed choose who is next. */
 export interface Scheduler {
@@ -63,11 +65,14 @@ export class Runtime {
   readonly #attempts = new Map<string, number>();
   /** Accepted and not yet on disk: the store cannot know them as seen. */
   readonly #accepting = new Map<string, Promise<void>>();
-  readonly #timers = new Map<string, Timer>();
+  /** Durable messages whose commit was not yet confirmed; their rows may be on disk already. */
+  readonly #unconfirmed = new Set<string>();
   readonly #listeners = new Map<string, Set<(data: never) => void>>();
   readonly #asks: Asks;
   readonly #committer: Committer;
   readonly #outbox: Outbox;
+  readonly #timers: Timers;
+  readonly #doors: Doors;
   #pumping = false;
   #stopped = false;
   #full: KithError | undefined;
@@ -86,11 +91,27 @@ export class Runtime {
       settle: (step, state, event) => this.#settle(step, state, event),
       report: options.report,
     });
+    this.#timers = new Timers({ clock: options.clock, due: this.due, fire: (env) => this.#enqueue(env) });
     this.#committer = new Committer({
       commit: (writes) => options.store.commit(writes),
       rolledBack: (error) => this.#rolledBack(error),
-      fatal: options.fatal,
+      fatal: (error) => {
+        // Nothing more may leave: what memory believes is not what the disk holds.
+        this.#stopped = true;
+        this.#outbox.stop();
+        this.due.stop();
+        options.fatal(error);
+      },
     });
+    this.#doors = {
+      documents: this.documents,
+      timers: this.#timers,
+      outbox: this.#outbox,
+      asks: this.#asks,
+      newId: () => this.#newId(),
+      accept: (env, at) => this.#write(env, at),
+      signal: (topic, data) => this.#signal(topic, data),
+    };
   }
 
   perform(performer: Performer): void {
@@ -114,7 +135,7 @@ export class Runtime {
       if (attempts > 0) this.#attempts.set(attemptKey(env), attempts);
       this.#enqueue(env);
     }
-    for (const timer of this.#options.store.timers()) this.#arm(timer);
+    this.#timers.reload(this.#options.store.timers());
     for (const step of this.#options.store.steps()) this.#resume(step, opened);
     this.#sweepLater();
   }
@@ -123,31 +144,37 @@ export class Runtime {
    * A message from outside, or from one part to an actor, that must not be lost. Resolves when
    * it is on disk; the same `msg` again is harmless. `puts` are rows that come with it, such
    * as the chat that a first message begins.
-   * @throws KithError disk-full, mailbox-full
+   * @throws KithError disk-full, mailbox-full, gateway-away
    */
   async accept(to: ActorId, event: Event, msg: string, puts: readonly Put[] = []): Promise<void> {
     const key = `${to} ${msg}`;
     const earlier = this.#accepting.get(key);
     if (earlier) return earlier;
+    if (this.#stopped) throw new KithError("gateway-away", "the gateway stops");
     if (this.#options.store.seen(to, msg)) return;
     if (this.#full) throw this.#full;
     const env: Envelope = { to, event, msg, lane: "normal", durable: true };
-    if (this.#cell(to).mailbox.size >= this.#cell(to).most) throw new KithError("mailbox-full", `${to} has too many messages waiting`);
+    const cell = this.#cell(to);
+    if (cell.full) throw new KithError("mailbox-full", `${to} has too many messages waiting`);
+    cell.accepting++;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#accepting.set(key, promise);
     crashpoint("in.recv");
     const at = this.#options.clock.now();
     for (const { table, id, open, body } of puts) this.documents.put(table, id, open, body);
+    const { write, after } = this.#write(env, at);
     this.#committer.add({
-      writes: [...puts.map(({ kind: _, ...put }) => ({ k: "put", at, ...put }) as const), { k: "accept", env, at }],
+      writes: [...puts.map(({ kind: _, ...put }) => ({ k: "put", at, ...put }) as const), write],
       after: () => {
         this.#accepting.delete(key);
+        cell.accepting--;
         crashpoint("in.ack");
-        this.#enqueue(env);
+        after();
         resolve();
       },
       undo: (error) => {
         this.#accepting.delete(key);
+        cell.accepting--;
         reject(error);
       },
     });
@@ -155,14 +182,16 @@ export class Runtime {
     return promise;
   }
 
-  /** A volatile message: what a socket said, lost at a crash by design. */
-  tell(to: ActorId, event: Event): void {
-    this.#enqueue({ to, event, msg: this.#newId(), lane: "control", durable: false });
+  /** A volatile message: what a socket said, lost at a crash by design. False: no room for it. */
+  tell(to: ActorId, event: Event): boolean {
+    return this.#enqueue({ to, event, msg: this.#newId(), lane: "control", durable: false });
   }
 
   /** A question with a deadline; the answer is committed before it arrives. @throws KithError */
   ask<T>(to: ActorId, event: Event, options: AskOptions): Promise<T> {
     if (this.#full) return Promise.reject(this.#full);
+    if (this.#stopped) return Promise.reject(new KithError("gateway-away", "the gateway stops"));
+    if (options.signal?.aborted) return Promise.reject(new KithError("cancelled", "the question was withdrawn"));
     const replyTo = this.#newId();
     const env: Envelope = { to, event, msg: replyTo, lane: "normal", durable: false, replyTo };
     const cell = this.#cell(to);
@@ -178,13 +207,20 @@ export class Runtime {
     return this.#committer.settled();
   }
 
-  /** Ends in order: no new turns, the running commit, then silence. */
+  /**
+   * Ends in order: no new turns, the running commit, then silence.
+   * @throws KithError disk-full: a step that ran could not be noted as in doubt, so this is no clean stop
+   */
   async stop(): Promise<void> {
-    this.#outbox.stop();
-    await this.#committer.settled();
     this.#stopped = true;
+    const cut = this.#outbox.stop();
+    for (const step of cut) this.#settle(step, "unknown", inDoubt(step));
+    this.#committer.flush();
+    await this.#committer.settled();
     this.#committer.stop();
     this.due.stop();
+    this.#asks.stop();
+    if (cut.length > 0 && this.#full) throw this.#full;
   }
 
   /** Live actors, for `kith status`. */
@@ -196,10 +232,14 @@ export class Runtime {
     return newId(this.#options.clock, this.#options.rng);
   }
 
+  #kind(id: ActorId): Kind | undefined {
+    return this.#kinds.get(id.slice(0, id.indexOf("/")));
+  }
+
+  /** @throws KithError internal: nobody is of that kind */
   #cell(id: ActorId): Cell {
-    const name = id.slice(0, id.indexOf("/"));
-    const kind = this.#kinds.get(name);
-    if (!kind) throw new KithError("internal", `no kind ${name}`);
+    const kind = this.#kind(id);
+    if (!kind) throw new KithError("internal", `no kind of ${id}`);
     // All rows of a table share one cell: they are handled one after the other.
     const key: ActorId = isTable(kind) ? `${kind.name}/*` : id;
     let cell = this.#cells.get(key);
@@ -210,16 +250,23 @@ export class Runtime {
     return cell;
   }
 
+  /** False when there is no room, unless its row waits on disk. */
   #enqueue(env: Envelope): boolean {
     if (this.#stopped) return false;
+    if (!this.#kind(env.to)) {
+      // A row of another version: it stays where it is.
+      this.#options.report(`a message to ${env.to}`, new KithError("internal", "no such kind"));
+      return true;
+    }
     const cell = this.#cell(env.to);
     if (cell.status === "down" && env.replyTo !== undefined) {
       this.#asks.fail(env.replyTo, new KithError("actor-down", `${env.to} was stopped after too many failures`));
       return true;
     }
+    // Its row stays on disk, and so do those of all that come after it: `refill` keeps their order.
+    if (env.durable && cell.spilled) return true;
     if (!cell.mailbox.push(env)) {
-      // Its row stays on disk; it is read again when the mailbox has room.
-      if (env.durable) cell.spilled = true;
+      cell.spilled ||= env.durable;
       return env.durable;
     }
     this.#wakeUp(cell);
@@ -227,7 +274,7 @@ export class Runtime {
   }
 
   #wakeUp(cell: Cell): void {
-    if (cell.scheduled || cell.status !== "live" || cell.mailbox.size === 0) return;
+    if (cell.scheduled || !cell.ready || cell.mailbox.size === 0) return;
     cell.scheduled = true;
     this.#ready.push(cell);
     this.#soon();
@@ -244,13 +291,15 @@ export class Runtime {
 
   #pump(): void {
     if (this.#stopped) return;
+    // While the disk is full only the probe goes on; whatever waits keeps its place.
+    if (this.#full) return this.#committer.flush();
     const until = this.#options.clock.mono() + PUMP_MS;
     let turns = 0;
     while (this.#ready.length > 0 && turns < PUMP_TURNS && this.#options.clock.mono() < until) {
       const round = this.#ready;
       this.#ready = [];
       for (const [at, cell] of round.entries()) {
-        if (turns >= PUMP_TURNS) {
+        if (turns >= PUMP_TURNS || (turns > 0 && this.#options.clock.mono() >= until)) {
           this.#ready.unshift(...round.slice(at));
           break;
         }
@@ -265,51 +314,66 @@ export class Runtime {
   }
 
   #turn(cell: Cell): void {
-    if (cell.status !== "live") return;
-    // A wake reads from disk, so it waits until the cell's own turns are there.
-    if (!cell.awake && cell.inFlight.length > 0) return;
+    if (!cell.ready) return;
     const env = cell.mailbox.shift();
-    if (!env) return this.#refill(cell);
+    if (!env) return;
+    if (this.#over(env)) return this.#refill(cell);
     const at = this.#options.clock.now();
     const id = this.#newId();
+    let outcome = "changed" as ReturnType<Cell["turn"]>;
     let effects: Effect[];
-    let outcome: ReturnType<Cell["turn"]> | undefined;
+    let state: Write[] = [];
     try {
       effects = collect(() => {
         outcome = cell.turn(env, { at, id }, this.#options.store);
       });
+      for (const effect of effects) if (effect.kind === "tell") this.#cell(effect.to);
+      if (outcome === "changed" || effects.length > 0) state = cell.writes(env, at);
     } catch (error) {
+      if (error instanceof Unreadable) {
+        this.#options.report(cell.id, error.cause);
+        return this.#down(cell, env, "its stored state cannot be read");
+      }
       return this.#crashed(cell, env, error);
     }
-    if (outcome === "quarantine") return this.#down(cell, env, "its stored state is of a version that cannot be read");
     cell.lastAt = this.#options.clock.mono();
-    if (outcome === "ignored" && effects.length === 0) {
+    if (state.length === 0 && outcome === "ignored") {
       this.ignored.set(env.event.type, (this.ignored.get(env.event.type) ?? 0) + 1);
-      if (env.replyTo !== undefined) this.#asks.fail(env.replyTo, new KithError("internal", "nobody answers that"));
-      if (!env.durable) return;
+      this.#reject(env, "internal", "nobody answers that");
+      if (!env.durable && env.timer === undefined) return this.#refill(cell);
     }
-    this.#commit(cell, env, effects, at, id);
-    this.#refill(cell);
+    const self = cell.table ? env.to : cell.id;
+    const owed = owe(effects, { env, self, seq: cell.seq, at, id }, this.#doors);
+    const taken: Write[] = env.durable ? [{ k: "taken", to: env.to, msg: env.msg, at }] : [];
+    this.#commit(cell, env, [...taken, ...state, ...owed.writes], () => {
+      for (const run of owed.after) run();
+    });
   }
 
-  #commit(cell: Cell, env: Envelope, effects: readonly Effect[], at: number, id: string): void {
-    const writes: Write[] = [];
-    const after: (() => void)[] = [];
-    if (env.durable) writes.push({ k: "taken", to: env.to, msg: env.msg, at });
-    writes.push(...cell.writes(env, at));
-    for (const [index, effect] of effects.entries()) this.#owe(effect, { cell, env, at, id, index }, writes, after);
+  /** Nobody waits for its answer any more, or its timer was set anew meanwhile. */
+  #over(env: Envelope): boolean {
+    const over =
+      (env.replyTo !== undefined && !this.#asks.waits(env.replyTo)) ||
+      (env.timer !== undefined && !this.#timers.holds(env));
+    if (over) this.#attempts.delete(attemptKey(env));
+    return over;
+  }
+
+  /** The end of this message; until it is on disk the cell does not wake. */
+  #commit(cell: Cell, env: Envelope, writes: readonly Write[], after: () => void): void {
+    const landed = (): void => void cell.inFlight.splice(cell.inFlight.indexOf(env), 1);
     cell.inFlight.push(env);
     this.#committer.add({
       writes,
       after: () => {
-        cell.inFlight.splice(cell.inFlight.indexOf(env), 1);
+        landed();
         this.#attempts.delete(attemptKey(env));
-        this.#full = undefined;
-        for (const run of after) run();
+        after();
+        this.#refill(cell);
         this.#wakeUp(cell);
       },
       undo: () => {
-        cell.inFlight.splice(cell.inFlight.indexOf(env), 1);
+        landed();
         cell.drop();
         cell.mailbox.unshift([env]);
       },
@@ -317,69 +381,26 @@ export class Runtime {
     this.#soon();
   }
 
-  /** Turns one effect into what is written now and what happens after the commit. */
-  #owe(
-    effect: Effect,
-    turn: { cell: Cell; env: Envelope; at: number; id: string; index: number },
-    writes: Write[],
-    after: (() => void)[],
-  ): void {
-    const { env, at } = turn;
-    const self: ActorId = turn.cell.table ? env.to : turn.cell.id;
-    switch (effect.kind) {
-      case "tell": {
-        const told: Envelope = { to: effect.to, event: effect.event, msg: `${turn.id}:${turn.index}`, lane: "control", durable: true };
-        writes.push({ k: "accept", env: told, at });
-        after.push(() => this.#enqueue(told));
-        return;
+  #write(env: Envelope, at: number): { write: Write; after: () => void } {
+    const key = attemptKey(env);
+    this.#unconfirmed.add(key);
+    return {
+      write: { k: "accept", env, at },
+      after: () => {
+        this.#unconfirmed.delete(key);
+        this.#enqueue(env);
+      },
+    };
+  }
+
+  #signal(topic: string, data: unknown): void {
+    for (const hear of this.#listeners.get(topic) ?? []) {
+      try {
+        hear(data as never);
+      } catch (error) {
+        // What was committed has to leave, whoever listens.
+        this.#options.report(`a listener of ${topic}`, error);
       }
-      case "step": {
-        const step: Step = {
-          id: this.#newId(),
-          actor: self,
-          op: effect.op,
-          class: effect.class,
-          args: effect.args,
-          expiresAt: at + effect.ttlMs,
-          ...(effect.order === undefined ? {} : { order: effect.order }),
-        };
-        writes.push({ k: "step", step, at });
-        after.push(() => this.#outbox.submit(step));
-        return;
-      }
-      case "reply": {
-        const { replyTo } = env;
-        if (replyTo !== undefined) after.push(() => this.#asks.settle(replyTo, effect.value));
-        return;
-      }
-      case "timer": {
-        const timer: Timer = {
-          actor: self,
-          name: effect.name,
-          due: at + effect.inMs,
-          generation: turn.cell.seq,
-          event: effect.event,
-        };
-        writes.push({ k: "timer", timer });
-        after.push(() => this.#arm(timer));
-        return;
-      }
-      case "untimer":
-        writes.push({ k: "untimer", actor: self, name: effect.name });
-        after.push(() => this.#disarm(self, effect.name));
-        return;
-      case "audit":
-        writes.push({ k: "audit", at, what: effect.what, data: effect.data });
-        return;
-      case "put":
-        this.documents.put(effect.table, effect.id, effect.open, effect.body);
-        writes.push({ k: "put", table: effect.table, id: effect.id, open: effect.open, at, body: effect.body });
-        return;
-      case "signal":
-        after.push(() => {
-          for (const hear of this.#listeners.get(effect.topic) ?? []) hear(effect.data as never);
-        });
-        return;
     }
   }
 
@@ -387,12 +408,10 @@ export class Runtime {
     const env: Envelope = { to: step.actor, event, msg: step.id, lane: "control", durable: true };
     const at = this.#options.clock.now();
     const attempt = (): void => {
+      const { write, after } = this.#write(env, at);
       this.#committer.add({
-        writes: [
-          { k: "stepEnd", id: step.id, state, at },
-          { k: "accept", env, at },
-        ],
-        after: () => this.#enqueue(env),
+        writes: [{ k: "stepEnd", id: step.id, state, at }, write],
+        after,
         // What happened outside has happened: its record waits for space.
         undo: () => this.due.set(`settle:${step.id}`, FULL_PROBE_MS, attempt),
       });
@@ -404,46 +423,14 @@ export class Runtime {
   /** A step of the last process: repeated where that is harmless, else shown as in doubt. */
   #resume(step: Step, opened: Opened): void {
     if (step.class !== "once" || opened.clean) return this.#outbox.submit(step);
-    this.#settle(step, "unknown", {
-      type: "step.failed",
-      step: step.id,
-      op: step.op,
-      failure: { code: "unknown", message: "the gateway stopped in the middle", effect: "unknown" },
-    } as Event);
-  }
-
-  #arm(timer: Timer): void {
-    const key = `timer:${timer.actor}:${timer.name}`;
-    this.#timers.set(key, timer);
-    this.due.set(key, timer.due - this.#options.clock.now(), () => {
-      if (this.#timers.get(key) !== timer) return;
-      this.#timers.delete(key);
-      crashpoint("tm.due");
-      // Not accepted as a row of its own: the timer's row is its memory until the turn commits.
-      this.#enqueue({
-        to: timer.actor,
-        event: timer.event,
-        msg: `timer:${timer.name}:${timer.generation}`,
-        lane: "control",
-        durable: false,
-        timer: timer.name,
-      });
-    });
-  }
-
-  #disarm(actor: ActorId, name: string): void {
-    const key = `timer:${actor}:${name}`;
-    this.#timers.delete(key);
-    this.due.clear(key);
+    this.#settle(step, "unknown", inDoubt(step));
   }
 
   #crashed(cell: Cell, env: Envelope, error: unknown): void {
     this.#options.report(`${cell.id} on ${env.event.type}`, error);
     cell.drop();
-    if (cell.table) {
-      this.documents.reload();
-      cell.table.reload();
-    }
+    // From the documents in memory: those on disk lack the turns that are in flight.
+    cell.table?.reload();
     const attempts = (this.#attempts.get(attemptKey(env)) ?? 0) + 1;
     this.#attempts.set(attemptKey(env), attempts);
     if (attempts >= POISON_ATTEMPTS) return this.#poisoned(cell, env, error);
@@ -467,22 +454,20 @@ export class Runtime {
   #poisoned(cell: Cell, env: Envelope, error: unknown): void {
     const at = this.#options.clock.now();
     const why = error instanceof Error ? error.name : "error";
-    this.#attempts.delete(attemptKey(env));
-    this.#committer.add({
-      writes: [
-        ...(env.durable ? [{ k: "taken", to: env.to, msg: env.msg, at } as const] : []),
-        { k: "dead", env, error: why, at },
-        { k: "audit", at, what: "message.dead", data: { actor: env.to, event: env.event.type, error: why } },
-      ],
-      after: () => {
-        this.#reject(env, "internal", "the message was put aside: it failed three times");
-        this.#options.notice(`A message (${env.event.type}) was put aside: it failed three times.`, env.to);
-      },
-      undo: () => cell.mailbox.unshift([env]),
-    });
+    const writes: Write[] = [
+      { k: "dead", env, error: why, at },
+      { k: "audit", at, what: "message.dead", data: { actor: env.to, event: env.event.type, error: why } },
+    ];
+    if (env.durable) writes.push({ k: "taken", to: env.to, msg: env.msg, at });
+    if (env.timer !== undefined) {
+      this.#timers.unset(env.to, env.timer);
+      writes.push({ k: "untimer", actor: env.to, name: env.timer });
+    }
     cell.status = "live";
-    this.#soon();
-    this.#wakeUp(cell);
+    this.#commit(cell, env, writes, () => {
+      this.#reject(env, "internal", "the message was put aside: it failed three times");
+      this.#options.notice(`A message (${env.event.type}) was put aside: it failed three times.`, env.to);
+    });
   }
 
   /** Its rows stay; who asks is told at once; it is tried again once an hour. */
@@ -509,14 +494,16 @@ export class Runtime {
   #rolledBack(error: KithError): void {
     if (!this.#full) this.#options.notice("The disk is full. What was accepted is safe; new work is refused.", undefined);
     this.#full = error;
+    this.#unconfirmed.clear();
     this.documents.reload();
     for (const cell of this.#cells.values()) {
       cell.drop();
       cell.table?.reload();
+      // Their rows are there again, so they fire again.
+      while (cell.mailbox.remove(isTimer)) continue;
     }
-    this.#timers.clear();
-    for (const timer of this.#options.store.timers()) this.#arm(timer);
-    // One probe at a time: the first turn that commits opens the door again.
+    this.#timers.reload(this.#options.store.timers());
+    // One probe at a time: the first that commits opens the door again.
     this.due.set("disk-full", FULL_PROBE_MS, () => {
       this.#committer.add({ writes: [{ k: "untimer", actor: "runtime/probe", name: "probe" }], after: () => this.#roomAgain(), undo: () => {} });
       this.#committer.flush();
@@ -526,6 +513,7 @@ export class Runtime {
   #roomAgain(): void {
     this.#full = undefined;
     for (const cell of this.#cells.values()) this.#wakeUp(cell);
+    this.#soon();
   }
 
   /** Messages that did not fit into memory are read again from their rows. */
@@ -533,6 +521,8 @@ export class Runtime {
     if (!cell.spilled || cell.mailbox.size > 0 || cell.inFlight.length > 0) return;
     cell.spilled = false;
     for (const { env } of this.#options.store.inbox()) {
+      // One whose commit was not yet confirmed comes by itself; now it would come twice.
+      if (this.#unconfirmed.has(attemptKey(env)) || !this.#kind(env.to)) continue;
       if (this.#cell(env.to) === cell) this.#enqueue(env);
     }
   }
@@ -541,6 +531,7 @@ export class Runtime {
     this.due.set("sweep", SWEEP_MS, () => {
       const now = this.#options.clock.mono();
       for (const [id, cell] of this.#cells) {
+        this.#refill(cell);
         if (!cell.idle(now)) continue;
         cell.drop();
         if (cell.status === "live") this.#cells.delete(id);
@@ -551,4 +542,13 @@ export class Runtime {
 }
 
 const isAsk = (env: Envelope): boolean => env.replyTo !== undefined;
+const isTimer = (env: Envelope): boolean => env.timer !== undefined;
 const attemptKey = (env: Envelope): string => `${env.to} ${env.msg}`;
+
+/** It may have happened and nobody can tell: the one end that is never guessed away. */
+const inDoubt = (step: Step): StepFailed => ({
+  type: "step.failed",
+  step: step.id,
+  op: step.op,
+  failure: { code: "unknown", message: "the gateway stopped in the middle", effect: "unknown" },
+});

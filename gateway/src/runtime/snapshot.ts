@@ -27,16 +27,19 @@ export function packSnapshot(kind: MachineKind, state: unknown): Uint8Array {
 }
 
 /**
- * The newest form of a stored snapshot, or `undefined` where no path leads to it: the actor
- * is then put into quarantine, kept and shown, never dropped.
+ * The newest form of a stored snapshot.
+ * @throws RangeError where no path leads to it, or whatever a migration threw: the actor is then
+ *   stopped, kept and shown, never dropped
  */
 export function unpackSnapshot(kind: MachineKind, bytes: Uint8Array): unknown {
   const packed = packr.unpack(bytes) as Packed;
-  if (packed.format !== FORMAT || packed.kind !== kind.name || packed.version > kind.version) return undefined;
+  if (packed.format !== FORMAT || packed.kind !== kind.name || packed.version > kind.version) {
+    throw new RangeError(`a ${packed.kind} snapshot of version ${packed.version}, format ${packed.format}`);
+  }
   let { state } = packed;
   for (let version = packed.version; version < kind.version; version++) {
     const step = kind.migrate[version];
-    if (!step) return undefined;
+    if (!step) throw new RangeError(`no way from version ${version} of ${kind.name}`);
     state = step(state);
   }
   return state;

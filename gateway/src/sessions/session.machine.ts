@@ -15,7 +15,7 @@ import type { Outcome, Request } from "../invocations/calls.ts";
 import type { Answer } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import { fx } from "../runtime/fx.ts";
-import { type ChatMessage, choose, ended, problem, question } from "./words.ts";
+import { type Asked, type ChatMessage, choose, ended, problem, question } from "./words.ts";
 
 /** Texts that may wait while one is thought about; more are refused with a reply. */
 const WAITING = 32;
@@ -34,12 +34,10 @@ export interface Session {
   readonly waiting: readonly Said[];
   /** What is being thought about. */
   readonly current?: Said;
-  /** Calls that have no end yet. */
-  readonly calls: readonly string[];
+  /** Calls that have no end yet, each with what was asked: its device may still have to be chosen. */
+  readonly calls: readonly { readonly id: string; readonly request: Request }[];
   /** A call that waits for the choice of its device. */
   readonly choosing?: { readonly request: Request; readonly choices: readonly { readonly id: string; readonly name: string }[] };
-  /** The request that was made last, kept until its device is certain. */
-  readonly request?: Request;
 }
 
 export type SessionEvent = Event & { readonly id: string } & (
@@ -47,7 +45,9 @@ export type SessionEvent = Event & { readonly id: string } & (
     | { readonly type: "model.answered"; readonly answer: Answer }
     | { readonly type: "operated"; readonly message: ChatMessage }
     | { readonly type: "step.failed"; readonly op: string; readonly failure: Failure }
-    | { readonly type: "approval.asked"; readonly call: string; readonly device: string; readonly name: string; readonly cap: string }
+    | ({ readonly type: "approval.asked" } & Asked)
+    /** A call goes on under another id: the device had lost its first try. */
+    | { readonly type: "call.replaced"; readonly call: string; readonly by: string }
     | { readonly type: "call.ended"; readonly outcome: Outcome }
     | { readonly type: "said" }
   );
@@ -86,13 +86,15 @@ const outcomeOf = (event: SessionEvent): Outcome => {
 };
 
 const does = (what: Answer["do"]) => ({ event }: Args) => answerOf(event).do === what;
-/** Nothing is on its way any more once this one is gone. */
-const quiet = (context: Session, gone?: string) => context.calls.every((call) => call === gone);
+/** Nothing is on its way any more once this call is gone, and nothing waits to be thought about. */
+const quiet = ({ calls, waiting }: Session, gone?: string) => waiting.length === 0 && calls.every(({ id }) => id === gone);
 
 const request = ({ context, event }: Args): Request => {
   const answer = answerOf(event);
   if (answer.do !== "call") throw new Error("no call in this answer");
-  return { device: answer.device, cap: answer.cap, args: answer.args, requester: "owner", by: context.current?.by ?? "", session: context.id };
+  const { by = "", owner = false } = context.current ?? {};
+  // Only an owner acts for themselves; anybody else needs a grant of their own.
+  return { device: answer.device, cap: answer.cap, args: answer.args, requester: owner ? "owner" : by, by, session: context.id };
 };
 
 /** The call's id is the turn's: fresh, and committed with the request. */
@@ -100,12 +102,13 @@ const call = (made: (args: Args) => Request | undefined) => [
   owe((args) => ({ kind: "tell", to: `invocation/${args.event.id}`, event: { type: "call.requested", request: made(args) } as Event })),
   change((args) => {
     const asked = made(args);
-    return { calls: [...args.context.calls, args.event.id], ...(asked ? { request: asked } : {}) };
+    return asked ? { calls: [...args.context.calls, { id: args.event.id, request: asked }] } : {};
   }),
 ];
 
 const chosen = ({ context, event }: Args): string | undefined => {
-  if (event.type !== "chat.said" || !context.choosing) return undefined;
+  // Whoever asked chooses: another one's “2” is just a word.
+  if (event.type !== "chat.said" || event.by !== context.choosing?.request.by) return undefined;
   const words = event.text.trim().toLowerCase();
   const { choices } = context.choosing;
   return (choices[Number(words) - 1] ?? choices.find(({ name }) => name.toLowerCase() === words))?.id;
@@ -116,7 +119,7 @@ const choice = (args: Args): Request | undefined => {
 };
 
 const begin = change(({ event }) => (event.type === "chat.said" ? { current: { text: event.text, by: event.by, owner: event.owner } } : {}));
-const forgetChoice = { type: "forgetChoice" as const };
+const forgetChoice = { type: "drop" as const, params: "choosing" as const };
 const next = change(({ context }) => {
   const [current, ...waiting] = context.waiting;
   return current ? { current, waiting } : {};
@@ -125,7 +128,7 @@ const next = change(({ context }) => {
 /** After each message: the next one that waits, or silence. */
 const settle = [
   { guard: ({ context }: Args) => context.waiting.length > 0, target: "thinking", actions: next, reenter: true },
-  { target: "listening" },
+  { target: "listening", actions: { type: "drop" as const, params: "current" as const } },
 ] as const;
 
 const wait = [
@@ -147,8 +150,8 @@ export const sessionMachine = setup({
   actions: {
     fx,
     assign: assign((_, made: Partial<Session>) => made),
-    // A plain assign cannot take a key away.
-    forgetChoice: assign(({ context: { choosing: _, ...rest } }) => ({ ...rest, choosing: undefined as never })),
+    // A plain assign cannot take a key away, so it keeps the key without a value.
+    drop: assign((_, key: "choosing" | "current") => ({ [key]: undefined }) as Partial<Session>),
   },
 }).createMachine({
   id: "session",
@@ -166,20 +169,26 @@ export const sessionMachine = setup({
       {
         guard: ({ event }) => outcomeOf(event).failure?.code === "device-ambiguous",
         actions: [
-          change(({ context, event }) => ({
-            calls: context.calls.filter((id) => id !== outcomeOf(event).call),
-            ...(context.request ? { choosing: { request: context.request, choices: outcomeOf(event).choices ?? [] } } : {}),
-          })),
-          say(({ event }) => choose(outcomeOf(event))),
+          change(({ context, event }) => {
+            const { call, choices = [] } = outcomeOf(event);
+            const asked = context.calls.find(({ id }) => id === call)?.request;
+            return { calls: context.calls.filter(({ id }) => id !== call), ...(asked ? { choosing: { request: asked, choices } } : {}) };
+          }),
+          say(({ context, event }) => ({ ...choose(outcomeOf(event)), final: quiet(context) && !context.current })),
         ],
       },
       {
         actions: [
-          say(({ context, event }) => ended(outcomeOf(event), quiet(context, outcomeOf(event).call))),
-          change(({ context, event }) => ({ calls: context.calls.filter((id) => id !== outcomeOf(event).call) })),
+          say(({ context, event }) => ended(outcomeOf(event), quiet(context, outcomeOf(event).call) && !context.current)),
+          change(({ context, event }) => ({ calls: context.calls.filter(({ id }) => id !== outcomeOf(event).call) })),
         ],
       },
     ],
+    "call.replaced": {
+      actions: change(({ context, event }) =>
+        event.type === "call.replaced" ? { calls: context.calls.map((one) => (one.id === event.call ? { ...one, id: event.by } : one)) } : {},
+      ),
+    },
     // A reply that nobody took in time, or a result that came after its session moved on.
     "step.failed": {},
     said: {},
@@ -217,7 +226,9 @@ export const sessionMachine = setup({
             target: "settling",
             actions: say(({ context, event }) => {
               const answer = answerOf(event);
-              return { text: answer.do === "say" ? answer.text : "", final: quiet(context) };
+              const text = answer.do === "say" ? answer.text.trim() : "";
+              // Nobody is left without an answer, not even by a model that has none.
+              return { text: text || "I have nothing to say to that.", final: quiet(context) };
             }),
           },
         ],
@@ -247,7 +258,6 @@ export const sessionMachine = setup({
     },
     settling: { always: [...settle] },
   },
-
 });
 
 function failedStep({ context, event }: Args): ChatMessage {

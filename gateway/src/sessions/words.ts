@@ -11,19 +11,37 @@ export interface ChatMessage {
   readonly error?: { readonly code: string; readonly message: string; readonly remedy: string };
 }
 
-const WHAT: Readonly<Record<string, string>> = {
-  "camera.snap": "take a photo with the camera",
-  "files.read": "read a shared file",
-};
+/** What the owner is asked about. */
+export interface Asked {
+  readonly call: string;
+  readonly device: string;
+  readonly name: string;
+  readonly cap: string;
+  readonly args?: Readonly<Record<string, unknown>>;
+  readonly warning?: string;
+}
+
+/** What a yes would permit, with everything in it that makes a difference: nobody allows what they cannot read. */
+function what(cap: string, args: Readonly<Record<string, unknown>>): string {
+  switch (cap) {
+    case "camera.snap": {
+      const camera = args.camera === undefined ? (args.facing === "any" || args.facing === undefined ? "the camera" : `the ${String(args.facing)} camera`) : `camera ${String(args.camera)}`;
+      return `take a photo with ${camera}`;
+    }
+    case "files.read":
+      return `read “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
+    default:
+      return `use ${cap}${Object.keys(args).length > 0 ? ` ${JSON.stringify(args)}` : ""}`;
+  }
+}
 
 /** The few characters of an id that are enough to tell it from the others. */
 export const short = (id: string): string => id.slice(-6);
 
-export function question(asked: { call: string; name: string; device: string; cap: string }): ChatMessage {
-  const { call, name, device, cap } = asked;
+export function question({ call, name, device, cap, args = {}, warning }: Asked): ChatMessage {
   return {
     text:
-      `May I ${WHAT[cap] ?? `use ${cap}`} of ${name}?  (${short(call)})\n` +
+      `May I ${what(cap, args)} of ${name}?  (${short(call)})\n${warning === undefined ? "" : `It may not work: ${warning}.\n`}` +
       "Answer /allow once, /allow 15m, /allow 1h, /allow today, or /deny.",
     final: false,
     question: { approval: call, call, device, cap },

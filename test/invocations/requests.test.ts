@@ -1,0 +1,194 @@
+/** From a request to the frame, or to the word why not. */
+import type { Grant } from "@kith/gateway/grants/grant";
+import type { Request } from "@kith/gateway/invocations/calls";
+import { describe, expect, test } from "vitest";
+import { Desk } from "./desk.ts";
+
+const session = "session/S" as const;
+
+describe("a request is refused with its reason, and nothing is kept", () => {
+  test.for<[string, (desk: Desk) => void, Partial<Request>]>([
+    ["device-unknown", () => {}, { device: "toaster" }],
+    ["device-unknown", (desk) => desk.documents.put("device", "laptop", false, {}), { device: "" }],
+    ["device-ambiguous", (desk) => desk.device("other"), { device: "" }],
+    ["device-away", (desk) => desk.links.clear(), {}],
+    ["revoked", (desk) => desk.device("laptop", { state: "revoked" }), {}],
+    ["fenced", (desk) => desk.device("laptop", { state: "held" }), {}],
+    ["capability-off", (desk) => desk.offer("camera.snap", { state: "off" }), {}],
+    ["denied-local", (desk) => desk.offer("camera.snap", { policy: "deny" }), {}],
+    ["os-permission", (desk) => desk.offer("camera.snap", { state: "denied" }), {}],
+    ["not-offered", () => {}, { cap: "device.status" }],
+    ["not-offered", (desk) => desk.device("laptop", { ceiling: ["camera.list"] }), {}],
+    ["unsupported", () => {}, { cap: "shell.run" }],
+    ["unsupported", () => {}, { cap: "constructor" }],
+    ["unsupported", (desk) => desk.offer("camera.snap", { v: 2 }), {}],
+    ["bad-args", () => {}, { args: { max_edge_px: 1 } }],
+    ["bad-args", () => {}, { args: { path: "/etc/passwd" } }],
+    ["bad-args", () => {}, { args: { facing: Object } }],
+    ["locked", (desk) => desk.put("setting", "lock", { locked: true }), {}],
+    ["not-granted", () => {}, { requester: "telegram:9" }],
+  ])("%s", ([code, change, request]) => {
+    const desk = new Desk();
+    if (request.device === "" && code === "device-ambiguous") desk.offers("other", ...[]);
+    change(desk);
+    if (code === "device-ambiguous") desk.offer("camera.snap", { state: "off" });
+    const { state, failure } = desk.request("C", { ...request, session, allow: "once" });
+    expect([state, failure?.code, failure?.effect]).toEqual(["denied", code, "none"]);
+    expect([desk.audit(), desk.calls.list(), desk.steps()]).toEqual([["call.refused"], [], []]);
+    expect(desk.tells()).toMatchObject([{ to: session, event: { type: "call.ended", outcome: { failure: { code } } } }]);
+  });
+
+  test("several devices come as choices", () => {
+    const desk = new Desk();
+    desk.device("phone");
+    desk.put("device", "caps/phone", desk.documents.get("device", "caps/laptop"));
+    desk.links.set("phone", 1);
+    expect(desk.request("C", { device: "" }).choices).toEqual([{ id: "laptop", name: "laptop" }, { id: "phone", name: "phone" }]);
+  });
+
+  test("a fourth question of one requester, and none of the first three is lost", () => {
+    const desk = new Desk();
+    for (const id of ["A", "B", "C"]) expect(desk.request(id).state).toBe("asked");
+    expect(desk.request("D").failure?.code).toBe("too-many");
+    expect(desk.calls.list()).toHaveLength(3);
+    desk.tell("A", { type: "approval.refused", failure: { code: "denied-owner", message: "", effect: "none" } });
+    expect(desk.request("E").state).toBe("asked");
+  });
+
+  test("a name with controls in it is shown without them", () => {
+    expect(new Desk().request("C", { device: "a\u001b[2Jb\u202e" }).failure?.message).toBe("no device is called “a[2Jb”");
+  });
+});
+
+describe("what needs a word asks first", () => {
+  test("the question carries plan and arguments; yes mints a grant and the call leaves", () => {
+    const desk = new Desk();
+    expect(desk.request("C", { session, args: { facing: "front" } })).toMatchObject({ state: "asked" });
+    const { planHash } = desk.call("C");
+    expect(desk.tells()).toEqual([
+      {
+        ...{ kind: "tell", to: "approval/C" },
+        event: { type: "approval.requested", call: "C", device: "laptop", name: "laptop", cap: "camera.snap", args: { facing: "front", max_edge_px: 1_600 }, planHash, session },
+      },
+    ]);
+    desk.allow("C");
+    expect(desk.audit()).toEqual(["grant.made", "call.ready", "call.sent"]);
+    expect(desk.steps()).toEqual(["invoke C"]);
+    expect(desk.call("C")).toMatchObject({ state: "sent", epoch: 1, ledger: "LEDGER", args: { facing: "front", max_edge_px: 1_600 } });
+    expect(desk.call("C").n).toBeGreaterThan(0);
+  });
+
+  test("a yes to another plan is none", () => {
+    const desk = new Desk();
+    desk.request("C");
+    desk.tell("C", { type: "approval.approved", planHash: `${desk.call("C").planHash.slice(1)}0`, for: "once", by: "x" });
+    expect(desk.state("C")).toBe("denied revoked none");
+  });
+
+  test.for<[string, (desk: Desk) => void]>([
+    ["paired anew", (desk) => desk.device("laptop", { revocation: 1 })],
+    ["revoked", (desk) => desk.device("laptop", { state: "revoked" })],
+    ["held", (desk) => desk.device("laptop", { state: "held" })],
+  ])("a yes after the device was %s is none", ([, change]) => {
+    const desk = new Desk();
+    desk.request("C");
+    change(desk);
+    desk.allow("C", "1h");
+    expect(desk.state("C")).toBe("denied revoked none");
+    expect(desk.documents.list("grant")).toEqual([]);
+  });
+
+  test("a second yes sends nothing", () => {
+    const desk = new Desk();
+    desk.request("C");
+    desk.allow("C");
+    desk.allow("C");
+    expect(desk.effects).toEqual([]);
+  });
+
+  test("what is harmless never asks", () => {
+    const desk = new Desk();
+    expect(desk.request("C", { cap: "device.info" }).state).toBe("ready");
+    expect(desk.steps()).toEqual(["invoke C"]);
+  });
+});
+
+describe("a grant", () => {
+  test("for once carries no second call, not for a hundred requests in one batch", () => {
+    const desk = new Desk();
+    desk.request("first");
+    desk.allow("first");
+    const sent = Array.from({ length: 100 }, (_, at) => desk.request(`C${at}`)).filter(({ state }) => state !== "asked" && state !== "denied");
+    expect(sent).toEqual([]);
+    expect(desk.documents.list("grant")).toEqual([]);
+    expect(desk.documents.find<Grant>("grant", desk.call("first").grant ?? "")).toMatchObject({ state: "used", uses: 0, call: "first" });
+  });
+
+  test("for 15 minutes carries until then, and ends for good", () => {
+    const desk = new Desk();
+    desk.request("first");
+    desk.allow("first", "15m");
+    desk.now += 15 * 60_000 - 1;
+    expect(desk.request("A").state).toBe("ready");
+    desk.now += 1;
+    expect(desk.request("B").state).toBe("asked");
+    expect(desk.audit()).toContain("grant.expired");
+    desk.now -= 10 * 60_000;
+    expect(desk.request("C").state).toBe("asked");
+  });
+
+  test("is never longer than a device may hold: the 65th becomes one for this call", () => {
+    const desk = new Desk();
+    const grant = { device: "laptop", cap: "x", requester: "x", since: 0, revocation: 0, by: "", state: "live" };
+    for (let at = 0; at < 63; at++) desk.put("grant", `g${at}`, { ...grant, id: `g${at}` });
+    desk.sent("A", { allow: "1h" });
+    expect(desk.documents.find<Grant>("grant", desk.call("A").grant ?? "")?.state).toBe("live");
+    desk.documents.put("grant", desk.call("A").grant ?? "", true, { ...grant, id: "g63" });
+    desk.sent("B", { allow: "1h" });
+    expect(desk.documents.find<Grant>("grant", desk.call("B").grant ?? "")).toMatchObject({ state: "used", call: "B" });
+    expect(desk.effects).toContainEqual(expect.objectContaining({ kind: "audit", what: "grant.made", data: expect.objectContaining({ for: "once" }) }));
+  });
+});
+
+describe("what may leave", () => {
+  test("waits while the device does as many as it can, in the order of asking", () => {
+    const desk = new Desk();
+    desk.offer("camera.snap", { parallel: 1 });
+    for (const id of ["A", "B", "C"]) desk.sent(id);
+    expect(["A", "B", "C"].map((id) => desk.state(id))).toEqual(["sent", "ready", "ready"]);
+    // Another capability is not held up by it.
+    expect(desk.sent("info", { cap: "device.info" }).state).toBe("sent");
+    desk.media.add("07".repeat(32));
+    desk.result("A");
+    expect(desk.steps()).toEqual(["invoke B"]);
+    desk.error("B");
+    expect(desk.steps()).toEqual(["invoke C"]);
+    expect(desk.call("C").n).toBeGreaterThan(desk.call("B").n ?? 0);
+  });
+
+  test("is never more than 64 calls of one device", () => {
+    const desk = new Desk();
+    for (let at = 0; at < 5; at++) desk.offer(["camera.snap", "camera.list", "device.info", "files.read", "device.status"][at] ?? "", { parallel: 16 });
+    for (let at = 0; at < 80; at++) desk.sent(`C${at}`, { cap: ["camera.snap", "camera.list", "device.info", "files.read", "device.status"][at % 5] ?? "", args: at % 5 === 3 ? { path: "a" } : {} });
+    expect(desk.calls.list().filter(({ state }) => state === "sent")).toHaveLength(64);
+    expect(desk.calls.list().filter(({ state }) => state === "ready")).toHaveLength(16);
+  });
+
+  test("after a start waits for a device that may be on its way back", () => {
+    const desk = new Desk();
+    desk.links.clear();
+    desk.settling = true;
+    expect(desk.sent("C").state).toBe("ready");
+    desk.links.set("laptop", 2);
+    desk.tell("*", { type: "link.ready", device: "laptop", epoch: 2, ledger: "LEDGER" });
+    expect([desk.steps(), desk.call("C").epoch]).toEqual([["invoke C"], 2]);
+  });
+
+  test("never numbers again after a restore: the numbers grow with time too", () => {
+    const desk = new Desk();
+    const n = desk.sent("A").n ?? 0;
+    const later = new Desk();
+    later.now += 1;
+    expect(later.sent("B").n).toBeGreaterThan(n);
+  });
+});

@@ -172,12 +172,13 @@ export const verbs = {
     },
   },
   devices: {
-    about: "List, rename or revoke devices.",
+    about: "List, rename or revoke devices; release one that is held because its key seemed copied.",
     example: "kith devices rename laptop kitchen",
     forms: {
       "[list]": asks("devices.list"),
       "rename DEVICE NAME": asks("devices.rename", ([device, name]) => ({ device, name })),
       "revoke DEVICE": asks("devices.revoke", ([device]) => ({ device })),
+      "release DEVICE": asks("devices.release", ([device]) => ({ device })),
     },
   },
   approvals: {

@@ -139,7 +139,7 @@ export class Server {
     const known = ledger.get(frame.call);
     if (known && known.digest !== digest)
       throw new KithError("conflict", "another call with the same id is known here");
-    if (known && !(known.state === "doubt"))
+    if (known && !(known.state === "doubt" && known.effect === "idempotent"))
       return this.#again(known);
 
     inTime(frame, link, known ? 0 : ledger.floor);

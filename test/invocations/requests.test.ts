@@ -10,7 +10,7 @@ describe("a request is refused with its reason, and nothing is kept", () => {
   test.for<[string, (desk: Desk) => void, Partial<Request>]>([
     ["device-unknown", () => {}, { device: "toaster" }],
     ["device-unknown", (desk) => desk.documents.put("device", "laptop", false, {}), { device: "" }],
-    ["device-ambiguous", (desk) => desk.device("other"), { device: "" }],
+    ["device-ambiguous", (desk) => (desk.device("other"), desk.links.set("other", 1), desk.offers("laptop")), { device: "" }],
     ["device-away", (desk) => desk.links.clear(), {}],
     ["revoked", (desk) => desk.device("laptop", { state: "revoked" }), {}],
     ["fenced", (desk) => desk.device("laptop", { state: "held" }), {}],
@@ -29,9 +29,7 @@ describe("a request is refused with its reason, and nothing is kept", () => {
     ["not-granted", () => {}, { requester: "telegram:9" }],
   ])("%s", ([code, change, request]) => {
     const desk = new Desk();
-    if (request.device === "" && code === "device-ambiguous") desk.offers("other", ...[]);
     change(desk);
-    if (code === "device-ambiguous") desk.offer("camera.snap", { state: "off" });
     const { state, failure } = desk.request("C", { ...request, session, allow: "once" });
     expect([state, failure?.code, failure?.effect]).toEqual(["denied", code, "none"]);
     expect([desk.audit(), desk.calls.list(), desk.steps()]).toEqual([["call.refused"], [], []]);
@@ -56,7 +54,7 @@ describe("a request is refused with its reason, and nothing is kept", () => {
   });
 
   test("a name with controls in it is shown without them", () => {
-    expect(new Desk().request("C", { device: "a\u001b[2Jb\u202e" }).failure?.message).toBe("no device is called “a[2Jb”");
+    expect(new Desk().request("C", { device: "a\u001b[2Jb\u202e" }).failure?.message).toMatch(/^no device is called “a\[2Jb”/);
   });
 });
 
@@ -118,6 +116,7 @@ describe("a grant", () => {
     const desk = new Desk();
     desk.request("first");
     desk.allow("first");
+    // Whatever becomes of the first one meanwhile.
     const sent = Array.from({ length: 100 }, (_, at) => desk.request(`C${at}`)).filter(({ state }) => state !== "asked" && state !== "denied");
     expect(sent).toEqual([]);
     expect(desk.documents.list("grant")).toEqual([]);

@@ -57,7 +57,7 @@ test("a turn that fails leaves nothing of what it had already asked for", async 
   world.fate = () => ({ made: 0, answered: 0, end: "ok" });
   await world.pass(1_000);
   expect(outside.runs).toHaveLength(1);
-  expect(stored(world, ANN)).toEqual(["breaks", "done", "nap"]);
+  expect(stored(world, ANN)).toEqual(["breaks", "nap", "done"]);
 });
 
 test("the error of one actor reaches neither the process nor the other actors", async () => {

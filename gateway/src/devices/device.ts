@@ -1,5 +1,6 @@
 /** A paired device as everybody else sees it: one row, owned by the device's actor. */
 import type { KeyId } from "@kith/shared/ids";
+import type { Documents } from "../runtime/documents.ts";
 import type { Offered } from "@kith/shared/protocol/session";
 import type { kinds } from "@kith/shared/protocol/session";
 
@@ -33,3 +34,7 @@ export interface OfferedSet {
   readonly hash: Uint8Array;
   readonly caps: readonly Offered[];
 }
+
+/** The devices, without what they offer, which lies beside them in the same table. */
+export const deviceRows = (documents: Pick<Documents, "list">): DeviceRow[] =>
+  documents.list<DeviceRow>("device").filter((row) => "key" in row);

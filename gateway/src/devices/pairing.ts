@@ -3,9 +3,10 @@ import { KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import type { Event } from "../runtime/effect.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { DeviceRow } from "./device.ts";
+import { type DeviceRow, deviceRows } from "./device.ts";
 import type { PairingHandlers } from "./link.ts";
 import type { Attempt } from "./pairing.machine.ts";
+import { freeName } from "./resolve.ts";
 
 const DESK = "pairing/desk";
 const ASK = { deadlineMs: 10_000 } as const;
@@ -39,7 +40,14 @@ export function pairingHandlers(runtime: Runtime): PairingHandlers {
     begin: ({ id, key, about: { name, kind, os, arch, agent, caps }, source }) =>
       ask<{ leftMs: number }>({
         type: "attempt.begun",
-        attempt: { id, device: keyId(key), key: hex(key), about: { name, kind, os, arch, agent }, caps, source },
+        attempt: {
+          id,
+          device: keyId(key),
+          key: hex(key),
+          about: { name: freeName(name, deviceRows(runtime.documents), keyId(key)), kind, os, arch, agent },
+          caps,
+          source,
+        },
       }),
     async revealed(id, { code, returnCode }, speak) {
       voices.set(id, speak);

@@ -82,3 +82,13 @@ function narrow(candidates: readonly Candidate[]): Resolution {
   if (!second) return { is: "one", row: first.row };
   return { is: "several", rows: left.map(({ row }) => row) };
 }
+
+/** A name that no other device has: the second laptop becomes `laptop 2`. */
+export function freeName(wish: string, rows: readonly DeviceRow[], id: string): string {
+  const taken = new Set(rows.filter((row) => row.id !== id && row.state !== "revoked").map(({ name }) => normal(name)));
+  if (!taken.has(normal(wish))) return wish;
+  for (let at = 2; ; at++) {
+    const name = `${wish.slice(0, 56)} ${at}`;
+    if (!taken.has(normal(name))) return name;
+  }
+}

@@ -13,7 +13,7 @@ import { limits, times } from "@kith/shared/protocol/limits";
 import type { Offered } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
 import * as v from "valibot";
-import type { DeviceRow, OfferedSet } from "../devices/device.ts";
+import { type DeviceRow, type OfferedSet, deviceRows } from "../devices/device.ts";
 import { type Resolution, resolve } from "../devices/resolve.ts";
 import { PATIENCE_MS } from "../grants/approval.machine.ts";
 import { type Decision, decide } from "../grants/decide.ts";
@@ -191,7 +191,7 @@ export class Calls implements TableKind {
     const { documents, link } = this.#options;
     return resolve(
       words,
-      this.#rows().map((row) => ({
+      deviceRows(this.#options.documents).map((row) => ({
         row,
         online: link(row.id) !== undefined,
         able: documents.get<OfferedSet>("device", `caps/${row.id}`)?.caps.some((one) => one.cap === cap && one.state !== "off") ?? false,
@@ -207,8 +207,9 @@ export class Calls implements TableKind {
     this.#expireGrants(at);
     const found = this.resolve(request.device, request.cap);
     if (found.is === "none") {
-      const names = this.#rows().filter(({ state }) => state === "paired").map(({ name }) => name);
-      const known = names.length > 0 ? `; there is ${names.slice(0, 8).join(", ")}` : "; none is paired yet";
+      const names = deviceRows(this.#options.documents).filter(({ state }) => state === "paired").map(({ name }) => name);
+      // Only their owner hears what devices there are.
+      const known = request.requester !== "owner" ? "" : names.length > 0 ? `; there is ${names.slice(0, 8).join(", ")}` : "; none is paired yet";
       return refuse({ code: "device-unknown", message: `no device is called “${tame(request.device, 64)}”${known}`, effect: "none" });
     }
     if (found.is === "several") {
@@ -517,11 +518,6 @@ export class Calls implements TableKind {
 
   #offered(device: string, cap: string): Offered | undefined {
     return this.#options.documents.get<OfferedSet>("device", `caps/${device}`)?.caps.find((one) => one.cap === cap);
-  }
-
-  /** Devices, without what they offer, which lies beside them in the table. */
-  #rows(): DeviceRow[] {
-    return this.#options.documents.list<DeviceRow>("device").filter((row) => "key" in row);
   }
 
   #of(device: string): Call[] {

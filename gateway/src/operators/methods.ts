@@ -9,7 +9,8 @@ import { readCode } from "@kith/shared/noise/approval-code";
 import { about } from "@kith/shared/protocol/session";
 import { list, name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
-import type { DeviceRow, OfferedSet } from "../devices/device.ts";
+import { type DeviceRow, type OfferedSet, deviceRows } from "../devices/device.ts";
+import { freeName } from "../devices/resolve.ts";
 import { resolve } from "../devices/resolve.ts";
 import type { Attempt, Desk } from "../devices/pairing.machine.ts";
 import { type Grant, durations } from "../grants/grant.ts";
@@ -43,7 +44,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
   const fresh = () => newId(clock, rng);
   const event = (body: { type: string }): Event => body as Event;
 
-  const rows = (): DeviceRow[] => documents.list<DeviceRow>("device").filter((row) => "key" in row);
+  const rows = (): DeviceRow[] => deviceRows(documents);
   const offers = (id: string) => documents.get<OfferedSet>("device", `caps/${id}`)?.caps ?? [];
   const device = (said: string): DeviceRow => {
     // What ends or renames a device never guesses by who is there.
@@ -204,6 +205,15 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
       }),
     ],
     [
+      "devices.release",
+      method(v.strictObject({ device: words }), async ({ device: said }, { by }) => {
+        const row = device(said);
+        if (row.state !== "held") throw new KithError("bad-args", `${row.name} is not held`);
+        await runtime.ask<DeviceRow>(`device/${row.id}`, event({ type: "owner.released", by } as never), ASK);
+        return { out: { device: row.id, name: row.name }, text: `${row.name} may connect again. If its key was copied, revoke it instead.` };
+      }),
+    ],
+    [
       "approvals.list",
       method(NOTHING, () => {
         const approvals = asked().map((call) => ({ id: call.id, call: call.id, device: call.device, name: call.name, cap: call.cap, args: call.args, since: call.createdAt, expires: call.deadlineAt }));
@@ -313,12 +323,13 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
         v.strictObject({ key: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)), ...about, caps: list(name(48), 64) }),
         async ({ key, caps, ...said }) => {
           const id = keyId(fromHex(key));
+          const called = freeName(said.name, rows(), id);
           await runtime.ask<DeviceRow>(
             `device/${id}`,
-            event({ type: "device.paired", device: id, key, about: said, ceiling: caps.filter((cap) => catalogue.has(cap) || cap.startsWith("x.")), how: "local" } as never),
+            event({ type: "device.paired", device: id, key, about: { ...said, name: called }, ceiling: caps.filter((cap) => catalogue.has(cap) || cap.startsWith("x.")), how: "local" } as never),
             ASK,
           );
-          return { out: { device: id, gateway: gateway.id, key: gateway.key, name: gateway.name, address: options.addresses()[0] ?? "" }, text: `${said.name} is one of your devices now.` };
+          return { out: { device: id, gateway: gateway.id, key: gateway.key, name: gateway.name, address: options.addresses()[0] ?? "" }, text: `${called} is one of your devices now.` };
         },
       ),
     ],

@@ -1,0 +1,201 @@
+/** Every verb of the command line against a real gateway and a real device: exit codes and JSON. */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Ended, kith as run } from "../cli/kith.ts";
+import { verbs } from "../../gateway/bin/verbs.mjs";
+import { freshFolder, freshWorld, until, world, type World } from "../support/home.ts";
+
+let home: World;
+const called = new Set<string>();
+const kith = (...args: string[]): Promise<Ended> => {
+  called.add(args[0] ?? "");
+  return run(home.home, ...args);
+};
+
+beforeAll(async () => {
+  home = await world(["laptop", "workshop"]);
+});
+afterAll(() => home[Symbol.asyncDispose]());
+
+const id26 = /^[0-9A-HJKMNP-TV-Z]{26}$/;
+
+async function needsPermission(): Promise<string> {
+  const { code, json } = await kith("invoke", "laptop", "camera.snap", "--json");
+  expect(code).toBe(3);
+  expect(json).toMatchObject({ ok: false, error: { code: "approval-needed" } });
+  const { json: list } = await kith("approvals", "--json");
+  expect(list).toMatchObject({ ok: true, approvals: [{ id: expect.stringMatching(id26), name: "laptop", cap: "camera.snap", args: { facing: "any" } }] });
+  return list.approvals[0].id;
+}
+
+describe("devices", () => {
+  test("are listed", async () => {
+    const { code, json } = await kith("devices", "--json");
+    expect(code).toBe(0);
+    expect(json).toMatchObject({ ok: true, devices: [{ name: "laptop", state: "online" }, { name: "workshop", state: "online" }] });
+    expect(json.devices[0].caps.find(({ cap }: any) => cap === "camera.snap")).toMatchObject({ state: "ready", policy: "allow" });
+    const text = await kith("devices", "list");
+    expect(text.stdout).toMatch(/^laptop {2,}online/m);
+  });
+
+  test("are renamed, and back", async () => {
+    expect((await kith("devices", "rename", "workshop", "cellar", "--json")).json).toMatchObject({ ok: true, name: "cellar" });
+    expect((await kith("devices", "rename", "cellar", "workshop")).stdout).toContain("workshop");
+  });
+
+  test("that nobody knows fail with 1", async () => {
+    const { code, json, stderr } = await kith("devices", "revoke", "toaster", "--json");
+    expect([code, stderr]).toEqual([1, ""]);
+    expect(json).toMatchObject({ ok: false, error: { code: "device-unknown", message: expect.any(String), remedy: expect.any(String) } });
+  });
+});
+
+describe("a photo", () => {
+  test("with --allow is saved where --out says", async () => {
+    const folder = freshFolder();
+    const { code, json } = await kith("invoke", "laptop", "camera.snap", '{"max_edge_px":640}', "--allow", "once", "--out", folder, "--json");
+    expect(code).toBe(0);
+    expect(json).toMatchObject({ ok: true, call: expect.stringMatching(id26), name: "laptop", out: { camera: "test-pattern", width_px: 640 } });
+    expect(json.streams).toMatchObject([{ role: "image", type: "image/jpeg", path: join(folder, "image.jpg") }]);
+    const file = readFileSync(json.streams[0].path);
+    expect(createHash("sha256").update(file).digest("hex")).toBe(json.streams[0].sha256);
+    await kith("invoke", "laptop", "camera.snap", "--allow", "once", "--out", folder);
+    expect(readdirSync(folder).toSorted()).toEqual(["image-2.jpg", "image.jpg"]);
+  });
+
+  test("without it exits with 3; `kith allow ID` then prints the photo", async () => {
+    const id = await needsPermission();
+    const { code, json } = await kith("allow", id, "once", "--json");
+    expect(code).toBe(0);
+    expect(json).toMatchObject({ ok: true, call: id, name: "laptop", streams: [{ role: "image" }] });
+    expect(existsSync(json.streams[0].path)).toBe(true);
+  });
+
+  test("that was denied is not taken", async () => {
+    const id = await needsPermission();
+    expect((await kith("deny", id.slice(-6), "--json")).json).toMatchObject({ ok: true, approval: id });
+    const again = await kith("allow", id, "--json");
+    expect([again.code, again.json.error.code]).toEqual([1, "approval-unknown"]);
+  });
+
+  test("with --wait is there when somebody allows it elsewhere", async () => {
+    const waiting = kith("invoke", "laptop", "camera.snap", "--wait", "20", "--json");
+    let id = "";
+    await until("the question", async () => (id = (await home.call("approvals.list")).out.approvals[0]?.id ?? ""));
+    expect((await kith("allow", id, "--no-wait", "--json")).json).toMatchObject({ ok: true, approval: id });
+    const { code, json } = await waiting;
+    expect([code, json.call]).toEqual([0, id]);
+  });
+
+  test("that is asked for in words without a terminal exits with 3 and says how to allow it", async () => {
+    const { code, json } = await kith("ask", "grab a photo from my laptop camera", "--json");
+    expect(code).toBe(3);
+    const { approval } = /(?<approval>[0-9A-Z]{26})/.exec(json.error.remedy)?.groups ?? {};
+    expect(json.error).toMatchObject({ code: "approval-needed", remedy: `kith allow ${approval} once` });
+    const photo = await kith("allow", approval ?? "", "once", "--json");
+    expect(photo.code).toBe(0);
+    expect(existsSync(photo.json.streams[0].path)).toBe(true);
+  });
+
+  test("that is asked for in words with --allow is taken", async () => {
+    const { code, json } = await kith("ask", "grab a photo from my workshop", "--allow", "once", "--json");
+    expect(code).toBe(0);
+    expect(json).toMatchObject({ ok: true, name: "workshop", streams: [{ role: "image" }] });
+  });
+
+  test("of a capability that is not there fails with 1, in words too", async () => {
+    expect((await kith("invoke", "laptop", "camera.fly", "--json")).json).toMatchObject({ error: { code: "unsupported" } });
+    const words = await kith("ask", "grab a photo from my toaster", "--json");
+    expect([words.code, words.json.error.code]).toEqual([1, "device-unknown"]);
+  });
+});
+
+describe("permissions", () => {
+  test("are listed, explained and revoked", async () => {
+    await kith("invoke", "laptop", "camera.snap", "--allow", "15m", "--json");
+    const { json } = await kith("grants", "--json");
+    expect(json).toMatchObject({ ok: true, grants: [{ id: expect.stringMatching(id26), name: "laptop", cap: "camera.snap", requester: "owner", expires: expect.any(Number) }] });
+    expect(Number.isInteger(json.grants[0].expires)).toBe(true);
+    expect((await kith("grants", "explain", "laptop", "camera.snap", "--json")).json).toMatchObject({ ok: true, decision: "allow", steps: expect.any(Array) });
+    expect((await kith("grants", "revoke", json.grants[0].id, "--json")).json).toEqual({ ok: true, id: json.grants[0].id });
+    expect((await kith("grants", "explain", "laptop", "camera.snap", "--json")).json).toMatchObject({ decision: "ask", rule: "owner-asked" });
+    expect((await kith("grants", "revoke", json.grants[0].id, "--json")).json).toMatchObject({ ok: false, error: { code: "grant-unknown" } });
+  });
+});
+
+describe("what was done", () => {
+  test("is listed, proved and told", async () => {
+    const { json: photo } = await kith("invoke", "laptop", "camera.snap", "--allow", "once", "--json");
+    const { json: audit } = await kith("audit", "--about", photo.call, "--limit", "20", "--json");
+    expect(audit.rows.map(({ what }: any) => what)).toContain("call.done");
+    const { code, json } = await kith("audit", "verify", "--json");
+    expect(code).toBe(0);
+    expect(json).toMatchObject({ ok: true, verified: true, rows: expect.any(Number), head: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    const story = await kith("why", photo.call.slice(-6), "--json");
+    expect(story.json).toMatchObject({ ok: true, id: photo.call, kind: "call", story: expect.any(Array) });
+    expect((await kith("why", photo.call)).stdout).toContain("camera.snap of laptop");
+    expect((await kith("why", "NOTHINGKNOWN", "--json")).json).toMatchObject({ error: { code: "call-unknown" } });
+  });
+});
+
+describe("the lock", () => {
+  test("refuses with `locked` until it is lifted", async () => {
+    expect((await kith("lock", "--json")).json).toMatchObject({ ok: true, locked: true, gateway: true });
+    const { code, json } = await kith("invoke", "laptop", "camera.snap", "--allow", "once", "--json");
+    expect([code, json.error.code]).toEqual([1, "locked"]);
+    expect((await kith("lock", "--lift", "--json")).json).toMatchObject({ ok: true, locked: false });
+    expect((await kith("invoke", "laptop", "device.info", "--json")).code).toBe(0);
+  });
+});
+
+describe("pairing", () => {
+  test("is opened, listed and refused for a code that nobody shows", async () => {
+    expect((await kith("pair", "--json")).json).toMatchObject({ ok: true, pending: [] });
+    expect((await kith("pair", "listen", "--json")).json).toMatchObject({ ok: true, until: expect.any(Number), listen: [home.address], id: expect.any(String) });
+    expect((await kith("pair", "list", "--json")).json).toMatchObject({ ok: true, open: true, pending: [] });
+    const { code, json } = await kith("pair", "approve", "AAA", "BBB", "CCC", "--json");
+    expect([code, json.error.code]).toEqual([1, "code-mistyped"]);
+  });
+
+  test("needs three things typed, by `kith node` and `kith pair`", async () => {
+    await using fresh = await freshWorld();
+    await fresh.startGateway();
+    await run(fresh.home, "pair", "listen");
+    const node = fresh.spawnNode("laptop", { args: ["--camera", "test-pattern", "--allow", "camera.snap=allow"] });
+    const { code } = await node.event("code");
+    await until("the gateway to know the code", async () => (await fresh.call("pair.list")).out.pending.length === 1);
+    await new Promise((resolve) => setTimeout(resolve, 100)); // Nobody types faster.
+    const { json } = await run(fresh.home, "pair", "approve", ...code.split("-"), "--json");
+    expect(json).toMatchObject({ ok: true, name: "laptop", role: "node", returnCode: expect.stringMatching(/^\d{4}$/) });
+    node.types(json.returnCode);
+    await node.event("paired");
+    expect((await run(fresh.home, "devices", "--json")).json.devices).toMatchObject([{ name: "laptop" }]);
+  });
+});
+
+describe("the device's own verbs", () => {
+  test("work through `kith node` without a gateway", async () => {
+    const node = (...args: string[]) => kith("node", ...args, "--home", home.nodeHome("workshop"), "--json");
+    const ledger = await node("ledger");
+    expect(ledger.code).toBe(0);
+    expect(JSON.parse(ledger.stdout.split("\n")[0] ?? "")).toMatchObject({ cap: "camera.snap", state: "done", starts: 1 });
+    expect((await node("lock")).json).toEqual({ event: "locked", locked: true });
+    expect((await node("unlock")).json).toEqual({ event: "locked", locked: false });
+    expect((await node("setup", "--allow", "device.info=allow")).json).toMatchObject({ event: "settings", name: "workshop", policy: { "device.info": "allow" } });
+    expect((await node("dance")).code).toBe(2);
+  });
+});
+
+test("what was typed wrongly exits with 2", async () => {
+  for (const args of [["dance"], ["devices", "dance"], ["invoke", "laptop"], ["allow", "X", "always"], ["audit", "--limit", "many"]]) {
+    const { code, json } = await kith(...args, "--json");
+    expect([args, code, json?.error?.code]).toEqual([args, 2, "usage"]);
+  }
+});
+
+test("every verb but those with a terminal of their own was called", () => {
+  const others = new Set(["up", "chat"]); // test/journeys/gateway.test.ts starts `up`, test/cli the chat.
+  expect(Object.keys(verbs).filter((verb) => !called.has(verb) && !others.has(verb))).toEqual([]);
+});

@@ -10,6 +10,8 @@ import { join } from "node:path";
 import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { hex, keyId, newId } from "@kith/shared/ids";
+import { times } from "@kith/shared/protocol/limits";
+import { SleepWatch } from "@kith/shared/protocol/sleep";
 import { Console } from "./channels/console.ts";
 import { inbox } from "./channels/inbox.ts";
 import { type Config, readConfig } from "./config.ts";
@@ -160,13 +162,22 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
     },
   });
 
+  // Frames that waited while this machine slept would look fresh: new links, and the ledgers tell.
+  const sleep = new SleepWatch(clock);
+  const tick = (): void => {
+    const slept = sleep.slept();
+    if (sleep.stalled() || slept) for (const link of presence.all()) link.end("slept", "the gateway's machine slept");
+    runtime.due.set("sleep", times.sleepTickMs, tick);
+  };
+  tick();
+
   runtime.recover(opened);
   sending.recover();
   runtime.tell("pairing/desk", { type: "gateway.started" });
   mesh = await startMesh({
     listen: config.listen,
     gateway: { id, name: config.name, keys: keys.noise },
-    handlers: linkHandlers({ runtime, calls, presence, clock, sink: (stream, type) => media.sink(stream, type) }),
+    handlers: linkHandlers({ runtime, calls, presence, clock, accepted: (call) => sending.accepted(call), sink: (stream, type) => media.sink(stream, type) }),
     pairing,
     clock,
     rng,

@@ -18,7 +18,7 @@ const EXIT: Partial<Record<ErrorCode, number>> = {
 };
 
 const { values } = parseArgs({ options: { home: { type: "string" }, json: { type: "boolean", default: false } } });
-const home = resolve(values.home ?? process.env.KITH_HOME ?? defaultHome());
+const home = resolve(values.home || process.env.KITH_HOME || defaultHome());
 const say = (event: object, text: string) => process.stdout.write(values.json ? `${JSON.stringify(event)}\n` : `${text}\n`);
 
 function end(error: unknown): never {

@@ -46,13 +46,9 @@ const retries: Partial<Record<ErrorCode, "later" | "after-action">> = {
 };
 
 /** What happened in the world when this call ended with `why` (undefined: a stranger's error). */
-export function effectOf(
-  { started, driver, why: stopped }: Active,
-  why: KithError | undefined,
-): FailureEffect {
+export function effectOf({ started, driver }: Active, why: KithError | undefined): FailureEffect {
   if (!started || driver.capability.effect === "read") return "none";
-  // A driver's own refusal tells the truth only when nobody stopped it in the middle.
-  return !stopped && why && harmless.has(why.code) ? "none" : "unknown";
+  return why && harmless.has(why.code) ? "none" : "unknown";
 }
 
 export function errorFrame(call: string, error: unknown, effect: FailureEffect): ErrorFrame {

@@ -111,11 +111,6 @@ export class Ledger {
     return this.#grants.get(grant);
   }
 
-  /** fdatasync calls so far. */
-  get syncs(): number {
-    return this.#log.syncs;
-  }
-
   /**
    * Takes a call in, with its grant. From this moment on a repeat finds the row; the promise
    * resolves when it is on disk (`read`: written) and rejects with disk-full; then there is no row.

@@ -71,8 +71,6 @@ export class Log {
   #waiting: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   #broken: unknown;
-  /** fdatasync calls so far. */
-  syncs = 0;
 
   private constructor(file: FileHandle, end: number) {
     this.#file = file;
@@ -152,7 +150,6 @@ export class Log {
     }
     if (batch.some(({ durable }) => durable)) {
       try {
-        this.syncs++;
         await this.#file.datasync();
       } catch (cause) {
         // After a failed fsync nobody knows what is on disk: nothing may be promised any more.

@@ -212,8 +212,15 @@ export class Server {
       const started = clock.mono();
       const { out, streams } = await drive(active, this.#parts, () => this.#release(invoke.cap));
       const ran_ms = Math.round(clock.mono() - started);
-      await this.#end(row, "done", { t: "result", call: invoke.call, out, streams, ran_ms });
-      outgoing.release(invoke.call);
+      const told = await this.#end(row, "done", {
+        t: "result",
+        call: invoke.call,
+        out,
+        streams,
+        ran_ms,
+      });
+      if (told) outgoing.release(invoke.call);
+      else outgoing.drop(invoke.call, new KithError("disk-full", "the result could not be stored"));
     } catch (error) {
       if (!active.started) this.#release(invoke.cap);
       const why = active.why ?? (error instanceof KithError ? error : undefined);
@@ -234,8 +241,8 @@ export class Server {
     }
   }
 
-  /** Stores the terminal frame, then sends it. Never rejects. */
-  async #end(row: Row | undefined, state: EndState, frame: TerminalFrame): Promise<void> {
+  /** Stores the terminal frame, then sends it; false: it could not be stored, and doubt was sent. Never rejects. */
+  async #end(row: Row | undefined, state: EndState, frame: TerminalFrame): Promise<boolean> {
     const { ledger } = this.#parts;
     let said = frame;
     // No row: the ledger could not take it, so nothing was started and nothing needs to be kept.
@@ -249,12 +256,13 @@ export class Server {
         row.state = "doubt";
         said = errorFrame(
           row.call,
-          new KithError("disk-full", "the device could not store how it ended"),
+          error,
           frame.t === "error" ? (frame.effect ?? "unknown") : "unknown",
         );
       }
     }
     this.#send(said);
+    return said === frame;
   }
 
   /** @throws KithError denied-person */

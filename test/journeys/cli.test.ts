@@ -163,10 +163,10 @@ describe("pairing", () => {
     await using fresh = await freshWorld();
     await fresh.startGateway();
     await run(fresh.home, "pair", "listen");
+    const owner = await fresh.owner();
     const node = fresh.spawnNode("laptop", { args: ["--camera", "test-pattern", "--allow", "camera.snap=allow"] });
     const { code } = await node.event("code");
-    await until("the gateway to know the code", async () => (await fresh.call("pair.list")).out.pending.length === 1);
-    await new Promise((resolve) => setTimeout(resolve, 100)); // Nobody types faster.
+    await owner.hear("the news of a device", ({ text }) => text.includes("waits with its code"));
     const { json } = await run(fresh.home, "pair", "approve", ...code.split("-"), "--json");
     expect(json).toMatchObject({ ok: true, name: "laptop", role: "node", returnCode: expect.stringMatching(/^\d{4}$/) });
     node.types(json.returnCode);

@@ -367,24 +367,23 @@ describe("pairing by code", () => {
     expect(gateway.tries).toBe(3);
   });
 
-  test("refuses to be accepted as somebody else", async () => {
-    await using gateway = await fakeGateway();
-    const lines: string[] = [];
-    await using node = await agent({ gateway, paired: false, lines });
-    const link = await gateway.accepted();
-    lines.push((await link.pairQuietly()).returnCode);
-    link.answersConfirm = false;
-    link.send({ t: "pair.approved" });
-    await link.next("pair.confirm");
-    link.send({
-      t: "pair.accepted",
-      device: keyId((await generateKeyPair()).publicKey),
-      gateway: gateway.id,
-      name: "x",
-      ceiling: [],
-    });
-    await expect(node.ended).rejects.toMatchObject({ code: "pairing-refused" });
-  });
+  test.each(["device", "gateway"] as const)(
+    "refuses to be accepted with the %s of somebody else",
+    async (whose) => {
+      await using gateway = await fakeGateway();
+      const lines: string[] = [];
+      await using node = await agent({ gateway, paired: false, lines });
+      const link = await gateway.accepted();
+      lines.push((await link.pairQuietly()).returnCode);
+      link.answersConfirm = false;
+      link.send({ t: "pair.approved" });
+      await link.next("pair.confirm");
+      const other = keyId((await generateKeyPair()).publicKey);
+      const said = { device: node.device, gateway: gateway.id, [whose]: other };
+      link.send({ t: "pair.accepted", ...said, name: "x", ceiling: [] });
+      await expect(node.ended).rejects.toMatchObject({ code: "pairing-refused" });
+    },
+  );
 
   test("does not go on when a step is skipped", async () => {
     await using gateway = await fakeGateway();

@@ -1,11 +1,20 @@
-import { appendFile, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  type FileHandle,
+  open,
+  readFile,
+  stat,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { systemRng } from "@kith/shared/clock";
 import type { Result } from "@kith/shared/protocol/call";
 import { digestOf } from "@kith/node-agent/digest";
 import { interrupted, Ledger } from "@kith/node-agent/ledger";
 import { readLedger, type Row } from "@kith/node-agent/ledger-rows";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { FakeClock, folder, id } from "./world.ts";
 
 const DAY_MS = 86_400_000;
@@ -32,6 +41,14 @@ async function start(keep?: { ms: number; rows: number }) {
     },
   };
 }
+
+/** Every open file shares its methods with this one. */
+async function watchDisk<M extends "datasync" | "appendFile">(method: M) {
+  await using file = await open(fileURLToPath(import.meta.url));
+  const methods = Object.getPrototypeOf(file) as FileHandle;
+  return vi.spyOn(methods, method);
+}
+afterEach(() => void vi.restoreAllMocks());
 
 const call = (name: string, n = 1, effect: Row["effect"] = "idempotent") => ({
   call: id(name),
@@ -194,9 +211,10 @@ describe("pruning", () => {
 
   test("never reaches below a row that must stay", async () => {
     await using world = await start(keep);
-    await fill(world, ["a"], 5);
+    await fill(world, ["a"], 2);
     world.clock.pass(7 * DAY_MS);
-    await fill(world, ["b", "c", "d", "e"], 1);
+    await fill(world, ["b"], 1);
+    await fill(world, ["c", "d", "e"], 3);
     const ledger = await world.restart();
     expect(ledger.floor).toBe(0);
     expect([...ledger.rows()]).toHaveLength(5);
@@ -205,22 +223,45 @@ describe("pruning", () => {
 
 test("calls that are stored at the same time share one fdatasync", async () => {
   await using world = await start();
-  const before = world.ledger.syncs;
+  const syncs = await watchDisk("datasync");
   const stored = Array.from(
     { length: 50 },
     (_, at) => world.ledger.receive(call(`P${at}`, at + 1), "d")[1],
   );
   await Promise.all(stored);
-  expect(world.ledger.syncs - before).toBe(1);
+  expect(syncs).toHaveBeenCalledTimes(1);
 });
 
 test("a read needs no fdatasync", async () => {
   await using world = await start();
-  const before = world.ledger.syncs;
+  const syncs = await watchDisk("datasync");
   const row = await receive(world.ledger, call("a", 1, "read"));
   await world.ledger.run(row);
   await world.ledger.end(row, "done", result("a"));
-  expect(world.ledger.syncs).toBe(before);
+  expect(syncs).not.toHaveBeenCalled();
+});
+
+test("a disk that is full takes no call, and the next one when there is room", async () => {
+  await using world = await start();
+  const write = await watchDisk("appendFile");
+  write.mockImplementationOnce(async function (this: FileHandle, bytes) {
+    await this.write((bytes as Uint8Array).subarray(0, 7)); // as much as there was room for
+    throw Object.assign(new Error("full"), { code: "ENOSPC" });
+  });
+  await expect(receive(world.ledger, call("a"))).rejects.toMatchObject({ code: "disk-full" });
+  expect(world.ledger.get(id("a"))).toBeUndefined();
+  const row = await receive(world.ledger, call("a"));
+  await world.ledger.run(row);
+  expect((await world.restart()).get(id("a"))?.state).toBe("doubt");
+});
+
+test("after a failed fdatasync nothing is promised any more", async () => {
+  await using world = await start();
+  (await watchDisk("datasync")).mockRejectedValueOnce(new Error("EIO"));
+  await expect(receive(world.ledger, call("a"))).rejects.toMatchObject({ code: "store-damaged" });
+  await expect(receive(world.ledger, call("b", 2))).rejects.toMatchObject({
+    code: "store-damaged",
+  });
 });
 
 test("an empty or half written file starts a new ledger", async () => {

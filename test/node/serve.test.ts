@@ -1,8 +1,10 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
 import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
 import { digestOf } from "@kith/node-agent/digest";
 import { setLock } from "@kith/node-agent/policy";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { id, info, node, type NodeWorld, photo, settle, snap, until } from "./world.ts";
 
 /** A driver that runs until it is stopped. */
@@ -63,6 +65,21 @@ test("the sign of use is out before the driver's first frame and goes two second
   expect(world.events).toEqual([on]);
   world.clock.pass(1);
   expect(world.events).toEqual([on, { ...on, on: false }]);
+});
+
+test("a camera whose sign nobody can see is not used", async () => {
+  await using world = await node();
+  let used = false;
+  world.snap.current = async (args, tools) => {
+    await tools.notice("photo: fake");
+    used = true;
+    return await snap(args, tools);
+  };
+  world.mute = true;
+  const peer = await world.connect();
+  peer.send(world.invoke());
+  expect(await peer.next("error")).toMatchObject({ code: "driver" });
+  expect(used).toBe(false);
 });
 
 describe("is refused before anything happens", () => {
@@ -176,6 +193,32 @@ describe("is refused before anything happens", () => {
     expect(world.snap.runs).toBe(1);
   });
 });
+
+test("a result that the disk does not take is told as doubt, and its content stays here", async () => {
+  await using world = await node();
+  let finish = () => {};
+  world.snap.current = (args, tools) =>
+    new Promise((resolve) => (finish = () => resolve(snap(args, tools))));
+  const peer = await world.connect();
+  const invoke = world.invoke();
+  peer.send(invoke);
+  await peer.next("accept");
+  const append = vi.spyOn(Object.getPrototypeOf(await disk()) as FileHandle, "appendFile");
+  append.mockRejectedValueOnce(new Error("ENOSPC"));
+  finish();
+  const told = { call: invoke.call, code: "disk-full", effect: "unknown" };
+  expect(await peer.next("error")).toMatchObject(told);
+  append.mockRestore();
+  expect(world.ledger.get(invoke.call)?.state).toBe("doubt");
+  expect(world.outgoing.open).toBe(0);
+  expect(peer.count("stream.open") + peer.count("result")).toBe(0);
+});
+
+/** Any open file: all share their methods. */
+async function disk(): Promise<FileHandle> {
+  await using file = await open(fileURLToPath(import.meta.url));
+  return file;
+}
 
 describe("the same call again", () => {
   test("while it runs is accepted again and runs once", async () => {

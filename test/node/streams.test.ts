@@ -1,6 +1,5 @@
-import { readdir, writeFile } from "node:fs/promises";
-import { open } from "node:fs/promises";
 import { createHash } from "node:crypto";
+import { open, readdir, utimes, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { node, type NodeWorld, photo, settle, until } from "./world.ts";
 
@@ -127,6 +126,37 @@ test("a photo outlives the process until the gateway has it, and no longer", asy
   const { bytes } = await second.content(await second.next("stream.open"));
   expect(Buffer.compare(bytes, photo)).toBe(0);
   await emptySpool(world);
+});
+
+test("a photo that nobody fetched in a quarter of an hour is not taken up again", async () => {
+  await using world = await node();
+  const peer = await world.connect();
+  peer.send(world.invoke());
+  const { streams } = await peer.next("result");
+  // The world's clock is not the disk's.
+  const written = world.clock.now() / 1_000 - 15 * 60;
+  await utimes(world.home.path("spool", streams[0]!.stream), written, written);
+  await world.crash();
+  expect(await readdir(world.home.path("spool"))).toEqual([]);
+});
+
+test("a call that ends before the ledgers were compared sends its content afterwards", async () => {
+  await using world = await node();
+  let finish = () => {};
+  const { current } = world.snap;
+  world.snap.current = (args, tools) =>
+    new Promise((resolve) => (finish = () => resolve(current(args, tools))));
+  const first = await world.connect();
+  first.send(world.invoke());
+  await first.next("accept");
+  world.cut();
+  const second = await world.connect();
+  finish();
+  await second.next("result");
+  await settle();
+  expect(second.count("stream.open")).toBe(0);
+  second.send({ t: "ledger.query", q: 1, calls: [] });
+  await second.next("stream.open");
 });
 
 test("what a crash left in the spool without a result is swept away", async () => {

@@ -124,6 +124,8 @@ export interface NodeWorld extends AsyncDisposable {
   readonly home: Home;
   readonly events: AgentEvent[];
   readonly logged: unknown[];
+  /** Nobody can see what the agent says. */
+  mute: boolean;
   readonly snap: { current: Run; runs: number };
   readonly info: { current: Run; runs: number };
   readonly files: { current: Run; runs: number };
@@ -162,6 +164,7 @@ export async function node(
   await home.save({ policy });
   const events: AgentEvent[] = [];
   const logged: unknown[] = [];
+  const muted = { now: false };
   const runs = {
     snap: { current: snap, runs: 0 },
     info: { current: info, runs: 0 },
@@ -182,7 +185,8 @@ export async function node(
     await outgoing.recover(ledger.streams());
     const consent = new Consent(clock);
     const rules = new Policy(home, clock);
-    const say = (event: AgentEvent) => Promise.resolve(void events.push(event));
+    const say = (event: AgentEvent) =>
+      muted.now ? Promise.reject(new Error("EPIPE")) : Promise.resolve(void events.push(event));
     const log = (error: unknown) => void logged.push(error);
     const server = new Server({
       drivers,
@@ -201,6 +205,12 @@ export async function node(
 
   const world: NodeWorld = {
     ...{ clock, home, events, logged, ...runs },
+    get mute() {
+      return muted.now;
+    },
+    set mute(now) {
+      muted.now = now;
+    },
     get consent() {
       return parts.consent;
     },

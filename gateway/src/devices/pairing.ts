@@ -1,4 +1,5 @@
 /** Between the sockets of strangers and the desk: pairing by approval code, as link.ts states it. */
+import { catalogue } from "@kith/shared/capabilities/index";
 import { KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import type { Event } from "../runtime/effect.ts";
@@ -45,7 +46,7 @@ export function pairingHandlers(runtime: Runtime): PairingHandlers {
           device: keyId(key),
           key: hex(key),
           about: { name: freeName(name, deviceRows(runtime.documents), keyId(key)), kind, os, arch, agent },
-          caps,
+          caps: caps.filter((cap) => catalogue.has(cap) || cap.startsWith("x.")),
           source,
         },
       }),

@@ -9,6 +9,10 @@ export class Presence {
     return this.#links.get(device);
   }
 
+  all(): DeviceLink[] {
+    return [...this.#links.values()];
+  }
+
   /** The newest link wins; the one it replaced is returned. */
   up(link: DeviceLink): DeviceLink | undefined {
     const older = this.#links.get(link.device);

@@ -416,7 +416,7 @@ export class Calls implements TableKind {
         proves: event.ledger === call.ledger && (call.n ?? 0) > event.floor,
         grantHolds: this.#holds(call, at),
         epoch: event.epoch,
-        timeLeft: at < call.deadlineAt,
+        timeLeft: at < call.deadlineAt - times.ttlSlackMs,
       },
       at,
       turn,
@@ -457,6 +457,11 @@ export class Calls implements TableKind {
     if (state === "sent" && call.state !== "sent") next = { ...next, deadlineAt: at + call.ttlMs + times.ttlSlackMs };
     const over = ended.has(state);
     if (over) next = { ...next, endedAt: at };
+    if (state === "done") {
+      // It was in doubt before; now it is certain.
+      const { failure: _doubt, ...certain } = next;
+      next = certain;
+    }
     if (state !== call.state) {
       emit({
         kind: "audit",
@@ -498,7 +503,7 @@ export class Calls implements TableKind {
     emit({ kind: "audit", what: "call.replaced", data: { ...replaced, device: call.device, cap: call.cap } });
     emit({ kind: "signal", topic: "call.replaced", data: replaced });
     if (call.session) emit({ kind: "tell", to: call.session, event: { type: "call.replaced", ...replaced } as Event });
-    this.#keep({ ...rest, id: turn, state: "ready", ttlMs: Math.max(1, call.deadlineAt - times.ttlSlackMs - at) });
+    this.#keep({ ...rest, id: turn, state: "ready", ttlMs: call.deadlineAt - times.ttlSlackMs - at });
     this.#dispatch(call.device, at, turn);
   }
 

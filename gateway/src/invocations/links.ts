@@ -22,6 +22,8 @@ export interface LinksOptions {
   readonly calls: Calls;
   readonly presence: Presence;
   readonly clock: Clock;
+  /** The device took the call in: its ledger row is on disk. */
+  readonly accepted: (call: string) => void;
   readonly sink: (stream: string, type: string) => Promise<Sink>;
 }
 
@@ -33,9 +35,11 @@ interface Parts {
   next: number;
 }
 
-export function linkHandlers({ runtime, calls, presence, clock, sink }: LinksOptions): LinkHandlers {
+export function linkHandlers({ runtime, calls, presence, clock, sink, accepted }: LinksOptions): LinkHandlers {
   const parts = new WeakMap<DeviceLink, Parts>();
   const revs = new WeakMap<DeviceLink, number>();
+  /** Devices that were asked what they offer now: their calls wait for the answer. */
+  const expecting = new Set<string>();
   let grantsRev = clock.now();
 
   const row = (device: string) => runtime.documents.get<DeviceRow>("device", device);
@@ -64,7 +68,7 @@ export function linkHandlers({ runtime, calls, presence, clock, sink }: LinksOpt
   runtime.on<{ device: string }>("device.held", ({ device }) => presence.get(device)?.end("duplicate", "two agents use the same key"));
   runtime.on<{ device: string; epoch: number }>("caps.stored", ({ device, epoch }) => {
     tellGrants(device);
-    ready(device, epoch);
+    if (expecting.delete(device)) ready(device, epoch);
   });
 
   /** Reconciles what is open, then sends what waits. */
@@ -105,16 +109,16 @@ export function linkHandlers({ runtime, calls, presence, clock, sink }: LinksOpt
       if ("refuse" in answer) return answer;
       const stored = runtime.documents.get<OfferedSet>("device", `caps/${device}`);
       const same = stored !== undefined && hello.caps !== undefined && hex(stored.hash) === hex(hello.caps.hash);
+      if (same) expecting.delete(device);
+      else expecting.add(device);
       return { epoch: answer.epoch, wantCaps: !same };
     },
     up(link) {
       presence.up(link)?.end("superseded", "a newer link of the same device");
       runtime.tell(`device/${link.device}`, { type: "link.up", epoch: link.epoch } as Event);
       // With a known set nothing more comes; else the calls wait for what the device offers now.
-      if (runtime.documents.get<OfferedSet>("device", `caps/${link.device}`)) {
-        tellGrants(link.device);
-        ready(link.device, link.epoch);
-      }
+      tellGrants(link.device);
+      if (!expecting.has(link.device)) ready(link.device, link.epoch);
     },
     frame(link, frame) {
       const { device } = link;
@@ -129,6 +133,7 @@ export function linkHandlers({ runtime, calls, presence, clock, sink }: LinksOpt
           for (const { call, state } of frame.items) tell(call, { type: "ledger.read", device, found: state, ledger: frame.ledger, floor: frame.floor, epoch: link.epoch });
           return;
         case "accept":
+          return accepted(frame.call);
         case "progress":
         case "event":
           // Life signs: worth nothing a second later.

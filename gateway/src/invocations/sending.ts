@@ -90,6 +90,15 @@ export class Sending {
     });
     link.poke();
     crashpoint("tl.sent");
+    // A device that is well says within seconds that it has the call; else its ledger knows.
+    this.#runtime.due.set(`accept:${call.id}`, times.acceptMs, () => {
+      const still = this.#calls.get(call.id);
+      if (still?.state === "sent" && this.#presence.get(call.device) === link) this.#ask(still, link);
+    });
+  }
+
+  accepted(call: string): void {
+    this.#runtime.due.clear(`accept:${call}`);
   }
 
   #ask(call: Call, link: DeviceLink): void {
@@ -115,6 +124,7 @@ export class Sending {
     if (ended.has(call.state) || call.state === "unknown") {
       this.#runtime.due.clear(`call:${call.id}`);
       this.#runtime.due.clear(`grace:${call.id}`);
+      this.#runtime.due.clear(`accept:${call.id}`);
       if (call.state !== "done") this.#presence.get(call.device)?.forget(call.id);
       return;
     }

@@ -5,7 +5,8 @@
  *                                          └────── left    (the charge stays: a failed handshake)
  *
  * An attempt is charged when it is admitted, before anything it says is looked at, so no
- * path through the handshake is free of charge. Loopback is a source like any other.
+ * path through the handshake is free of charge. (One is excused: a device that waits for pairing to be
+ * opened asks every 10 s, and two of them behind one address would pause it, paired devices included.) Loopback is a source like any other.
  */
 import { isIPv4 } from "node:net";
 import type { Clock } from "@kith/shared/clock";
@@ -24,6 +25,8 @@ const FORGOTTEN = 512;
 export interface Guest {
   /** It has proved its key: no stranger any more, and its attempt was no failure. */
   trusted(): void;
+  /** It asked for what is simply not open now: no failure, since waiting devices ask again and again. */
+  excused(): void;
   /** Its socket is gone. */
   left(): void;
 }
@@ -106,6 +109,7 @@ export function admission(clock: Clock): Admission {
       });
       return {
         left,
+        excused: forgive,
         trusted() {
           forgive();
           left();

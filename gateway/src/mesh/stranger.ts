@@ -87,6 +87,8 @@ export function meet(house: House, wire: Wire, guest: Guest, source: string): vo
     if (opening.role !== "node") return giveUp(4401);
     if (opening.pattern === "IK") return reconnect(opening, noise);
     if (opening.pattern === "XX" && house.pairing.open()) return pair(opening, noise);
+    // Refused before any cryptography, and honest devices do this while they wait.
+    if (opening.pattern === "XX") guest.excused();
     giveUp(4401);
   }
 

@@ -49,7 +49,6 @@ export const limits = {
   creditFirst: 524_288,
   creditPerStream: 1_048_576,
   creditPerLink: 4_194_304,
-  streamBytes: 25 * 1_048_576,
   streamBytesMost: 4 * 1_024 ** 3,
   capabilities: 64,
   capabilityParts: 16,

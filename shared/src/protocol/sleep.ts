@@ -2,8 +2,8 @@
  * Did this machine sleep? Monotonic clocks may stand still meanwhile, which would hide the age
  * of a frame: so the gap between wall and monotonic clock is compared with the last look.
  */
-import type { Clock } from "@kith/shared/clock";
-import { times } from "@kith/shared/protocol/limits";
+import type { Clock } from "../clock.ts";
+import { times } from "./limits.ts";
 
 export class SleepWatch {
   readonly #clock: Clock;

@@ -2,7 +2,7 @@
  * The only reader of config.yaml. What it does not know it refuses: an error names the file, the
  * line, and what was expected. Comments and order stay the owner's.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
 import { name } from "@kith/shared/protocol/words";
@@ -22,10 +22,13 @@ const address = v.pipe(
   v.check(({ port }) => port <= 65_535, "a port from 0 to 65535"),
 );
 
+const NAME = "a name of 1 to 64 bytes, without control characters";
+const ROOT = "only the settings name and listen";
+
 const schema = v.strictObject(
   {
     /** What devices call this gateway. */
-    name: v.optional(name(64), "kith"),
+    name: v.optional(v.pipe(v.string(NAME), v.check((text) => v.is(name(64), text), NAME)), "kith"),
     /** Where devices reach it. Loopback only, until the owner opens more. */
     listen: v.optional(
       v.pipe(
@@ -35,7 +38,7 @@ const schema = v.strictObject(
       `127.0.0.1:${DEFAULT_PORT}`,
     ),
   },
-  "only the settings name and listen",
+  ROOT,
 );
 
 export type Config = v.InferOutput<typeof schema>;
@@ -53,10 +56,11 @@ const FRESH = `# Kith's settings. Every line may be left out; docs/config.md say
 export function readConfig(home: string): Config {
   const file = join(home, "config.yaml");
   if (!existsSync(file)) writeFileSync(file, FRESH, { mode: 0o600 });
-  const text = readFileSync(file, "utf8");
   const wrong = (line: number, expected: string, cause?: unknown): KithError =>
     new KithError("config-invalid", `${file}:${line}: ${expected}`, { cause });
-  if (text.length > MAX_BYTES) throw wrong(1, "expected a file of at most 256 KiB");
+  if (!statSync(file).isFile()) throw wrong(1, "expected a file");
+  if (statSync(file).size > MAX_BYTES) throw wrong(1, "expected a file of at most 256 KiB");
+  const text = readFileSync(file, "utf8");
 
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
@@ -69,6 +73,7 @@ export function readConfig(home: string): Config {
     // An alias without an anchor, or so many that they are an attack.
     throw wrong(1, "expected settings without aliases", error);
   }
+  if (typeof settings !== "object" || Array.isArray(settings)) throw wrong(1, `expected ${ROOT}`);
   const checked = v.safeParse(schema, settings);
   if (checked.success) return checked.output;
 

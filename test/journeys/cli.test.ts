@@ -3,13 +3,13 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Ended, kith as run } from "../cli/kith.ts";
+import { kith as run, type Said } from "../support/kith.ts";
 import { verbs } from "../../gateway/bin/verbs.mjs";
 import { freshFolder, freshWorld, until, world, type World } from "../support/home.ts";
 
 let home: World;
 const called = new Set<string>();
-const kith = (...args: string[]): Promise<Ended> => {
+const kith = (...args: string[]): Promise<Said> => {
   called.add(args[0] ?? "");
   return run(home.home, ...args);
 };

@@ -7,7 +7,7 @@ import { hex } from "@kith/shared/ids";
 import { approvalCode } from "@kith/shared/noise/approval-code";
 import { importStaticKey } from "@kith/shared/noise/keys";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { kith } from "../cli/kith.ts";
+import { kith } from "../support/kith.ts";
 import { Control, freshFolder, freshWorld, POLICY, until, world, type World } from "../support/home.ts";
 
 const snap = { device: "laptop", cap: "camera.snap", allow: "once" };

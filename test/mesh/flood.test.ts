@@ -242,7 +242,7 @@ describe("sizes", () => {
     expect(home.heard.frames).toHaveLength(1);
   });
 
-  test("a result of 48 KiB is taken, one byte more is malformed", async () => {
+  test("a result of 48 KiB is taken, one byte more ends its call as broken", async () => {
     await using home = await world();
     using laptop = await connected(home);
     const result = (bytes: number): Frame => ({
@@ -255,7 +255,8 @@ describe("sizes", () => {
     laptop.say(result(limits.outBytes));
     await home.until(() => home.heard.frames.length === 1);
     laptop.say(result(limits.outBytes + 1));
-    expect(await laptop.hears("error")).toMatchObject({ text: "a result too large" });
+    await home.until(() => home.heard.frames.length === 2);
+    expect(home.heard.frames[1]).toMatchObject({ t: "error", code: "bad-result" });
   });
 
   test("a WebSocket message above the largest frame closes with 1009", async () => {

@@ -21,22 +21,27 @@ export const read = (text = "read"): Note => note(text, { kind: "reply", value: 
 
 /** How often a text still makes the machine fail; set by a test, spent by turns. */
 export const failing = new Map<string, number>();
+/** Who hears of each failure. */
+export const failures = { heard: (_text: string): void => {} };
+
+export function failAt(text: string): void {
+  const left = failing.get(text) ?? 0;
+  if (left <= 0) return;
+  failing.set(text, left - 1);
+  failures.heard(text);
+  throw new Error(`cannot take "${text}"`);
+}
 
 type Context = { log: readonly string[] };
-type Events = Note | { type: "end" } | { type: "step.failed"; failure: { code: string } };
+export type Events = Note | { type: "end" } | { type: "step.failed"; failure: { code: string } };
 
-const textOf = (event: Events): string =>
+export const textOf = (event: Events): string =>
   event.type === "note" ? event.text : event.type === "step.failed" ? event.failure.code : "end";
 
 export const diaryMachine = setup({
   types: { context: {} as Context, events: {} as Events },
   actions: {
-    fail: ({ event }) => {
-      const left = failing.get(textOf(event)) ?? 0;
-      if (left <= 0) return;
-      failing.set(textOf(event), left - 1);
-      throw new Error(`cannot take "${textOf(event)}"`);
-    },
+    fail: ({ event }) => failAt(textOf(event)),
     perform: ({ event }) => {
       if (event.type === "note") for (const effect of event.effects ?? []) emit(effect);
     },
@@ -95,12 +100,16 @@ export async function start(options: Partial<WorldOptions> = {}) {
 
 const packr = new Unpackr({ useRecords: false });
 
+/** The log in a stored snapshot. */
+export function logOf(snapshot: Uint8Array): string[] {
+  const { state } = packr.unpack(snapshot) as { state: { context: { log: string[] } } };
+  return state.context.log;
+}
+
 /** What is on disk of an actor: nobody's memory is asked. */
 export function stored(world: World, id: ActorId): string[] {
   const saved = world.disk.actors.get(id);
-  if (!saved) return [];
-  const { state } = packr.unpack(saved.snapshot) as { state: { context: { log: string[] } } };
-  return state.context.log;
+  return saved ? logOf(saved.snapshot) : [];
 }
 
 export const timer = (name: string, inMs: number, text = name): Effect => ({

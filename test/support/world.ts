@@ -196,6 +196,7 @@ export class World {
       },
       kinds: options.kinds,
       fatal: (error) => {
+        if (process.dead) return;
         this.fatal.push(error);
         this.crash("fatal");
       },

@@ -166,12 +166,7 @@ export const deviceMachine = setup({
               owe(({ context: { row } }) => ({
                 kind: "signal",
                 topic: "notice",
-                data: { text: `Two agents use the key of ${row.name}: it may have been copied. Neither gets in until you say \`kith devices release ${row.name}\`, or revoke it.` },
-              })),
-              owe(({ context: { row } }) => ({
-                kind: "signal",
-                topic: "notice",
-                data: { text: `Two agents take turns with the key of ${row.name}: it may have been copied. Both are kept out. Say /revoke ${row.name}, or pair it again if it was you.` },
+                data: { text: `Two agents take turns with the key of ${row.name}: it may have been copied. Both are kept out: /revoke ${row.name}, or \`kith devices release ${row.name}\` if it was you.` },
               })),
               reply(() => ({ refuse: "duplicate" })),
             ],

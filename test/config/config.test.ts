@@ -1,0 +1,102 @@
+/** Each wrong setting names the file, the line and what was expected. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { KithError } from "@kith/shared/errors";
+import { readConfig } from "@kith/gateway/config";
+import { afterAll, describe, expect, test } from "vitest";
+
+const folder = mkdtempSync(join(tmpdir(), "kith-config-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let homes = 0;
+
+/** A home with this config, or a fresh one. */
+function home(text?: string | Uint8Array) {
+  const path = join(folder, String(++homes));
+  mkdirSync(path);
+  const file = join(path, "config.yaml");
+  if (text !== undefined) writeFileSync(file, text);
+  return { path, file };
+}
+
+/** `line: what was expected`, after the file's own name. */
+function wrong(text: string | Uint8Array): string {
+  const { path, file } = home(text);
+  try {
+    readConfig(path);
+  } catch (error) {
+    if (!(error instanceof KithError)) throw error;
+    expect(error.code).toBe("config-invalid");
+    expect(error.message.startsWith(`${file}:`)).toBe(true);
+    return error.message.slice(file.length + 1);
+  }
+  throw new Error("it was taken");
+}
+
+test("a home without one gets one that says what there is, for its owner only", () => {
+  const { path, file } = home();
+  expect(readConfig(path)).toEqual({ name: "kith", listen: [{ host: "127.0.0.1", port: 5484 }] });
+  expect(readFileSync(file, "utf8")).toMatch(/^# listen:/m);
+  expect(statSync(file).mode & 0o777).toBe(0o600);
+});
+
+test("reading keeps comments and order as they are", () => {
+  const text = "# mine\nlisten: 127.0.0.1 # here\n\nname: home\n";
+  const { path, file } = home(text);
+  readConfig(path);
+  expect(readFileSync(file, "utf8")).toBe(text);
+});
+
+test.for<[string, object]>([
+  ["", { name: "kith" }],
+  ["# nothing\n", { name: "kith" }],
+  ["name: Büro\n", { name: "Büro" }],
+  [`name: ${"x".repeat(64)}\n`, { name: "x".repeat(64) }],
+  ["listen: 0.0.0.0:1\n", { listen: [{ host: "0.0.0.0", port: 1 }] }],
+  ["listen: localhost\n", { listen: [{ host: "localhost", port: 5484 }] }],
+  ["listen: '[::1]:65535'\n", { listen: [{ host: "::1", port: 65_535 }] }],
+  ["listen:\n  - 127.0.0.1\n  - '[fd7a::1]'\n", { listen: [{ host: "127.0.0.1", port: 5484 }, { host: "fd7a::1", port: 5484 }] }],
+])("%j is taken", ([text, expected]) => {
+  expect(readConfig(home(text).path)).toMatchObject(expected);
+});
+
+describe("is refused", () => {
+  test.for<[string, string | Uint8Array, RegExp]>([
+    ["an unknown setting", "name: a\n\nport: 5484\n", /^3: port: no such setting \(there are name and listen\)$/],
+    ["a setting of every object", "constructor: 1\n", /^1: constructor: no such setting/],
+    ["a port too high", "# a\nlisten: 127.0.0.1:65536\n", /^2: listen: expected .*(?:port|address)/],
+    ["an address that is none", "listen: http://x/\n", /^1: listen: expected an address such as 127\.0\.0\.1:5484/],
+    ["a bare IPv6 address", "listen: '::1'\n", /^1: listen: expected an address/],
+    ["a number", "listen: 5484\n", /^1: listen: expected an address/],
+    ["one wrong of a list", "listen:\n  - 127.0.0.1\n  - 'a b'\n", /^[13]: listen.*expected an address/],
+    ["an empty list", "listen: []\n", /^1: listen: expected an address/],
+    ["nine addresses", `listen: [${Array(9).fill("127.0.0.1").join()}]\n`, /^1: listen: expected an address/],
+    ["an empty name", "name: ''\n", /^1: name: expected a name of 1 to 64 bytes/],
+    ["a name too long", `name: ${"x".repeat(65)}\n`, /^1: name: expected a name of 1 to 64 bytes/],
+    ["a name that is a number", "\n\nname: 5\n", /^3: name: expected a name of 1 to 64 bytes/],
+    ["a name with a terminal sequence", 'name: "\\e[2J"\n', /^1: name: expected a name of 1 to 64 bytes/],
+    ["a list", "- name\n", /^1: expected only the settings name and listen/],
+    ["a word", "hello\n", /^1: expected only the settings name and listen/],
+    ["the same setting twice", "name: a\nname: b\n", /^2: not YAML: .*unique/],
+    ["bad YAML", "name: a\nlisten: [\n", /^\d+: not YAML: /],
+    ["a tab for a space", "listen:\n\t- a\n", /^\d+: not YAML: /],
+    ["two documents", "name: a\n---\nname: b\n", /^\d+: not YAML: /],
+    ["an alias of nothing", "name: *x\n", /^\d+: (?:not YAML|expected settings without aliases)/],
+    ["an alias bomb", `a: &a [x,x]\n${"bcdefghijk".replaceAll(/./g, (c, at: number) => `${c}: &${c} [*${"abcdefghijk"[at]},*${"abcdefghijk"[at]}]\n`)}`, /^\d+: /],
+    ["bytes that are no text", new Uint8Array([0x6e, 0x61, 0x6d, 0x65, 0x3a, 0x20, 0xff, 0x00, 0xfe]), /^\d+: /],
+  ])("%s", ([, text, expected]) => {
+    expect(wrong(text)).toMatch(expected);
+  });
+
+  test("more than 256 KiB, before any of it is read", () => {
+    const comment = (bytes: number) => `#${"x".repeat(bytes - 1)}`;
+    expect(readConfig(home(comment(262_144)).path).name).toBe("kith");
+    expect(wrong(comment(262_145))).toBe("1: expected a file of at most 256 KiB");
+  });
+
+  test("a folder in its place", () => {
+    const { path, file } = home();
+    mkdirSync(file);
+    expect(() => readConfig(path)).toThrow(expect.objectContaining({ code: "config-invalid" }));
+  });
+});

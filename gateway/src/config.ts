@@ -23,6 +23,7 @@ const address = v.pipe(
 );
 
 const NAME = "a name of 1 to 64 bytes, without control characters";
+const MANY = "1 to 8 addresses";
 const ROOT = "only the settings name and listen";
 
 const schema = v.strictObject(
@@ -32,7 +33,7 @@ const schema = v.strictObject(
     /** Where devices reach it. Loopback only, until the owner opens more. */
     listen: v.optional(
       v.pipe(
-        v.union([address, v.pipe(v.array(address), v.minLength(1), v.maxLength(8))], "an address such as 127.0.0.1:5484, or a list of them"),
+        v.union([address, v.pipe(v.array(address), v.minLength(1, MANY), v.maxLength(8, MANY))], "an address such as 127.0.0.1:5484, or a list of them"),
         v.transform((one) => (Array.isArray(one) ? one : [one])),
       ),
       `127.0.0.1:${DEFAULT_PORT}`,

@@ -35,7 +35,7 @@ export function writeLine(socket: Socket, value: unknown): void {
 /** A path for this socket that the system takes: the full one, or one from where we are. @throws KithError config-invalid */
 export function socketPath(folder: string, name: string): string {
   if (process.platform === "win32")
-    return `\\\\.\\pipe\\kith-${Buffer.from(folder).toString("hex").slice(-120)}-${name}`;
+    return `\\\\.\\pipe\\kith-${Buffer.from(folder).toString("hex").slice(-64)}-${name}`;
   const full = join(folder, name);
   const short = [full, relative(process.cwd(), full)].find(
     (path) => Buffer.byteLength(path) <= MOST_PATH_BYTES,

@@ -34,8 +34,9 @@ describe("devices", () => {
   test("are listed", async () => {
     const { code, json } = await kith("devices", "--json");
     expect(code).toBe(0);
-    expect(json).toMatchObject({ ok: true, devices: [{ name: "laptop", state: "online" }, { name: "workshop", state: "online" }] });
-    expect(json.devices[0].caps.find(({ cap }: any) => cap === "camera.snap")).toMatchObject({ state: "ready", policy: "allow" });
+    const byName = json.devices.toSorted((a: any, b: any) => (a.name < b.name ? -1 : 1));
+    expect({ ...json, devices: byName }).toMatchObject({ ok: true, devices: [{ name: "laptop", state: "online" }, { name: "workshop", state: "online" }] });
+    expect(byName[0].caps.find(({ cap }: any) => cap === "camera.snap")).toMatchObject({ state: "ready", policy: "allow" });
     const text = await kith("devices", "list");
     expect(text.stdout).toMatch(/^laptop {2,}online/m);
   });
@@ -127,7 +128,7 @@ describe("permissions", () => {
 
 describe("what was done", () => {
   test("is listed, proved and told", async () => {
-    const { json: photo } = await kith("invoke", "laptop", "camera.snap", "--allow", "once", "--json");
+    const { json: photo } = await kith("invoke", "workshop", "camera.snap", "--allow", "once", "--json");
     const { json: audit } = await kith("audit", "--about", photo.call, "--limit", "20", "--json");
     expect(audit.rows.map(({ what }: any) => what)).toContain("call.done");
     const { code, json } = await kith("audit", "verify", "--json");
@@ -135,7 +136,7 @@ describe("what was done", () => {
     expect(json).toMatchObject({ ok: true, verified: true, rows: expect.any(Number), head: expect.stringMatching(/^[0-9a-f]{64}$/) });
     const story = await kith("why", photo.call.slice(-6), "--json");
     expect(story.json).toMatchObject({ ok: true, id: photo.call, kind: "call", story: expect.any(Array) });
-    expect((await kith("why", photo.call)).stdout).toContain("camera.snap of laptop");
+    expect((await kith("why", photo.call)).stdout).toContain("camera.snap of workshop");
     expect((await kith("why", "NOTHINGKNOWN", "--json")).json).toMatchObject({ error: { code: "call-unknown" } });
   });
 });

@@ -58,6 +58,16 @@ describe("policy", () => {
     expect(new Policy(await Home.open(dir, fresh), new FakeClock()).locked).toBe(true);
   });
 
+  test("counts as locked when nobody can tell", async () => {
+    await using world = await start();
+    await world.home.save({ policy: { "device.info": "allow" } });
+    // A path through a file: neither there nor missing.
+    const blind = Object.create(world.home, {
+      path: { value: (name: string) => join(world.dir, "node.json", name) },
+    }) as Home;
+    expect(new Policy(blind, world.clock).locked).toBe(true);
+  });
+
   test("tells of a lock and of changed settings within half a second", async () => {
     await using world = await start();
     const heard: boolean[] = [];

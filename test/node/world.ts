@@ -102,7 +102,7 @@ const driver = (
 ): AnyDriver => ({
   capability: capability as AnyDriver["capability"],
   parallel,
-  maxMs: 60_000,
+  maxMs: 600_000,
   probe: () => Promise.resolve({ state: "ready" }),
   run: (args: unknown, tools) => {
     run.runs++;

@@ -15,6 +15,10 @@ interface Asked {
   outcome?: string;
 }
 
+/** Unlike the text of a failure, which names its code, this is of one message alone. */
+const nameOf = (event: Events & { readonly step?: string }): string =>
+  event.type === "step.failed" ? `f${event.step}` : textOf(event);
+
 type Step = Extract<Write, { k: "step" }>["step"];
 
 export class Checker {
@@ -71,8 +75,10 @@ export class Checker {
     this.#failures.set(text, entry);
     entry.tries++;
     // Only rows have a count on disk: of what is volatile, each process has three tries.
-    const most = /^[mw]/.test(text) ? 3 + entry.lost : 3 * (1 + this.#world.crashes);
-    if (entry.tries > most + this.#world.rollbacks) {
+    const most = /^[mw]/.test(text)
+      ? 3 + entry.lost
+      : 3 * (1 + this.#world.crashes) + this.#world.rollbacks;
+    if (entry.tries > most) {
       this.broken(`${text} was tried ${entry.tries} times, ${entry.lost} counts were lost`);
     }
     this.#unsaved.push(text);
@@ -114,7 +120,8 @@ export class Checker {
     // Only the newest of a batch can be compared with what all its turns made of it.
     const log = this.#logs.get(write.id) ?? [];
     if (write.seq !== log.length) {
-      if (write.seq > log.length) this.broken(`${write.id} has seq ${write.seq} after ${log.length} turns`);
+      if (write.seq > log.length)
+        this.broken(`${write.id} has seq ${write.seq} after ${log.length} turns`);
       return;
     }
     const state = logOf(write.snapshot);
@@ -124,37 +131,41 @@ export class Checker {
   }
 
   #turn(actor: ActorId, event: Events & Event, at: number): void {
-    const text = textOf(event);
+    const text = nameOf(event);
     const log = this.#logs.get(actor) ?? [];
     this.#logs.set(actor, log);
-    log.push(text);
+    log.push(textOf(event));
     this.#at.set(text, at);
-    this.#arrive(actor, event, text);
+    this.#arrive(actor, text);
     this.#applied.set(text, (this.#applied.get(text) ?? 0) + 1);
     if (event.type === "note") this.#owe(actor, event.effects ?? []);
   }
 
   #put({ to, event }: Envelope): void {
-    const text = textOf(event as Events);
-    this.#arrive(to, event as Events & Event, text);
+    const text = nameOf(event as Events);
+    this.#arrive(to, text);
     this.#dead.set(text, (this.#dead.get(text) ?? 0) + 1);
   }
 
   /** The end of a message, applied or dead: it was due, and it is in its place. */
-  #arrive(actor: ActorId, event: Events & Event, text: string): void {
+  #arrive(actor: ActorId, text: string): void {
     const kind = text[0];
     const before = (this.#applied.get(text) ?? 0) + (this.#dead.get(text) ?? 0);
-    if (before > 0 && event.type !== "step.failed") this.broken(`${text} was handled twice`);
+    if (before > 0) this.broken(`${text} was handled twice`);
     if (kind === "m") {
       const n = Number(text.slice(text.indexOf(".") + 1));
-      if (n <= (this.#newest.get(actor) ?? -1)) this.broken(`${text} came after ${this.#newest.get(actor)}`);
+      if (n <= (this.#newest.get(actor) ?? -1))
+        this.broken(`${text} came after ${this.#newest.get(actor)}`);
       this.#newest.set(actor, n);
     }
-    if (kind === "w" && !this.#owed.has(text)) this.broken(`${text} came from a turn that is not on disk`);
+    if (kind === "w" && !this.#owed.has(text))
+      this.broken(`${text} came from a turn that is not on disk`);
     if (kind === "t") {
       const name = text.slice(1, text.indexOf("."));
       if (this.#timers.get(`${actor} ${name}`) !== text) {
-        this.broken(`${text} fired, but ${this.#timers.get(`${actor} ${name}`) ?? "nothing"} is set`);
+        this.broken(
+          `${text} fired, but ${this.#timers.get(`${actor} ${name}`) ?? "nothing"} is set`,
+        );
       }
       this.#timers.delete(`${actor} ${name}`);
     }
@@ -163,7 +174,8 @@ export class Checker {
   #owe(actor: ActorId, effects: readonly Effect[]): void {
     for (const effect of effects) {
       if (effect.kind === "tell") this.#owed.add(textOf(effect.event as Events));
-      if (effect.kind === "timer") this.#timers.set(`${actor} ${effect.name}`, textOf(effect.event as Events));
+      if (effect.kind === "timer")
+        this.#timers.set(`${actor} ${effect.name}`, textOf(effect.event as Events));
       if (effect.kind === "untimer") this.#timers.delete(`${actor} ${effect.name}`);
       if (effect.kind === "step") this.#stepEffects.owed++;
     }
@@ -175,8 +187,9 @@ export class Checker {
       this.broken(`tally ${id} became ${body.join()} after ${before.join()}`);
     }
     this.#tallies.set(id, [...body]);
-    this.#arrive(`tally/${id}`, { type: "note", text: body.at(-1) ?? "" }, body.at(-1) ?? "");
-    this.#applied.set(body.at(-1) ?? "", 1);
+    const text = body.at(-1) ?? "";
+    this.#arrive(`tally/${id}`, text);
+    this.#applied.set(text, 1);
   }
 
   /** Something left for the outside. */
@@ -209,25 +222,34 @@ export class Checker {
   finish(diedAt: ReadonlyMap<number, number>): void {
     const { disk, now } = this.#world;
     const ends = (text: string) => (this.#applied.get(text) ?? 0) + (this.#dead.get(text) ?? 0);
-    for (const text of this.acked) if (ends(text) !== 1) this.broken(`${text} was acknowledged and ended ${ends(text)} times`);
-    for (const text of this.#owed) if (ends(text) !== 1) this.broken(`${text} was told and ended ${ends(text)} times`);
+    for (const text of this.acked)
+      if (ends(text) !== 1) this.broken(`${text} was acknowledged and ended ${ends(text)} times`);
+    for (const text of this.#owed)
+      if (ends(text) !== 1) this.broken(`${text} was told and ended ${ends(text)} times`);
     for (const text of this.#timers.values()) this.broken(`${text} never fired`);
-    if (disk.inbox.size > 0) this.broken(`${disk.inbox.size} messages wait for ever: ${[...disk.inbox.keys()].join()}`);
+    if (disk.inbox.size > 0)
+      this.broken(`${disk.inbox.size} messages wait for ever: ${[...disk.inbox.keys()].join()}`);
     if (disk.timers.size > 0) this.broken(`${disk.timers.size} timers are left on disk`);
-    if (this.#steps.size !== this.#stepEffects.owed) this.broken(`${this.#steps.size} steps for ${this.#stepEffects.owed} asked for`);
+    if (this.#steps.size !== this.#stepEffects.owed)
+      this.broken(`${this.#steps.size} steps for ${this.#stepEffects.owed} asked for`);
     for (const [id, step] of this.#steps) {
       if (this.#ends.get(id) !== 1) this.broken(`a ${step.class} step has no end`);
-      if (ends(`s${id}`) !== 1 && ends(`f${id}`) !== 1) this.broken(`nobody heard how step ${id} ended`);
-      if (step.class === "once" && !this.#runs.has(id) && ends(`s${id}`) > 0) this.broken(`step ${id} is done but never ran`);
+      if (ends(`s${id}`) !== 1 && ends(`f${id}`) !== 1)
+        this.broken(`nobody heard how step ${id} ended`);
+      if (step.class === "once" && !this.#runs.has(id) && ends(`s${id}`) > 0)
+        this.broken(`step ${id} is done but never ran`);
     }
     for (const [id, saved] of disk.actors) {
       const log = this.#logs.get(id) ?? [];
-      if (logOf(saved.snapshot).join() !== log.join()) this.broken(`${id} is not the fold of its messages`);
+      if (logOf(saved.snapshot).join() !== log.join())
+        this.broken(`${id} is not the fold of its messages`);
     }
     for (const { text, deadline, process, settledAt, outcome } of this.asks) {
       const end = diedAt.get(process) ?? now;
-      if (settledAt === undefined && end > deadline + 100) this.broken(`${text} was never answered`);
-      if (settledAt !== undefined && settledAt > deadline + 100) this.broken(`${text} was answered too late`);
+      if (settledAt === undefined && end > deadline + 100)
+        this.broken(`${text} was never answered`);
+      if (settledAt !== undefined && settledAt > deadline + 100)
+        this.broken(`${text} was answered too late`);
       const at = this.#at.get(text);
       const gone = outcome === "timeout" || outcome === "cancelled";
       if (gone && at !== undefined && settledAt !== undefined && at > settledAt) {

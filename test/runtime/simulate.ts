@@ -67,9 +67,14 @@ class Simulation {
     };
     this.world.fate = () => this.#fate();
     this.world.onCommit = (writes) => this.checker.committed(writes);
+    this.world.onRollback = () => this.checker.forgotten();
+    this.world.onCrash = ({ n }) => {
+      this.#diedAt.set(n, this.world.now);
+      this.checker.forgotten();
+    };
     this.world.soonMs = () => (this.#rng.chance(0.8) ? 0 : this.#rng.below(3));
     this.world.atCrashpoint = () => {
-      if (this.#chaos && this.#rng.chance(0.004)) this.#crash("at a crash point");
+      if (this.#chaos && this.#rng.chance(0.004)) this.world.crash("at a crash point");
     };
   }
 
@@ -80,17 +85,19 @@ class Simulation {
     this.#askNow();
     this.#tellNow();
     while (this.#chaos && (await this.#step())) {
-      if (this.#rng.chance(0.004)) this.#crash("at random");
+      if (this.#rng.chance(0.004)) this.world.crash("at random");
       else if (this.#rng.chance(0.001)) this.#stop();
       if (!world.process) await this.#comeBack();
-      this.#chaos = world.mono < 60_000 && this.#senders > 0;
+      this.#chaos = world.mono < (this.#senders > 0 ? 60_000 : 25_000);
     }
     this.#chaos = false;
     this.#fullUntil = 0;
     if (!world.process) await world.boot();
     const { disk } = world;
     const quiet = () =>
-      this.#senders === 0 && disk.inbox.size + disk.timers.size === 0 && [...disk.steps.values()].every(({ end }) => end);
+      this.#senders === 0 &&
+      disk.inbox.size + disk.timers.size === 0 &&
+      [...disk.steps.values()].every(({ end }) => end);
     for (let hours = 0; hours < 30 && !quiet(); hours++) await this.#pass(300_000);
     await this.#pass(20_000);
     this.checker.finish(this.#diedAt);
@@ -127,16 +134,11 @@ class Simulation {
 
   async #pass(ms: number): Promise<void> {
     const until = this.world.mono + ms;
-    while (await this.#step(until)) continue;
+    while (await this.#step(until)) {
+      // What the chaos left behind may still end a process.
+      if (!this.#chaos && !this.world.process) await this.world.boot();
+    }
     this.world.mono = until;
-  }
-
-  #crash(why: string): void {
-    const { process } = this.world;
-    if (!process) return;
-    this.#diedAt.set(process.n, this.world.now);
-    this.checker.forgotten();
-    this.world.crash(why);
   }
 
   /** `kith down`: in order, and a clean start after it. */
@@ -148,9 +150,9 @@ class Simulation {
       () => {
         if (process.dead) return;
         this.world.disk.clean = true;
-        this.#crash("stopped");
+        this.world.crash("stopped");
       },
-      () => !process.dead && this.#crash("could not stop in order"),
+      () => process.dead || this.world.crash("could not stop in order"),
     );
   }
 
@@ -165,32 +167,23 @@ class Simulation {
     this.checker.committing();
     const slow = rng.float();
     // Longer than the wait after a failure now and then.
-    const made = slow < 0.6 ? rng.below(4) : slow < 0.9 ? rng.below(20) : slow < 0.98 ? rng.below(200) : rng.below(3_000);
+    const made =
+      slow < 0.6
+        ? rng.below(4)
+        : slow < 0.9
+          ? rng.below(20)
+          : slow < 0.98
+            ? rng.below(200)
+            : rng.below(3_000);
     const answered = rng.chance(0.5) ? 0 : rng.chance(0.9) ? rng.below(10) : rng.below(300);
     if (!this.#chaos) return { made: 1, answered: 0, end: "ok" };
-    if (this.world.mono >= this.#fullUntil && rng.chance(0.01)) this.#fullUntil = this.world.mono + rng.below(8_000);
-    if (this.world.mono < this.#fullUntil) {
-      this.checker.forgotten();
-      return { made, answered, end: "full" };
-    }
-    const end = rng.float();
-    if (end < 0.01) return this.#dying({ made, answered, end: "crash-before" });
-    if (end < 0.02) return this.#dying({ made, answered, end: "crash-after" });
-    if (end < 0.023) return this.#dying({ made, answered, end: "broken" });
-    return { made, answered, end: "ok" };
-  }
-
-  /** This process ends with this commit, if not before. */
-  #dying(fate: Fate): Fate {
-    const { process } = this.world;
-    const note = (): void => {
-      if (process?.dead !== false) return;
-      this.#diedAt.set(process.n, this.world.now);
-      this.checker.forgotten();
-    };
-    // Just before: at that moment it is still to be seen who dies.
-    this.world.in(Math.max(0, fate.made - 0.5), "dying", note);
-    return fate;
+    if (this.world.mono >= this.#fullUntil && rng.chance(0.01))
+      this.#fullUntil = this.world.mono + rng.below(8_000);
+    if (this.world.mono < this.#fullUntil) return { made, answered, end: "full" };
+    const luck = rng.float();
+    const end =
+      luck < 0.01 ? "crash-before" : luck < 0.02 ? "crash-after" : luck < 0.023 ? "broken" : "ok";
+    return { made, answered, end };
   }
 
   #text(kind: string): string {
@@ -203,8 +196,9 @@ class Simulation {
 
   #messages(chat: ActorId): Note[] {
     return Array.from({ length: MESSAGES }, (_, n) => {
-      const text = `m${chat.at(-1)}.${n}`;
-      if (this.#rng.chance(0.08)) failing.set(text, this.#rng.chance(0.3) ? 99 : 1 + this.#rng.below(2));
+      const text = `m${chat.slice(6)}.${n}`;
+      if (this.#rng.chance(0.08))
+        failing.set(text, this.#rng.chance(0.3) ? 99 : 1 + this.#rng.below(2));
       return note(text, ...this.#effects(2));
     });
   }
@@ -216,7 +210,16 @@ class Simulation {
       if (what < 0.3) {
         const order = rng.chance(0.5) ? { order: `o${rng.below(2)}` } : {};
         const effect = (["read", "idempotent", "once"] as const)[rng.below(3)] ?? "read";
-        return [{ kind: "step", op: "do", class: effect, args: {}, ttlMs: 2_000 + rng.below(30_000), ...order }];
+        return [
+          {
+            kind: "step",
+            op: "do",
+            class: effect,
+            args: {},
+            ttlMs: 2_000 + rng.below(30_000),
+            ...order,
+          },
+        ];
       }
       const name = `${rng.below(3)}`;
       if (what < 0.5) {
@@ -225,7 +228,8 @@ class Simulation {
         return [{ kind: "timer", name, inMs: rng.below(rng.chance(0.5) ? 200 : 20_000), event }];
       }
       if (what < 0.6) return [{ kind: "untimer", name }];
-      if (what < 0.75) return [{ kind: "tell", to: `tally/${rng.below(2)}`, event: note(this.#text("w")) }];
+      if (what < 0.75)
+        return [{ kind: "tell", to: `tally/${rng.below(2)}`, event: note(this.#text("w")) }];
       const to = CHATS[rng.below(CHATS.length)] as ActorId;
       const many = rng.chance(0.15) ? 12 : 1;
       return Array.from({ length: many }, () => {
@@ -240,7 +244,8 @@ class Simulation {
     const rng = this.#rng;
     let acked = from;
     let waiting: { process: Process; left: number } | undefined;
-    const again = (): void => void this.world.in(1 + rng.below(rng.chance(0.3) ? 1_000 : 30), "sender", tick);
+    const again = (): void =>
+      void this.world.in(1 + rng.below(rng.chance(0.3) ? 1_000 : 30), "sender", tick);
     const tick = (): void => {
       const { process } = this.world;
       if (acked >= messages.length && rng.chance(0.5)) {
@@ -265,13 +270,15 @@ class Simulation {
             if (process.dead) return;
             mine.left--;
             inOrder = false;
-            if (!REFUSALS.includes(error.code)) this.checker.broken(`accept was refused: ${error.message}`);
+            if (!REFUSALS.includes(error.code))
+              this.checker.broken(`accept was refused: ${error.message}`);
           },
         );
       }
       // Somebody who is not sure says it once more.
       const old = messages[rng.below(Math.max(1, acked))];
-      if (old && acked > 0 && rng.chance(0.4)) process.runtime.accept(chat, old, old.text).catch(() => {});
+      if (old && acked > 0 && rng.chance(0.4))
+        process.runtime.accept(chat, old, old.text).catch(() => {});
     };
     again();
   }
@@ -289,17 +296,22 @@ class Simulation {
       const stop = new AbortController();
       if (rng.chance(0.3)) this.world.in(rng.below(deadlineMs), "withdrawal", () => stop.abort());
       const question = note(text, { kind: "reply", value: "ok" }, ...this.#effects(0));
-      process.runtime.ask(CHATS[rng.below(3)] as ActorId, question, { deadlineMs, signal: stop.signal }).then(
-        (value) => process.dead || this.checker.answered(asked, String(value)),
-        (error: KithError) => process.dead || this.checker.answered(asked, error.code),
-      );
+      process.runtime
+        .ask(CHATS[rng.below(3)] as ActorId, question, { deadlineMs, signal: stop.signal })
+        .then(
+          (value) => process.dead || this.checker.answered(asked, String(value)),
+          (error: KithError) => process.dead || this.checker.answered(asked, error.code),
+        );
     });
   }
 
   #tellNow(): void {
     this.world.in(20 + this.#rng.below(800), "link", () => {
       if (this.#chaos) this.#tellNow();
-      this.world.process?.runtime.tell(CHATS[this.#rng.below(3)] as ActorId, note(this.#text("v"), ...this.#effects(1)));
+      this.world.process?.runtime.tell(
+        CHATS[this.#rng.below(3)] as ActorId,
+        note(this.#text("v"), ...this.#effects(1)),
+      );
     });
   }
 

@@ -83,7 +83,7 @@ describe("several devices that fit", () => {
     return chat;
   };
 
-  test.for([
+  test.for<[string, string]>([
     ["1", "k1"],
     [" 2 ", "k2"],
     ["laptop", "k1"],

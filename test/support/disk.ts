@@ -39,9 +39,10 @@ export class Disk {
   readonly dead: { env: Envelope; error: string; at: number }[] = [];
   readonly journal: JournalRow[] = [];
 
+  /** Takes them as they are: `storeOn` has copied them. */
   apply(writes: readonly Write[]): void {
     for (const write of writes) {
-      this.#change(structuredClone(write));
+      this.#change(write);
       if ("at" in write) this.lastWallMs = Math.max(this.lastWallMs, write.at);
     }
     this.commits++;

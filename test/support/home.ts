@@ -21,7 +21,7 @@ export { until } from "./until.ts";
 export { Control, Owner, Refusal } from "./control.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
-const hook = fileURLToPath(new URL("crash.ts", import.meta.url));
+const hook = fileURLToPath(new URL("crash-at.ts", import.meta.url));
 
 await build();
 

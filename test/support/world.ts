@@ -110,6 +110,10 @@ export class World {
   fate: (writes: readonly Write[]) => Fate = () => ({ made: 0, answered: 0, end: "ok" });
   /** Heard at every commit that reached the disk. */
   onCommit: (writes: readonly Write[]) => void = () => {};
+  /** Heard when a commit was rolled back, before anybody is told. */
+  onRollback: () => void = () => {};
+  /** Heard when a process dies. */
+  onCrash: (process: Process) => void = () => {};
   /** How long the pump may have to wait for its turn. */
   soonMs: () => number = () => 0;
   process: Process | undefined;
@@ -224,8 +228,10 @@ export class World {
     if (!this.process) return;
     this.note(`crash ${why}`);
     this.crashes++;
-    this.process.dead = true;
+    const { process } = this;
+    process.dead = true;
     this.process = undefined;
+    this.onCrash(process);
   }
 
   async restart(): Promise<Process> {
@@ -294,6 +300,7 @@ export class World {
     };
     const full = (): void => {
       this.rollbacks++;
+      this.onRollback();
       reject(diskFull());
     };
     if (fate.end === "held") {

@@ -55,6 +55,7 @@ export type CallsEvent = Event &
     | { readonly type: "node.result"; readonly device: string; readonly result: Result }
     | { readonly type: "node.error"; readonly device: string; readonly error: ErrorFrame }
     | { readonly type: "stream.ended"; readonly device: string; readonly failure?: Failure }
+    | { readonly type: "stream.gone"; readonly device: string; readonly stream: string }
     | { readonly type: "ledger.read"; readonly device: string; readonly found: LedgerState; readonly ledger: string; readonly floor: number; readonly epoch: number }
     | { readonly type: "deadline.passed" }
     | { readonly type: "grace.passed" }
@@ -161,6 +162,8 @@ export class Calls implements TableKind {
         return this.#nodeFailed(this.#theirs(key, event.device), event.error, at, id);
       case "stream.ended":
         return this.#streamEnded(this.#theirs(key, event.device), event.failure, at, id);
+      case "stream.gone":
+        return this.#streamGone(event.device, event.stream, at, id);
       case "ledger.read":
         return this.#ledgerRead(this.#theirs(key, event.device), event, at, id);
       case "deadline.passed": {
@@ -395,6 +398,15 @@ export class Calls implements TableKind {
     }
     const result = this.#partial.get(call.id);
     if (result) this.#result(call, result, at, turn);
+  }
+
+  /** The device no longer holds content that a result waits for, for instance after its own crash. */
+  #streamGone(device: string, stream: string, at: number, turn: string): void {
+    for (const [id, result] of this.#partial) {
+      if (!result.streams.some((one) => one.stream === stream)) continue;
+      const failure: Failure = { code: "gone", message: "the device no longer holds the content", effect: "partial" };
+      this.#apply(this.#theirs(id, device), { type: "node.failed", failure }, at, turn);
+    }
   }
 
   #nodeFailed(call: Call | undefined, error: ErrorFrame, at: number, turn: string): void {

@@ -128,7 +128,8 @@ export function linkHandlers({ runtime, calls, presence, clock, sink, accepted }
         case "result":
           return tell(frame.call, { type: "node.result", device, result: frame });
         case "error":
-          return frame.call === undefined ? undefined : tell(frame.call, { type: "node.error", device, error: frame });
+          if (frame.call !== undefined) return tell(frame.call, { type: "node.error", device, error: frame });
+          return frame.stream === undefined ? undefined : tell("*", { type: "stream.gone", device, stream: frame.stream });
         case "ledger.answer":
           for (const { call, state } of frame.items) tell(call, { type: "ledger.read", device, found: state, ledger: frame.ledger, floor: frame.floor, epoch: link.epoch });
           return;

@@ -196,11 +196,14 @@ export class Link implements DeviceLink {
         this.#eventSeq = frame.seq;
         return this.#pass(frame);
       case "error":
-        if (frame.stream === undefined || frame.call !== undefined) return this.#pass(frame);
-        return this.#streams.givenUp(
-          frame.stream,
-          new KithError(isErrorCode(frame.code) ? frame.code : "internal", frame.text),
-        );
+        if (frame.stream !== undefined && frame.call === undefined) {
+          this.#streams.givenUp(
+            frame.stream,
+            new KithError(isErrorCode(frame.code) ? frame.code : "internal", frame.text),
+          );
+        }
+        // Also where no such stream is open: a result may wait for content that is gone.
+        return this.#pass(frame);
       default:
         return this.#pass(frame);
     }

@@ -67,6 +67,8 @@ export class Runtime {
   readonly #accepting = new Map<string, Promise<void>>();
   /** Durable messages whose commit was not yet confirmed; their rows may be on disk already. */
   readonly #unconfirmed = new Set<string>();
+  /** Ends of steps that the full disk refused, to be tried again. */
+  readonly #unsettled = new Map<string, () => void>();
   readonly #listeners = new Map<string, Set<(data: never) => void>>();
   readonly #asks: Asks;
   readonly #committer: Committer;
@@ -209,18 +211,18 @@ export class Runtime {
 
   /**
    * Ends in order: no new turns, the running commit, then silence.
-   * @throws KithError disk-full: a step that ran could not be noted as in doubt, so this is no clean stop
+   * @throws KithError disk-full: the end of a step could not be noted, so this is no clean stop
    */
   async stop(): Promise<void> {
     this.#stopped = true;
-    const cut = this.#outbox.stop();
-    for (const step of cut) this.#settle(step, "unknown", inDoubt(step));
+    for (const step of this.#outbox.stop()) this.#settle(step, "unknown", inDoubt(step));
+    for (const settle of this.#unsettled.values()) settle();
     this.#committer.flush();
     await this.#committer.settled();
     this.#committer.stop();
     this.due.stop();
     this.#asks.stop();
-    if (cut.length > 0 && this.#full) throw this.#full;
+    if (this.#unsettled.size > 0 && this.#full) throw this.#full;
   }
 
   /** Live actors, for `kith status`. */
@@ -408,12 +410,17 @@ export class Runtime {
     const env: Envelope = { to: step.actor, event, msg: step.id, lane: "control", durable: true };
     const at = this.#options.clock.now();
     const attempt = (): void => {
+      this.#unsettled.delete(step.id);
+      this.due.clear(`settle:${step.id}`);
       const { write, after } = this.#write(env, at);
       this.#committer.add({
         writes: [{ k: "stepEnd", id: step.id, state, at }, write],
         after,
         // What happened outside has happened: its record waits for space.
-        undo: () => this.due.set(`settle:${step.id}`, FULL_PROBE_MS, attempt),
+        undo: () => {
+          this.#unsettled.set(step.id, attempt);
+          this.due.set(`settle:${step.id}`, FULL_PROBE_MS, attempt);
+        },
       });
       this.#soon();
     };

@@ -183,6 +183,9 @@ function openWriter(home: string) {
   }
   compare({ epoch: meta.epoch, commit: meta.commits, audit: meta.audit }, known, hashOfRow);
   const anchor = openAnchor(join(home, "anchor"));
+  // A crash between a commit and its anchor left it one behind, and the next commit may end the
+  // same way: level first, because two behind is damage.
+  if (known.commit < meta.commits) witness(meta);
   migrate(db, (version) => keepCopy(home, db, version));
   crashpoint("bt.anchor");
 
@@ -217,6 +220,13 @@ function openWriter(home: string) {
       | undefined;
   }
 
+  function witness({ epoch, commits, audit }: Meta): void {
+    crashpoint("an.write");
+    anchor.write({ epoch, commit: commits, audit });
+    anchor.synced();
+    crashpoint("an.synced");
+  }
+
   /** One transaction, then the anchor. When it throws disk-full, nothing has happened. */
   function transact(epoch: number, change: (before: Meta) => Meta): void {
     crashpoint("wr.begin");
@@ -240,10 +250,7 @@ function openWriter(home: string) {
     crashpoint("wr.committed");
     meta = after;
     try {
-      crashpoint("an.write");
-      anchor.write({ epoch: meta.epoch, commit: meta.commits, audit: meta.audit });
-      anchor.synced();
-      crashpoint("an.synced");
+      witness(meta);
     } catch (thrown) {
       // Not even "disk full" may pass as such: the transaction is on disk.
       throw new KithError("internal", "The anchor could not be written.", { cause: thrown });

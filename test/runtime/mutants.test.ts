@@ -1,0 +1,287 @@
+/**
+ * The simulation is only as good as the faults it has been shown to find. Each mutant is a copy
+ * of the runtime with one line planted wrong; one that survives fails here. A line that is no
+ * longer there fails too: then the mutant wants to be written anew.
+ */
+import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, expect, test } from "vitest";
+import type { Runtime } from "@kith/gateway/runtime/runtime";
+import { simulate } from "./simulate.ts";
+
+/** Each must die within so many seeds. */
+const SEEDS = 100;
+
+type Patch = readonly [file: string, line: string, planted: string];
+
+interface Mutant {
+  readonly fault: string;
+  readonly patches: readonly Patch[];
+  /** What the checker says about it. */
+  readonly caught: RegExp;
+}
+
+const mutants: readonly Mutant[] = [
+  {
+    fault: "effects leave before the commit",
+    patches: [
+      ["owe", "after.push(() => doors.outbox.submit(step));", "doors.outbox.submit(step);"],
+    ],
+    caught: /left before its commit/,
+  },
+  {
+    fault: "answers leave before the commit",
+    patches: [
+      [
+        "owe",
+        "after.push(() => doors.asks.settle(replyTo, effect.value));",
+        "doors.asks.settle(replyTo, effect.value);",
+      ],
+    ],
+    caught: /answered before its commit/,
+  },
+  {
+    fault: "nobody looks whether a message is known",
+    patches: [["runtime", "if (this.#options.store.seen(to, msg)) return;", ""]],
+    caught: /handled twice|came after/,
+  },
+  {
+    fault: "an actor keeps its state after a failed commit",
+    patches: [
+      ["runtime", "landed();\n        cell.drop();", "landed();"],
+      [
+        "runtime",
+        "for (const cell of this.#cells.values()) {\n      cell.drop();",
+        "for (const cell of this.#cells.values()) {",
+      ],
+    ],
+    caught: /holds|has seq|fold/,
+  },
+  {
+    fault: "an actor wakes while turns of its own are in flight",
+    patches: [
+      [
+        "cell",
+        `return this.status === "live" && (awake || this.inFlight.length === 0);`,
+        `return this.status === "live" && (awake || true);`,
+      ],
+    ],
+    caught: /holds|has seq|fold/,
+  },
+  {
+    fault: "timers are in memory only",
+    patches: [["owe", `writes.push({ k: "timer", timer });`, ""]],
+    caught: /never fired/,
+  },
+  {
+    fault: "a fire is not compared with the newest setting",
+    patches: [["timers", "return this.#set.get(keyOf(to, timer)) === msg;", "return true;"]],
+    caught: /fired, but/,
+  },
+  {
+    fault: "tries are counted in memory only",
+    patches: [["runtime", "if (attempts > 0) this.#attempts.set(attemptKey(env), attempts);", ""]],
+    caught: /was tried/,
+  },
+  {
+    fault: "a withdrawn question stays in the queue",
+    patches: [
+      ["runtime", "(env.replyTo !== undefined && !this.#asks.waits(env.replyTo)) ||", ""],
+      ["runtime", "cell.mailbox.remove((waiting) => waiting.replyTo === replyTo);", ""],
+    ],
+    caught: /ran after it was withdrawn/,
+  },
+  {
+    fault: "what follows a commit runs in reversed order",
+    patches: [
+      [
+        "commit",
+        "for (const part of parts) part.after();",
+        "for (const part of parts.toReversed()) part.after();",
+      ],
+    ],
+    caught: /came after/,
+  },
+  {
+    fault: "a rollback puts messages back in the wrong order",
+    patches: [
+      [
+        "commit",
+        "for (const part of parts.toReversed()) part.undo(error);",
+        "for (const part of parts) part.undo(error);",
+      ],
+    ],
+    caught: /came after/,
+  },
+  {
+    fault: "turns behind a failed commit are kept",
+    patches: [
+      [
+        "commit",
+        "const parts = [...this.#flying, ...this.#gathering];\n    this.#flying = [];\n    this.#gathering = [];",
+        "const parts = [...this.#flying];\n    this.#flying = [];",
+      ],
+    ],
+    caught: /./,
+  },
+  {
+    fault: "spilled messages are read while their commit is not confirmed",
+    patches: [["runtime", "this.#unconfirmed.has(attemptKey(env)) || ", ""]],
+    caught: /handled twice/,
+  },
+  {
+    fault: "spilled messages are not read again",
+    patches: [
+      [
+        "runtime",
+        "cell.spilled = false;\n    for",
+        "for (const _ of []) break;\n    if (cell.id) return;\n    for",
+      ],
+    ],
+    caught: /ended 0 times|wait for ever/,
+  },
+  {
+    fault: "a once step that a crash interrupted runs again",
+    patches: [["runtime", `step.class !== "once" || opened.clean`, "opened.epoch > 0"]],
+    caught: /once step ran 2 times/,
+  },
+  {
+    fault: "steps are not looked for at the start",
+    patches: [
+      [
+        "runtime",
+        "for (const step of this.#options.store.steps()) this.#resume(step, opened);",
+        "void this.#resume; void opened;",
+      ],
+    ],
+    caught: /has no end|nobody heard/,
+  },
+  {
+    fault: "a result is not committed with its message",
+    patches: [
+      [
+        "runtime",
+        `writes: [{ k: "stepEnd", id: step.id, state, at }, write],`,
+        `writes: [{ k: "stepEnd", id: step.id, state, at }],`,
+      ],
+    ],
+    caught: /nobody heard/,
+  },
+  {
+    fault: "a clean stop forgets what it cut off",
+    patches: [
+      [
+        "runtime",
+        `for (const step of this.#outbox.stop()) this.#settle(step, "unknown", inDoubt(step));`,
+        "this.#outbox.stop();",
+      ],
+    ],
+    caught: /once step ran 2 times/,
+  },
+  {
+    fault: "old steps are sent after an outage",
+    patches: [
+      ["outbox", "if (step.expiresAt <= this.#options.clock.now()) {", "if (step.expiresAt < 0) {"],
+    ],
+    caught: /too late/,
+  },
+  {
+    fault: "steps of one order run side by side",
+    patches: [["outbox", "if (order !== undefined) this.#orders.add(order);", ""]],
+    caught: /ran at once/,
+  },
+  {
+    fault: "a table that failed is read from disk instead of from memory",
+    patches: [
+      [
+        "runtime",
+        "cell.table?.reload();\n    const attempts",
+        "this.documents.reload();\n    cell.table?.reload();\n    const attempts",
+      ],
+    ],
+    caught: /tally/,
+  },
+  {
+    fault: "a table keeps what was rolled back",
+    patches: [
+      ["runtime", "      cell.table?.reload();\n      // Their rows", "      // Their rows"],
+    ],
+    caught: /tally/,
+  },
+  {
+    fault: "a dead letter stays in the inbox",
+    patches: [
+      [
+        "runtime",
+        `if (env.durable) writes.push({ k: "taken", to: env.to, msg: env.msg, at });\n    if (env.timer`,
+        "if (env.timer",
+      ],
+    ],
+    caught: /handled twice|was tried|wait for ever/,
+  },
+];
+
+const RUNTIME = fileURLToPath(import.meta.resolve("@kith/gateway/runtime/runtime")).slice(
+  0,
+  -"runtime.ts".length,
+);
+const COPIES = fileURLToPath(new URL(".mutants", import.meta.url));
+
+/** Copies what the patches touch and what imports that; the rest is the real thing. */
+async function plant(name: string, patches: readonly Patch[]): Promise<typeof Runtime> {
+  const names = readdirSync(RUNTIME).map((file) => file.slice(0, -3));
+  const sources = new Map(
+    names.map((file) => [file, readFileSync(join(RUNTIME, `${file}.ts`), "utf8")]),
+  );
+  for (const [file, line, planted] of patches) {
+    const source = sources.get(file) ?? "";
+    expect(source.split(line).length - 1, `${file}.ts has this line once: ${line}`).toBe(1);
+    sources.set(
+      file,
+      source.replace(line, () => planted),
+    );
+  }
+  const copied = new Set(["runtime", ...patches.map(([file]) => file)]);
+  for (let before = 0; before < copied.size;) {
+    before = copied.size;
+    for (const [file, source] of sources) {
+      if ([...copied].some((other) => source.includes(`from "./${other}.ts"`))) copied.add(file);
+    }
+  }
+  const folder = join(COPIES, name);
+  mkdirSync(folder, { recursive: true });
+  for (const file of copied) {
+    const source = (sources.get(file) ?? "").replaceAll(
+      /from "\.\/([a-z]+)\.ts"/g,
+      (same, other: string) => (copied.has(other) ? same : `from "@kith/gateway/runtime/${other}"`),
+    );
+    writeFileSync(join(folder, `${file}.ts`), source);
+  }
+  const made = (await import(/* @vite-ignore */ join(folder, "runtime.ts"))) as {
+    Runtime: typeof Runtime;
+  };
+  return made.Runtime;
+}
+
+afterAll(() => rmSync(COPIES, { recursive: true, force: true }));
+
+test.each(mutants.map((mutant, n) => [mutant.fault, mutant, n] as const))(
+  "it is found when %s",
+  async (_, { patches, caught, fault }, n) => {
+    const Mutant = await plant(`m${n}`, patches);
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const { violations } = await simulate(seed, Mutant);
+      if (!violations.some((violation) => caught.test(violation))) continue;
+      if (process.env["KITH_MUTANTS"]) console.info(`${fault}: seed ${seed}: ${violations[0]}`);
+      return;
+    }
+    expect.unreachable(`${SEEDS} seeds did not find it`);
+  },
+  60_000,
+);
+
+test("the runtime as it is passes where the mutants fail", async () => {
+  const Same = await plant("same", []);
+  for (let seed = 1; seed <= 5; seed++) expect((await simulate(seed, Same)).violations).toEqual([]);
+});

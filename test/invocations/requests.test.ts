@@ -41,7 +41,10 @@ describe("a request is refused with its reason, and nothing is kept", () => {
     desk.device("phone");
     desk.put("device", "caps/phone", desk.documents.get("device", "caps/laptop"));
     desk.links.set("phone", 1);
-    expect(desk.request("C", { device: "" }).choices).toEqual([{ id: "laptop", name: "laptop" }, { id: "phone", name: "phone" }]);
+    expect(desk.request("C", { device: "", args: { facing: "front" } })).toMatchObject({
+      choices: [{ id: "laptop", name: "laptop" }, { id: "phone", name: "phone" }],
+      request: { cap: "camera.snap", args: { facing: "front" }, by: "console:owner" },
+    });
   });
 
   test("a fourth question of one requester, and none of the first three is lost", () => {

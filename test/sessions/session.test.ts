@@ -15,7 +15,10 @@ const outcome = (call: string, change: Partial<Outcome> = {}): Outcome => ({ cal
 const refused = (call: string, code = "device-away") =>
   outcome(call, { state: "denied", failure: { code: code as "internal", message: "it sleeps", effect: "none" } });
 const choices = [{ id: "k1", name: "Laptop" }, { id: "k2", name: "Old phone" }];
-const ambiguous = (call: string) => ({ ...refused(call, "device-ambiguous"), choices });
+const ambiguous = (call: string, by = "console:owner") => ({
+  ...{ ...refused(call, "device-ambiguous"), choices },
+  request: { device: "laptop", cap: "camera.snap", args: {}, requester: "owner", by, session: "session/S" as const },
+});
 
 const replies = (effects: Owed[]): ChatMessage[] =>
   effects.flatMap((effect) => (effect.kind === "step" && effect.op === "say" ? [(effect.args as { message: ChatMessage }).message] : []));
@@ -141,6 +144,16 @@ describe("what is said while one message is thought about", () => {
     expect(heard).toEqual(Array.from({ length: 32 }, (_, at) => ({ text: `text ${at}`, owner: true })));
   });
 
+  test("is refused when it is more than a snapshot can hold, and none of it is lost", () => {
+    const chat = start();
+    const part = "é".repeat(4_096);
+    for (let at = 0; at < 4; at++) chat.send(said(part));
+    expect(chat.owed()).toEqual([]);
+    chat.send(said(part));
+    expect(replies(chat.owed())).toMatchObject([{ final: false, text: expect.stringMatching(/^Too much at once/) }]);
+    expect(chat.context().waiting).toHaveLength(4);
+  });
+
   test("also waits for a method of the gateway", () => {
     const chat = start("/devices");
     chat.send({ type: "model.answered", answer: { do: "operate", op: "devices.list", args: {} } });
@@ -219,6 +232,18 @@ describe("what fails is said", () => {
     chat.send({ type: "step.failed", op: "say", failure });
     expect([chat.state(), chat.owed()]).toEqual(["thinking", []]);
   });
+});
+
+test("a text of 16 KiB is thought about, a longer one is answered at once, whatever the chat is doing", () => {
+  const chat = start("é".repeat(8_192));
+  for (const state of ["thinking", "listening"]) {
+    expect(chat.state()).toBe(state);
+    chat.send(said("é".repeat(8_193)));
+    const effects = chat.owed();
+    expect([thoughts(effects), replies(effects)]).toEqual([[], [{ text: expect.stringMatching(/too long/), final: state === "listening" }]]);
+    chat.send({ type: "model.answered", answer: { do: "say", text: "well" } });
+    chat.owed();
+  }
 });
 
 test("no reply is empty, whatever model, device or method answered", () => {

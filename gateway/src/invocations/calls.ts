@@ -73,6 +73,8 @@ export interface Outcome {
   readonly failure?: Failure;
   /** Names to choose from, when the words fitted several devices. */
   readonly choices?: readonly { readonly id: string; readonly name: string }[];
+  /** With choices: what was asked, to be asked again with one of them. */
+  readonly request?: Request;
 }
 
 export interface CallsOptions {
@@ -217,7 +219,7 @@ export class Calls implements TableKind {
     }
     if (found.is === "several") {
       const choices = found.rows.map((row) => ({ id: row.id, name: row.name }));
-      return refuse({ code: "device-ambiguous", message: `several devices fit: ${choices.map(({ name }) => name).join(", ")}`, effect: "none" }, { choices });
+      return refuse({ code: "device-ambiguous", message: `several devices fit: ${choices.map(({ name }) => name).join(", ")}`, effect: "none" }, { choices, request });
     }
     const { row } = found;
     const about = { device: row.id, name: row.name };

@@ -112,13 +112,16 @@ export class IncomingStreams {
     else this.#late.delete(ch);
   }
 
-  /** The sender gives it up, for instance because it no longer holds the content. */
-  givenUp(stream: string, error: KithError): void {
+  /** The sender gives it up, for instance because it no longer holds the content. False: not open here. */
+  givenUp(stream: string, error: KithError): boolean {
+    let known = false;
     for (const incoming of this.#open.values()) {
       if (incoming.stream !== stream || !this.#close(incoming)) continue;
       this.#stop(incoming);
       this.#events.settled(incoming.call, stream, error);
+      known = true;
     }
+    return known;
   }
 
   /** The call is over: its streams are stopped, and their senders told. */

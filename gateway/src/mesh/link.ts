@@ -197,12 +197,10 @@ export class Link implements DeviceLink {
         return this.#pass(frame);
       case "error":
         if (frame.stream !== undefined && frame.call === undefined) {
-          this.#streams.givenUp(
-            frame.stream,
-            new KithError(isErrorCode(frame.code) ? frame.code : "internal", frame.text),
-          );
+          const why = new KithError(isErrorCode(frame.code) ? frame.code : "internal", frame.text);
+          if (this.#streams.givenUp(frame.stream, why)) return;
+          // No such stream is open here, but a result may wait for content that is gone.
         }
-        // Also where no such stream is open: a result may wait for content that is gone.
         return this.#pass(frame);
       default:
         return this.#pass(frame);

@@ -19,6 +19,9 @@ import { type Asked, type ChatMessage, choose, ended, problem, question } from "
 
 /** Texts that may wait while one is thought about; more are refused with a reply. */
 const WAITING = 32;
+/** Bytes of one text and of all that wait: they are part of every snapshot, which has 64 KiB. */
+const TEXT_BYTES = 16_384;
+const WAITING_BYTES = 32_768;
 const REPLY_TTL_MS = 3_600_000;
 const MODEL_TTL_MS = 120_000;
 
@@ -34,8 +37,8 @@ export interface Session {
   readonly waiting: readonly Said[];
   /** What is being thought about. */
   readonly current?: Said;
-  /** Calls that have no end yet, each with what was asked: its device may still have to be chosen. */
-  readonly calls: readonly { readonly id: string; readonly request: Request }[];
+  /** Calls that have no end yet. */
+  readonly calls: readonly string[];
   /** A call that waits for the choice of its device. */
   readonly choosing?: { readonly request: Request; readonly choices: readonly { readonly id: string; readonly name: string }[] };
 }
@@ -87,7 +90,7 @@ const outcomeOf = (event: SessionEvent): Outcome => {
 
 const does = (what: Answer["do"]) => ({ event }: Args) => answerOf(event).do === what;
 /** Nothing is on its way any more once this call is gone, and nothing waits to be thought about. */
-const quiet = ({ calls, waiting }: Session, gone?: string) => waiting.length === 0 && calls.every(({ id }) => id === gone);
+const quiet = ({ calls, waiting }: Session, gone?: string) => waiting.length === 0 && calls.every((call) => call === gone);
 
 const request = ({ context, event }: Args): Request => {
   const answer = answerOf(event);
@@ -100,10 +103,7 @@ const request = ({ context, event }: Args): Request => {
 /** The call's id is the turn's: fresh, and committed with the request. */
 const call = (made: (args: Args) => Request | undefined) => [
   owe((args) => ({ kind: "tell", to: `invocation/${args.event.id}`, event: { type: "call.requested", request: made(args) } as Event })),
-  change((args) => {
-    const asked = made(args);
-    return asked ? { calls: [...args.context.calls, { id: args.event.id, request: asked }] } : {};
-  }),
+  change(({ context, event }) => ({ calls: [...context.calls, event.id] })),
 ];
 
 const chosen = ({ context, event }: Args): string | undefined => {
@@ -131,9 +131,17 @@ const settle = [
   { target: "listening", actions: { type: "drop" as const, params: "current" as const } },
 ] as const;
 
+const bytes = (text: string): number => new TextEncoder().encode(text).length;
+const tooLong = ({ event }: Args) => event.type === "chat.said" && bytes(event.text) > TEXT_BYTES;
+const refuseLong = (final: (context: Session) => boolean) =>
+  say(({ context }) => ({ text: "That is too long for me: a message may have 16 kB. Send it in parts.", final: final(context) }));
+const hasRoom = ({ context: { waiting }, event }: Args) =>
+  waiting.length < WAITING && event.type === "chat.said" && waiting.reduce((sum, { text }) => sum + bytes(text), bytes(event.text)) <= WAITING_BYTES;
+
 const wait = [
+  { guard: tooLong, actions: refuseLong(() => false) },
   {
-    guard: ({ context }: Args) => context.waiting.length < WAITING,
+    guard: hasRoom,
     actions: change(({ context, event }) =>
       event.type === "chat.said" ? { waiting: [...context.waiting, { text: event.text, by: event.by, owner: event.owner }] } : {},
     ),
@@ -170,9 +178,8 @@ export const sessionMachine = setup({
         guard: ({ event }) => outcomeOf(event).failure?.code === "device-ambiguous",
         actions: [
           change(({ context, event }) => {
-            const { call, choices = [] } = outcomeOf(event);
-            const asked = context.calls.find(({ id }) => id === call)?.request;
-            return { calls: context.calls.filter(({ id }) => id !== call), ...(asked ? { choosing: { request: asked, choices } } : {}) };
+            const { call, choices = [], request: asked } = outcomeOf(event);
+            return { calls: context.calls.filter((id) => id !== call), ...(asked ? { choosing: { request: asked, choices } } : {}) };
           }),
           say(({ context, event }) => ({ ...choose(outcomeOf(event)), final: quiet(context) && !context.current })),
         ],
@@ -180,13 +187,13 @@ export const sessionMachine = setup({
       {
         actions: [
           say(({ context, event }) => ended(outcomeOf(event), quiet(context, outcomeOf(event).call) && !context.current)),
-          change(({ context, event }) => ({ calls: context.calls.filter(({ id }) => id !== outcomeOf(event).call) })),
+          change(({ context, event }) => ({ calls: context.calls.filter((id) => id !== outcomeOf(event).call) })),
         ],
       },
     ],
     "call.replaced": {
       actions: change(({ context, event }) =>
-        event.type === "call.replaced" ? { calls: context.calls.map((one) => (one.id === event.call ? { ...one, id: event.by } : one)) } : {},
+        event.type === "call.replaced" ? { calls: context.calls.map((id) => (id === event.call ? event.by : id)) } : {},
       ),
     },
     // A reply that nobody took in time, or a result that came after its session moved on.
@@ -197,6 +204,7 @@ export const sessionMachine = setup({
     listening: {
       on: {
         "chat.said": [
+          { guard: tooLong, actions: refuseLong(quiet) },
           { guard: (args) => chosen(args) !== undefined, actions: [...call(choice), forgetChoice] },
           { target: "thinking", actions: [forgetChoice, begin] },
         ],

@@ -65,8 +65,8 @@ export const remedies = {
   "pairing-unfinished": "Pairing did not finish. Start it again at both ends.",
   "not-accepted": "The gateway does not know this device (any more). Pair it again.",
   // The program.
-  "config-invalid": "Mend the named line of config.yaml; docs/config.md lists the settings.",
-  "home-locked": "Stop the other gateway first, or use another KITH_HOME.",
+  "config-invalid": "Mend the named setting; docs/config.md lists them all.",
+  "home-locked": "Stop the process that holds it first, or use another home (KITH_HOME, --home).",
   "home-unsafe": "Others may write to that folder. Fix its owner and mode (0700), then start again.",
   "store-damaged": "Do not delete anything. Restore a backup, or move kith.db aside to start empty.",
   "store-newer": "This home was written by a newer Kith. Start that version.",

@@ -118,7 +118,6 @@ describe("permissions", () => {
     await kith("invoke", "laptop", "camera.snap", "--allow", "15m", "--json");
     const { json } = await kith("grants", "--json");
     expect(json).toMatchObject({ ok: true, grants: [{ id: expect.stringMatching(id26), name: "laptop", cap: "camera.snap", requester: "owner", expires: expect.any(Number) }] });
-    expect(Number.isInteger(json.grants[0].expires)).toBe(true);
     expect((await kith("grants", "explain", "laptop", "camera.snap", "--json")).json).toMatchObject({ ok: true, decision: "allow", steps: expect.any(Array) });
     expect((await kith("grants", "revoke", json.grants[0].id, "--json")).json).toEqual({ ok: true, id: json.grants[0].id });
     expect((await kith("grants", "explain", "laptop", "camera.snap", "--json")).json).toMatchObject({ decision: "ask", rule: "owner-asked" });

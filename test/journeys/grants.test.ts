@@ -58,6 +58,20 @@ describe("a permission", () => {
     expect(questions(owner)).toBe(2);
   });
 
+  // Waits for gateway/src/grants/latest.ts: it adds parts of milliseconds, so `grants.changed.left_ms`
+  // breaks the node's schema, the node drops the frame and takes the second use for a stolen one.
+  // It does so by chance; that is why there are 20 tries, and why other tests of 15m fail now and then.
+  test.fails("for 15 minutes carries a second photo every time", async () => {
+    await using home = await world();
+    for (let n = 0; n < 20; n++) {
+      await home.call("invoke", { device: "laptop", cap: "camera.snap", args: { max_edge_px: 64 }, allow: "15m" });
+      await home.call("invoke", { device: "laptop", cap: "camera.snap", args: { max_edge_px: 64 } });
+      const [grant] = (await home.call("grants.list")).out.grants;
+      expect(Number.isInteger(grant.expires)).toBe(true);
+      await home.call("grants.revoke", { id: grant.id });
+    }
+  });
+
   test("is explained rule by rule", async () => {
     await using home = await world();
     const owner = await home.owner();

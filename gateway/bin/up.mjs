@@ -53,7 +53,7 @@ export async function up({ home, json }) {
     );
   };
 
-  const gateway = keep("gateway", ["--home", home, "--json"]);
+  const gateway = keep("gateway", ["--home", home, "--json", "--supervised"]);
   /** @type {ReturnType<typeof supervise> | undefined} */
   let node;
   const run = async () => {
@@ -61,7 +61,7 @@ export async function up({ home, json }) {
     if (!service) await offer(home, env);
     if (isDevice(home)) {
       // Local: it pairs here when it is not paired, and stays with whom it is paired.
-      node = keep("node", ["--home", join(home, "node"), "--local", "--json"]);
+      node = keep("node", ["--home", join(home, "node"), "--local", "--json", "--supervised"]);
       // Without its device the gateway is still of use.
       node.gaveUp.catch((why) => note(tame(`node: ${why.message}\n  ${why.remedy}`)));
     }

@@ -152,11 +152,11 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
   runtime.perform({
     op: "operate",
     parallel: 8,
-    run: async ({ args }) => {
+    run: async ({ key, args }) => {
       const { op, args: given, by } = args as { op: string; args: Record<string, unknown>; by: string };
       const method = table.get(op);
       if (!method) throw new KithError("internal", `no method ${op}`);
-      const { text } = await method.call(given, { by });
+      const { text } = await method.call(given, { by, key });
       const message: ChatMessage = { text, final: true };
       return { type: "operated", message } as Event;
     },

@@ -1,5 +1,5 @@
 /**
- * The gateway process: `node main.ts --home DIR [--json]`. Exit codes for whoever supervises it:
+ * The gateway process: `node main.ts --home DIR [--json] [--supervised]`. Exit codes for whoever supervises it:
  * 70 internal (start again), 75 the home is held or a port is taken, 78 the configuration is wrong.
  */
 import { resolve } from "node:path";
@@ -17,7 +17,7 @@ const EXIT: Partial<Record<ErrorCode, number>> = {
   "store-damaged": 78,
 };
 
-const { values } = parseArgs({ options: { home: { type: "string" }, json: { type: "boolean", default: false } } });
+const { values } = parseArgs({ options: { home: { type: "string" }, json: { type: "boolean", default: false }, supervised: { type: "boolean", default: false } } });
 const home = resolve(values.home || process.env.KITH_HOME || defaultHome());
 const say = (event: object, text: string) => process.stdout.write(values.json ? `${JSON.stringify(event)}\n` : `${text}\n`);
 
@@ -42,6 +42,8 @@ try {
     stopping = true;
     gateway.stop().then(() => process.exit(0), end);
   };
+  // Started by a launcher that holds our input open: when it is gone, however it went, so are we.
+  if (values.supervised) process.stdin.on("end", stop).on("error", stop).resume();
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
 } catch (error) {

@@ -39,6 +39,8 @@ export interface Arguments {
   readonly help: boolean;
   readonly local: boolean;
   readonly pair: boolean;
+  /** Started by a launcher that holds our input open: the agent ends when that closes. */
+  readonly supervised: boolean;
   readonly home?: string;
   readonly gateway?: string;
   readonly name?: string;
@@ -56,7 +58,7 @@ export function readArguments(argv: readonly string[]): Arguments {
   const flag = { type: "boolean", default: false } as const;
   const options = {
     ...{ home: text, gateway: text, name: text, allow: texts, camera: texts, root: texts },
-    ...{ json: flag, local: flag, pair: flag, help: { ...flag, short: "h" } },
+    ...{ json: flag, local: flag, pair: flag, supervised: flag, help: { ...flag, short: "h" } },
   } as const;
   let parsed;
   try {
@@ -71,6 +73,7 @@ export function readArguments(argv: readonly string[]): Arguments {
     throw usage("--gateway and --local exclude each other");
   return {
     ...{ verb, json: values.json, help: values.help, local: values.local, pair: values.pair },
+    supervised: values.supervised,
     ...(values.home !== undefined && { home: resolve(values.home) }),
     ...(values.gateway !== undefined && { gateway: readAddress(values.gateway) }),
     ...(values.name !== undefined && { name: values.name }),

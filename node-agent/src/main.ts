@@ -170,6 +170,8 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
     about: aboutOf(home.settings),
     network: () => JSON.stringify(os.networkInterfaces()),
   });
+  // A socket's path may be about 100 bytes long, a home's longer: stand in it and use the bare name.
+  process.chdir(home.dir);
   const local = await serveLocal({
     ...{ dir: home.dir, consent },
     status: () => ({
@@ -224,11 +226,11 @@ async function showLedger(home: Home, json: boolean): Promise<void> {
 async function main(argv: readonly string[]): Promise<number> {
   let json = argv.includes("--json");
   const stop = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-    process.on(signal, () => {
-      stop.abort();
-      setTimeout(() => process.exit(0), EXIT_MS);
-    });
+  const end = () => {
+    stop.abort();
+    setTimeout(() => process.exit(0), EXIT_MS);
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, end);
   // Whoever read our lines may be gone; `write` tells those who must know.
   process.stdout.on("error", () => {});
   try {
@@ -239,6 +241,7 @@ async function main(argv: readonly string[]): Promise<number> {
       return 0;
     }
     const write = writer(json);
+    if (args.supervised) process.stdin.on("end", end).on("error", end).resume();
     if (args.verb === "lock" || args.verb === "unlock") {
       // Whatever node.json says, and whoever runs: a lock must always work.
       await setLock(args.home ?? defaultHome(), args.verb === "lock");

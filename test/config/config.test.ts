@@ -55,26 +55,58 @@ test.for<[string, object]>([
   ["listen: 0.0.0.0:1\n", { listen: [{ host: "0.0.0.0", port: 1 }] }],
   ["listen: localhost\n", { listen: [{ host: "localhost", port: 5484 }] }],
   ["listen: '[::1]:65535'\n", { listen: [{ host: "::1", port: 65_535 }] }],
-  ["listen:\n  - 127.0.0.1\n  - '[fd7a::1]'\n", { listen: [{ host: "127.0.0.1", port: 5484 }, { host: "fd7a::1", port: 5484 }] }],
+  [
+    "listen:\n  - 127.0.0.1\n  - '[fd7a::1]'\n",
+    {
+      listen: [
+        { host: "127.0.0.1", port: 5484 },
+        { host: "fd7a::1", port: 5484 },
+      ],
+    },
+  ],
 ])("%j is taken", ([text, expected]) => {
   expect(readConfig(home(text).path)).toMatchObject(expected);
 });
 
 describe("is refused", () => {
   test.for<[string, string | Uint8Array, RegExp]>([
-    ["an unknown setting", "name: a\n\nport: 5484\n", /^3: port: no such setting \(there are name and listen\)$/],
+    [
+      "an unknown setting",
+      "name: a\n\nport: 5484\n",
+      /^3: port: no such setting \(there are name and listen\)$/,
+    ],
     ["a setting of every object", "constructor: 1\n", /^1: constructor: no such setting/],
-    ["a port too high", "# a\nlisten: 127.0.0.1:65536\n", /^2: listen: expected .*(?:port|address)/],
-    ["an address that is none", "listen: http://x/\n", /^1: listen: expected an address such as 127\.0\.0\.1:5484/],
+    [
+      "a port too high",
+      "# a\nlisten: 127.0.0.1:65536\n",
+      /^2: listen: expected .*(?:port|address)/,
+    ],
+    [
+      "an address that is none",
+      "listen: http://x/\n",
+      /^1: listen: expected an address such as 127\.0\.0\.1:5484/,
+    ],
     ["a bare IPv6 address", "listen: '::1'\n", /^1: listen: expected an address/],
     ["a number", "listen: 5484\n", /^1: listen: expected an address/],
-    ["one wrong of a list", "listen:\n  - 127.0.0.1\n  - 'a b'\n", /^[13]: listen.*expected an address/],
+    [
+      "one wrong of a list",
+      "listen:\n  - 127.0.0.1\n  - 'a b'\n",
+      /^[13]: listen.*expected an address/,
+    ],
     ["an empty list", "listen: []\n", /^1: listen: expected 1 to 8 addresses/],
-    ["nine addresses", `listen: [${Array(9).fill("127.0.0.1").join()}]\n`, /^1: listen: expected 1 to 8 addresses/],
+    [
+      "nine addresses",
+      `listen: [${Array(9).fill("127.0.0.1").join()}]\n`,
+      /^1: listen: expected 1 to 8 addresses/,
+    ],
     ["an empty name", "name: ''\n", /^1: name: expected a name of 1 to 64 bytes/],
     ["a name too long", `name: ${"x".repeat(65)}\n`, /^1: name: expected a name of 1 to 64 bytes/],
     ["a name that is a number", "\n\nname: 5\n", /^3: name: expected a name of 1 to 64 bytes/],
-    ["a name with a terminal sequence", 'name: "\\e[2J"\n', /^1: name: expected a name of 1 to 64 bytes/],
+    [
+      "a name with a terminal sequence",
+      'name: "\\e[2J"\n',
+      /^1: name: expected a name of 1 to 64 bytes/,
+    ],
     ["a list", "- name\n", /^1: expected only the settings name and listen/],
     ["a word", "hello\n", /^1: expected only the settings name and listen/],
     ["the same setting twice", "name: a\nname: b\n", /^2: not YAML: .*unique/],
@@ -82,8 +114,16 @@ describe("is refused", () => {
     ["a tab for a space", "listen:\n\t- a\n", /^\d+: not YAML: /],
     ["two documents", "name: a\n---\nname: b\n", /^\d+: not YAML: /],
     ["an alias of nothing", "name: *x\n", /^\d+: (?:not YAML|expected settings without aliases)/],
-    ["an alias bomb", `a: &a [x,x]\n${"bcdefghijk".replaceAll(/./g, (c, at: number) => `${c}: &${c} [*${"abcdefghijk"[at]},*${"abcdefghijk"[at]}]\n`)}`, /^\d+: /],
-    ["bytes that are no text", new Uint8Array([0x6e, 0x61, 0x6d, 0x65, 0x3a, 0x20, 0xff, 0x00, 0xfe]), /^\d+: /],
+    [
+      "an alias bomb",
+      `a: &a [x,x]\n${"bcdefghijk".replaceAll(/./g, (c, at: number) => `${c}: &${c} [*${"abcdefghijk"[at]},*${"abcdefghijk"[at]}]\n`)}`,
+      /^1: expected settings without aliases$/,
+    ],
+    [
+      "bytes that are no text",
+      new Uint8Array([0x6e, 0x61, 0x6d, 0x65, 0x3a, 0x20, 0xff, 0x00, 0xfe]),
+      /^\d+: /,
+    ],
   ])("%s", ([, text, expected]) => {
     expect(wrong(text)).toMatch(expected);
   });

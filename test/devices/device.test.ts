@@ -6,7 +6,14 @@ import { BIRTH_AT, type Driven, drive } from "../support/drive.ts";
 type Device = Driven<typeof deviceMachine>;
 
 const about = { name: "laptop", kind: "laptop", os: "linux", arch: "x64", agent: "0.1.0" } as const;
-const pairing = { type: "device.paired", device: "key16", key: "00", about, ceiling: ["camera.snap"], how: "code" } as const;
+const pairing = {
+  type: "device.paired",
+  device: "key16",
+  key: "00",
+  about,
+  ceiling: ["camera.snap"],
+  how: "code",
+} as const;
 
 const hello = (change: Partial<Hello> = {}): Hello => ({
   ...{ t: "hello", minor: 0, features: [], ...about, boot: "A", ledger: "L", last_epoch: 0 },
@@ -24,15 +31,28 @@ const ask = (device: Device, change: Partial<Hello> = {}) => {
   device.send({ type: "link.asked", hello: hello(change) });
   return device.owed();
 };
-const whats = (effects: ReturnType<Device["owed"]>) => effects.flatMap((effect) => (effect.kind === "audit" ? [effect.what] : []));
-const said = (effects: ReturnType<Device["owed"]>) => effects.flatMap((effect) => (effect.kind === "reply" ? [effect.value] : []));
-const topics = (effects: ReturnType<Device["owed"]>) => effects.flatMap((effect) => (effect.kind === "signal" ? [effect.topic] : []));
+const whats = (effects: ReturnType<Device["owed"]>) =>
+  effects.flatMap((effect) => (effect.kind === "audit" ? [effect.what] : []));
+const said = (effects: ReturnType<Device["owed"]>) =>
+  effects.flatMap((effect) => (effect.kind === "reply" ? [effect.value] : []));
+const topics = (effects: ReturnType<Device["owed"]>) =>
+  effects.flatMap((effect) => (effect.kind === "signal" ? [effect.topic] : []));
 
 test("pairing keeps the row, tells who is there now, and raises no right", () => {
   const device = drive(deviceMachine, pairing);
   expect(device.owed()).toMatchObject([
-    { kind: "put", table: "device", id: "key16", open: true, body: { state: "paired", epoch: 0, revocation: 0, pairedAt: BIRTH_AT } },
-    { kind: "audit", what: "device.paired", data: { device: "key16", how: "code", caps: ["camera.snap"] } },
+    {
+      kind: "put",
+      table: "device",
+      id: "key16",
+      open: true,
+      body: { state: "paired", epoch: 0, revocation: 0, pairedAt: BIRTH_AT },
+    },
+    {
+      kind: "audit",
+      what: "device.paired",
+      data: { device: "key16", how: "code", caps: ["camera.snap"] },
+    },
     { kind: "tell", to: "invocation/*", event: { type: "device.revoked", device: "key16" } },
     { kind: "reply", value: { id: "key16" } },
     { kind: "signal", topic: "device.paired", data: { how: "code" } },
@@ -54,7 +74,11 @@ describe("links are numbered", () => {
     const device = start();
     const effects = ask(device, { last_epoch: 41 });
     expect(said(effects)).toEqual([{ epoch: 42 }]);
-    expect(effects).toContainEqual({ kind: "audit", what: "device.restored", data: { device: "key16", name: "laptop", stored: 0, seen: 41 } });
+    expect(effects).toContainEqual({
+      kind: "audit",
+      what: "device.restored",
+      data: { device: "key16", name: "laptop", stored: 0, seen: 41 },
+    });
     expect(topics(effects)).toEqual(["notice"]);
     expect(whats(ask(device, { last_epoch: 42 }))).toEqual([]);
     expect(said(ask(device, { last_epoch: 7 }))).toEqual([{ epoch: 44 }]);
@@ -69,15 +93,24 @@ describe("links are numbered", () => {
 });
 
 describe("a copied key", () => {
-  const boots = (device: Device, ...names: string[]) => names.map((boot) => said(ask(device, { boot }))[0]);
+  const boots = (device: Device, ...names: string[]) =>
+    names.map((boot) => said(ask(device, { boot }))[0]);
 
   test("shows as two boots that alternate three times in a minute: both are kept out and the owner hears it", () => {
     const device = start();
     expect(boots(device, "A", "B", "A")).toEqual([{ epoch: 1 }, { epoch: 2 }, { epoch: 3 }]);
     const effects = ask(device, { boot: "B" });
     expect(said(effects)).toEqual([{ refuse: "duplicate" }]);
-    expect([whats(effects), topics(effects), device.state()]).toEqual([["device.held"], ["device.held", "notice"], "held"]);
-    expect(boots(device, "A", "B", "C")).toEqual([{ refuse: "duplicate" }, { refuse: "duplicate" }, { refuse: "duplicate" }]);
+    expect([whats(effects), topics(effects), device.state()]).toEqual([
+      ["device.held"],
+      ["device.held", "notice"],
+      "held",
+    ]);
+    expect(boots(device, "A", "B", "C")).toEqual([
+      { refuse: "duplicate" },
+      { refuse: "duplicate" },
+      { refuse: "duplicate" },
+    ]);
     expect(device.context().row).toMatchObject({ state: "held", epoch: 3 });
   });
 
@@ -103,7 +136,11 @@ describe("a copied key", () => {
       boots(device, "A", "B", "A", "B");
       device.send(let_in);
       device.owed();
-      expect([device.state(), device.context().row.state, device.context().boots]).toEqual(["paired", "paired", []]);
+      expect([device.state(), device.context().row.state, device.context().boots]).toEqual([
+        "paired",
+        "paired",
+        [],
+      ]);
       expect(boots(device, "A")).toEqual([{ epoch: 4 }]);
     }
   });
@@ -122,7 +159,11 @@ describe("revoking", () => {
       { kind: "reply", value: { state: "revoked" } },
     ]);
     expect(said(ask(device))).toEqual([{ refuse: "revoked" }]);
-    for (const late of [{ type: "link.up", epoch: 1 }, { type: "link.down", epoch: 1, why: "" }, { type: "caps.advertised", hash: new Uint8Array(32), caps: [], epoch: 1 }] as const) {
+    for (const late of [
+      { type: "link.up", epoch: 1 },
+      { type: "link.down", epoch: 1, why: "" },
+      { type: "caps.advertised", hash: new Uint8Array(32), caps: [], epoch: 1 },
+    ] as const) {
       device.send(late);
     }
     expect(device.owed()).toEqual([]);
@@ -150,7 +191,11 @@ describe("revoking", () => {
     const device = start();
     device.send({ ...pairing, at: BIRTH_AT - 3_600_000 });
     expect(device.context().row.revocation).toBe(1);
-    expect(device.owed()).toContainEqual({ kind: "tell", to: "invocation/*", event: { type: "device.revoked", device: "key16" } });
+    expect(device.owed()).toContainEqual({
+      kind: "tell",
+      to: "invocation/*",
+      event: { type: "device.revoked", device: "key16" },
+    });
     device.send({ ...pairing, at: BIRTH_AT - 3_600_000 });
     expect(device.context().row.revocation).toBe(2);
   });
@@ -167,7 +212,13 @@ test("what it offers is kept beside its row, and whoever waits for it hears", ()
 
 test("it handles exactly the events of its type", () => {
   const all: Record<DeviceEvent["type"], true> = {
-    ...{ "device.paired": true, "link.asked": true, "link.up": true, "link.down": true, "caps.advertised": true },
+    ...{
+      "device.paired": true,
+      "link.asked": true,
+      "link.up": true,
+      "link.down": true,
+      "caps.advertised": true,
+    },
     ...{ "owner.renamed": true, "owner.released": true, "owner.revoked": true },
   };
   expect([...deviceMachine.events].toSorted()).toEqual(Object.keys(all).toSorted());

@@ -1,5 +1,9 @@
 /** Pairing by code: each limit of docs/protocol.md "Pairing" at the limit and one above. */
-import { type PairingEvent, pairingLimits, pairingMachine } from "@kith/gateway/devices/pairing.machine";
+import {
+  type PairingEvent,
+  pairingLimits,
+  pairingMachine,
+} from "@kith/gateway/devices/pairing.machine";
 import { describe, expect, test } from "vitest";
 import { type Driven, drive } from "../support/drive.ts";
 
@@ -15,18 +19,39 @@ function start(): Desk {
 
 let attempts = 0;
 const did = (desk: Desk) => desk.owed();
-const answer = (desk: Desk) => did(desk).flatMap((effect) => (effect.kind === "reply" ? [effect.value] : []))[0] as Record<string, unknown>;
+const answer = (desk: Desk) =>
+  did(desk).flatMap((effect) => (effect.kind === "reply" ? [effect.value] : []))[0] as Record<
+    string,
+    unknown
+  >;
 
 const listen = (desk: Desk) => {
   desk.send({ type: "owner.listened", by: "console:owner" });
   return answer(desk);
 };
 const begin = (desk: Desk, id = `attempt-${++attempts}`) => {
-  const about = { name: "phone", kind: "phone", os: "android", arch: "arm64", agent: "0.1.0" } as const;
-  desk.send({ type: "attempt.begun", attempt: { id, device: `device-${id}`, key: "00", about, caps: ["camera.snap"], source: "10.0.0.9" } });
+  const about = {
+    name: "phone",
+    kind: "phone",
+    os: "android",
+    arch: "arm64",
+    agent: "0.1.0",
+  } as const;
+  desk.send({
+    type: "attempt.begun",
+    attempt: {
+      id,
+      device: `device-${id}`,
+      key: "00",
+      about,
+      caps: ["camera.snap"],
+      source: "10.0.0.9",
+    },
+  });
   return { id, ...answer(desk) } as { id: string; leftMs?: number; refuse?: string };
 };
-const reveal = (desk: Desk, attempt: string, code = `CODE-${attempt}`) => desk.send({ type: "attempt.revealed", attempt, code, returnCode: "0189" });
+const reveal = (desk: Desk, attempt: string, code = `CODE-${attempt}`) =>
+  desk.send({ type: "attempt.revealed", attempt, code, returnCode: "0189" });
 const type = (desk: Desk, code: string) => {
   desk.send({ type: "owner.typed", code, by: "console:owner" });
   return answer(desk);
@@ -54,15 +79,27 @@ test("the whole way: begun, revealed, typed, confirmed, and a device is paired",
   const { id, leftMs } = begin(desk);
   expect(leftMs).toBe(15 * MINUTE_MS);
   reveal(desk, id, "E8ZPKGEJH");
-  expect(did(desk)).toContainEqual({ kind: "signal", topic: "pairing.waiting", data: { name: "phone" } });
+  expect(did(desk)).toContainEqual({
+    kind: "signal",
+    topic: "pairing.waiting",
+    data: { name: "phone" },
+  });
   desk.send({ type: "owner.typed", code: "E8ZPKGEJH", by: "console:owner" });
   expect(did(desk)).toMatchObject([
-    { kind: "audit", what: "pairing.approved", data: { by: "console:owner", device: `device-${id}` } },
+    {
+      kind: "audit",
+      what: "pairing.approved",
+      data: { by: "console:owner", device: `device-${id}` },
+    },
     { kind: "signal", topic: "pairing.speak", data: { attempts: [id], say: "approved" } },
     { kind: "reply", value: { attempt: { id, returnCode: "0189", source: "10.0.0.9" } } },
   ]);
   expect(confirm(desk, id)).toMatchObject([
-    { kind: "tell", to: `device/device-${id}`, event: { type: "device.paired", ceiling: ["camera.snap"], how: "code" } },
+    {
+      kind: "tell",
+      to: `device/device-${id}`,
+      event: { type: "device.paired", ceiling: ["camera.snap"], how: "code" },
+    },
     { kind: "reply", value: { attempt: { id } } },
   ]);
   expect(desk.context().pending).toEqual([]);
@@ -84,7 +121,11 @@ describe("outside a window", () => {
     desk.pass(1);
     expect(did(desk)).toMatchObject([
       { kind: "signal", topic: "pairing.window", data: { open: false } },
-      { kind: "signal", topic: "pairing.speak", data: { attempts: [id], say: "refused", why: "closed" } },
+      {
+        kind: "signal",
+        topic: "pairing.speak",
+        data: { attempts: [id], say: "refused", why: "closed" },
+      },
     ]);
     expect([desk.state(), desk.context().pending]).toEqual(["closed", []]);
   });
@@ -151,7 +192,11 @@ describe("limits", () => {
     expect(type(desk, "WRONG")).toMatchObject({ refuse: "code-unknown" });
     expect(type(desk, "WRONG")).toMatchObject({ refuse: "code-unknown" });
     desk.send({ type: "owner.typed", code: "WRONG", by: "console:owner" });
-    expect(did(desk)).toContainEqual({ kind: "signal", topic: "pairing.speak", data: { attempts: [id], say: "refused", why: "closed" } });
+    expect(did(desk)).toContainEqual({
+      kind: "signal",
+      topic: "pairing.speak",
+      data: { attempts: [id], say: "refused", why: "closed" },
+    });
     expect(desk.state()).toBe("locked");
     expect(listen(desk)).toMatchObject({ refuse: "pairing-locked" });
     expect(begin(desk)).toMatchObject({ refuse: "pairing-locked" });
@@ -179,7 +224,11 @@ describe("limits", () => {
     did(desk);
     reveal(desk, two, "SAME");
     const effects = did(desk);
-    expect(effects).toContainEqual({ kind: "signal", topic: "pairing.speak", data: { attempts: [one, two], say: "refused", why: "closed" } });
+    expect(effects).toContainEqual({
+      kind: "signal",
+      topic: "pairing.speak",
+      data: { attempts: [one, two], say: "refused", why: "closed" },
+    });
     expect(effects).toContainEqual(expect.objectContaining({ kind: "signal", topic: "notice" }));
     expect([desk.state(), desk.context().pending]).toEqual(["locked", []]);
     expect(type(desk, "SAME")).toMatchObject({ refuse: "pairing-locked" });
@@ -205,7 +254,10 @@ describe("an attempt", () => {
     did(desk);
     type(desk, `CODE-${id}`);
     abandon(desk, id);
-    expect(confirm(desk, id).at(-1)).toEqual({ kind: "reply", value: { refuse: "pairing-refused" } });
+    expect(confirm(desk, id).at(-1)).toEqual({
+      kind: "reply",
+      value: { refuse: "pairing-refused" },
+    });
     expect(type(desk, `CODE-${id}`)).toMatchObject({ refuse: "code-unknown" });
   });
 
@@ -231,7 +283,11 @@ test("a restart drops who waits and gives no slot back", () => {
   begin(desk);
   begin(desk);
   desk.send({ type: "gateway.started" });
-  expect(did(desk)).toContainEqual({ kind: "signal", topic: "pairing.window", data: { open: true } });
+  expect(did(desk)).toContainEqual({
+    kind: "signal",
+    topic: "pairing.window",
+    data: { open: true },
+  });
   expect(desk.context()).toMatchObject({ pending: [], slotsHere: 2 });
   spend(desk, 3);
   expect(begin(desk)).toMatchObject({ refuse: "pairing-full" });
@@ -240,7 +296,12 @@ test("a restart drops who waits and gives no slot back", () => {
 test("it handles exactly the events of its type", () => {
   const all: Record<PairingEvent["type"], true> = {
     ...{ "gateway.started": true, "desk.read": true, "owner.listened": true, "owner.typed": true },
-    ...{ "attempt.begun": true, "attempt.revealed": true, "attempt.confirmed": true, "attempt.abandoned": true },
+    ...{
+      "attempt.begun": true,
+      "attempt.revealed": true,
+      "attempt.confirmed": true,
+      "attempt.abandoned": true,
+    },
     ...{ "timer.window": true, "timer.lock": true },
   };
   expect([...pairingMachine.events].toSorted()).toEqual(Object.keys(all).toSorted());

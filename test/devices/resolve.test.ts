@@ -2,19 +2,45 @@ import type { DeviceRow } from "@kith/gateway/devices/device";
 import { type Candidate, resolve } from "@kith/gateway/devices/resolve";
 import { describe, expect, test } from "vitest";
 
-const row = (name: string, kind: DeviceRow["kind"] = "laptop", state: DeviceRow["state"] = "paired"): DeviceRow => ({
-  ...{ id: `id-${name.toLowerCase().replaceAll(/\W/g, "")}`, name, kind, os: "linux", arch: "x64", agent: "", key: "" },
+const row = (
+  name: string,
+  kind: DeviceRow["kind"] = "laptop",
+  state: DeviceRow["state"] = "paired",
+): DeviceRow => ({
+  ...{
+    id: `id-${name.toLowerCase().replaceAll(/\W/g, "")}`,
+    name,
+    kind,
+    os: "linux",
+    arch: "x64",
+    agent: "",
+    key: "",
+  },
   ...{ state, ceiling: [], pairedAt: 1, seenAt: 1, epoch: 1, revocation: 0 },
 });
-const here = (device: DeviceRow, more: Partial<Candidate> = {}): Candidate => ({ row: device, online: true, able: true, ...more });
+const here = (device: DeviceRow, more: Partial<Candidate> = {}): Candidate => ({
+  row: device,
+  online: true,
+  able: true,
+  ...more,
+});
 
 /** A name, several names joined by `|`, or `none`. */
 const meant = (words: string, candidates: readonly Candidate[]) => {
   const found = resolve(words, candidates);
-  return found.is === "one" ? found.row.name : found.is === "several" ? found.rows.map(({ name }) => name).join("|") : "none";
+  return found.is === "one"
+    ? found.row.name
+    : found.is === "several"
+      ? found.rows.map(({ name }) => name).join("|")
+      : "none";
 };
 
-const home = [here(row("Anna's MacBook")), here(row("Pixel 8", "phone")), here(row("attic-server", "server")), here(row("Büro PC", "desktop"))];
+const home = [
+  here(row("Anna's MacBook")),
+  here(row("Pixel 8", "phone")),
+  here(row("attic-server", "server")),
+  here(row("Büro PC", "desktop")),
+];
 
 test.for([
   ["Anna's MacBook", "Anna's MacBook"],
@@ -38,12 +64,25 @@ test.for([
   expect(meant(words, home)).toBe(name);
 });
 
-test.for(["toaster", "bobs laptop", "work phone", "the", "my", "!!!", "'", "\u0301", "constructor", "__proto__", "toString", "Аnna's MacBook", "pixel 9", "id-", "."])(
-  "“%s” is nobody",
-  (words) => {
-    expect(meant(words, home)).toBe("none");
-  },
-);
+test.for([
+  "toaster",
+  "bobs laptop",
+  "work phone",
+  "the",
+  "my",
+  "!!!",
+  "'",
+  "\u0301",
+  "constructor",
+  "__proto__",
+  "toString",
+  "Аnna's MacBook",
+  "pixel 9",
+  "id-",
+  ".",
+])("“%s” is nobody", (words) => {
+  expect(meant(words, home)).toBe("none");
+});
 
 describe("several that fit", () => {
   const [old, fresh] = [row("old phone", "phone"), row("new phone", "phone")];
@@ -52,14 +91,20 @@ describe("several that fit", () => {
     expect(meant("phone", [here(old), here(fresh)])).toBe("old phone|new phone");
     expect(meant("phone", [here(old), here(fresh, { able: false })])).toBe("old phone");
     expect(meant("phone", [here(old, { online: false }), here(fresh)])).toBe("new phone");
-    expect(meant("phone", [here(old, { online: false }), here(fresh, { able: false })])).toBe("old phone");
-    expect(meant("phone", [here(old, { able: false }), here(fresh, { able: false })])).toBe("old phone|new phone");
+    expect(meant("phone", [here(old, { online: false }), here(fresh, { able: false })])).toBe(
+      "old phone",
+    );
+    expect(meant("phone", [here(old, { able: false }), here(fresh, { able: false })])).toBe(
+      "old phone|new phone",
+    );
   });
 
   test("a whole name wins over a part of one, and a name over a kind", () => {
     const phone = row("phone", "server");
     expect(meant("phone", [here(old), here(phone)])).toBe("phone");
-    expect(meant("laptop", [here(row("laptop stand", "browser")), here(row("thinkpad"))])).toBe("laptop stand");
+    expect(meant("laptop", [here(row("laptop stand", "browser")), here(row("thinkpad"))])).toBe(
+      "laptop stand",
+    );
   });
 
   test("two of the same name are several", () => {

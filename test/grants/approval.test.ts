@@ -1,11 +1,21 @@
-import { type ApprovalEvent, PATIENCE_MS, approvalMachine } from "@kith/gateway/grants/approval.machine";
+import {
+  type ApprovalEvent,
+  PATIENCE_MS,
+  approvalMachine,
+} from "@kith/gateway/grants/approval.machine";
 import { describe, expect, test, vi } from "vitest";
 import { drive } from "../support/drive.ts";
 
 /** A question that the owner has just been asked. */
 function start(more: { session?: `session/${string}` } = {}) {
   const approval = drive(approvalMachine, {
-    ...{ type: "approval.requested", call: "CALL", device: "key", name: "laptop", cap: "files.read" },
+    ...{
+      type: "approval.requested",
+      call: "CALL",
+      device: "key",
+      name: "laptop",
+      cap: "files.read",
+    },
     ...{ args: { path: "a.txt" }, planHash: "ab", ...more },
   });
   expect(approval.state()).toBe("asking");
@@ -18,10 +28,29 @@ const call = "invocation/CALL";
 
 test("it asks in the chat that the request came from, with all that a yes would permit", () => {
   expect(start({ session: "session/S" }).owed()).toEqual([
-    { kind: "audit", what: "approval.asked", data: { call: "CALL", device: "key", cap: "files.read", plan: "ab" } },
-    { kind: "tell", to: "session/S", event: { type: "approval.asked", call: "CALL", device: "key", name: "laptop", cap: "files.read", args: { path: "a.txt" } } },
+    {
+      kind: "audit",
+      what: "approval.asked",
+      data: { call: "CALL", device: "key", cap: "files.read", plan: "ab" },
+    },
+    {
+      kind: "tell",
+      to: "session/S",
+      event: {
+        type: "approval.asked",
+        call: "CALL",
+        device: "key",
+        name: "laptop",
+        cap: "files.read",
+        args: { path: "a.txt" },
+      },
+    },
   ]);
-  expect(start().owed()[1]).toMatchObject({ kind: "tell", to: call, event: { type: "approval.asked" } });
+  expect(start().owed()[1]).toMatchObject({
+    kind: "tell",
+    to: call,
+    event: { type: "approval.asked" },
+  });
 });
 
 describe("every answer", () => {
@@ -30,8 +59,29 @@ describe("every answer", () => {
     approval.owed();
     approval.send(yes);
     expect(approval.owed()).toEqual([
-      { kind: "audit", what: "approval.approved", data: { call: "CALL", device: "key", cap: "files.read", plan: "ab", by: "console:owner", for: "15m" } },
-      { kind: "tell", to: call, event: { type: "approval.approved", call: "CALL", planHash: "ab", for: "15m", by: "console:owner" } },
+      {
+        kind: "audit",
+        what: "approval.approved",
+        data: {
+          call: "CALL",
+          device: "key",
+          cap: "files.read",
+          plan: "ab",
+          by: "console:owner",
+          for: "15m",
+        },
+      },
+      {
+        kind: "tell",
+        to: call,
+        event: {
+          type: "approval.approved",
+          call: "CALL",
+          planHash: "ab",
+          for: "15m",
+          by: "console:owner",
+        },
+      },
       { kind: "reply", value: { taken: true } },
     ]);
     expect([approval.ended(), approval.timers()]).toEqual([true, {}]);
@@ -43,7 +93,10 @@ describe("every answer", () => {
     approval.send(no);
     expect(approval.owed()).toMatchObject([
       { what: "approval.denied", data: { by: "console:owner" } },
-      { to: call, event: { type: "approval.refused", failure: { code: "denied-owner", effect: "none" } } },
+      {
+        to: call,
+        event: { type: "approval.refused", failure: { code: "denied-owner", effect: "none" } },
+      },
       { kind: "reply" },
     ]);
     expect(approval.ended()).toBe(true);
@@ -56,7 +109,10 @@ describe("every answer", () => {
     expect(approval.ended()).toBe(false);
     approval.pass(1);
     expect(PATIENCE_MS).toBe(900_000);
-    expect(approval.owed()).toMatchObject([{ what: "approval.expired" }, { to: call, event: { type: "approval.refused", failure: { code: "owner-silent" } } }]);
+    expect(approval.owed()).toMatchObject([
+      { what: "approval.expired" },
+      { to: call, event: { type: "approval.refused", failure: { code: "owner-silent" } } },
+    ]);
     expect(approval.ended()).toBe(true);
   });
 
@@ -69,24 +125,34 @@ describe("every answer", () => {
   });
 });
 
-test.for([yes, no, { type: "call.ended" }] as const)("after %j a second answer changes nothing", (first) => {
-  for (const second of [yes, no, { type: "call.ended" }, { type: "timer.patience" }] as const) {
-    const approval = start();
-    approval.send(first);
-    // XState warns of an event to an ended actor; that nothing comes of it is the point.
-    vi.spyOn(console, "warn").mockReturnValue();
-    const state = approval.state();
-    approval.owed();
-    approval.send(second);
-    approval.pass(PATIENCE_MS);
-    expect([approval.state(), approval.owed()]).toEqual([state, []]);
-  }
-});
+test.for([yes, no, { type: "call.ended" }] as const)(
+  "after %j a second answer changes nothing",
+  (first) => {
+    for (const second of [yes, no, { type: "call.ended" }, { type: "timer.patience" }] as const) {
+      const approval = start();
+      approval.send(first);
+      // XState warns of an event to an ended actor; that nothing comes of it is the point.
+      vi.spyOn(console, "warn").mockReturnValue();
+      const state = approval.state();
+      approval.owed();
+      approval.send(second);
+      approval.pass(PATIENCE_MS);
+      expect([approval.state(), approval.owed()]).toEqual([state, []]);
+    }
+  },
+);
 
 test("the request again asks nothing again", () => {
   const approval = start();
   approval.owed();
-  approval.send({ type: "approval.requested", call: "CALL", device: "key", name: "laptop", cap: "files.read", planHash: "other" });
+  approval.send({
+    type: "approval.requested",
+    call: "CALL",
+    device: "key",
+    name: "laptop",
+    cap: "files.read",
+    planHash: "other",
+  });
   expect([approval.owed(), approval.context().planHash]).toEqual([[], "ab"]);
 });
 
@@ -96,5 +162,9 @@ test("it handles exactly the events of its type", () => {
     ...{ "approval.requested": false, "owner.approved": true, "owner.denied": true },
     ...{ "call.ended": true, "timer.patience": true },
   };
-  expect([...approvalMachine.events].toSorted()).toEqual(Object.keys(all).filter((type) => all[type as keyof typeof all]).toSorted());
+  expect([...approvalMachine.events].toSorted()).toEqual(
+    Object.keys(all)
+      .filter((type) => all[type as keyof typeof all])
+      .toSorted(),
+  );
 });

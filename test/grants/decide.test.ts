@@ -9,7 +9,15 @@ import { describe, expect, test } from "vitest";
 const NOW = 1_000_000;
 
 const laptop: DeviceRow = {
-  ...{ id: "k", name: "laptop", kind: "laptop", os: "linux", arch: "x64", agent: "0.1.0", key: "00" },
+  ...{
+    id: "k",
+    name: "laptop",
+    kind: "laptop",
+    os: "linux",
+    arch: "x64",
+    agent: "0.1.0",
+    key: "00",
+  },
   ...{ state: "paired", ceiling: ["camera.snap"], pairedAt: 1, seenAt: 1, epoch: 3, revocation: 2 },
 };
 
@@ -20,7 +28,14 @@ const offer = (cap: string, change: Partial<Offered> = {}): Offered => ({
 });
 
 const grant: Grant = {
-  ...{ id: "g", device: "k", cap: "camera.snap", requester: "owner", since: NOW - 10, notAfter: NOW + 10 },
+  ...{
+    id: "g",
+    device: "k",
+    cap: "camera.snap",
+    requester: "owner",
+    since: NOW - 10,
+    notAfter: NOW + 10,
+  },
   ...{ revocation: 2, by: "console:owner", state: "live" },
 };
 
@@ -42,24 +57,47 @@ describe("every cell", () => {
     capabilityStates.flatMap((state) =>
       (["allow", "ask", "deny"] as const).flatMap((policy) =>
         Object.keys(grants).flatMap((held) =>
-          ["owner", "telegram:9"].flatMap((requester) => [true, false].map((locked) => ({ cap, state, policy, held, requester, locked }))),
+          ["owner", "telegram:9"].flatMap((requester) =>
+            [true, false].map((locked) => ({ cap, state, policy, held, requester, locked })),
+          ),
         ),
       ),
     ),
   );
   /** The expected verdict, said in another way than the code says it. */
-  const expected = ({ cap, state, policy, held, requester, locked }: (typeof cells)[number]): string => {
+  const expected = ({
+    cap,
+    state,
+    policy,
+    held,
+    requester,
+    locked,
+  }: (typeof cells)[number]): string => {
     const usable = new Set(["ready", "busy", "unavailable"]).has(state) && policy !== "deny";
     if (!usable || locked) return "deny";
-    if (held === "live" || ["camera.list", "device.info", "device.status"].includes(cap)) return "allow";
+    if (held === "live" || ["camera.list", "device.info", "device.status"].includes(cap))
+      return "allow";
     return requester === "owner" ? "ask" : "deny";
   };
 
   test("has exactly the verdict of the table", () => {
     const wrong = cells.filter(({ cap, state, policy, held, requester, locked }, at) => {
-      const given = (grants[held] ?? []).map((one) => ({ ...one, cap, requester: one.requester === "*" ? requester : one.requester }));
-      const decision = ask({ capability: catalogue.get(cap), offered: offer(cap, { state, policy }), grants: given, requester, locked });
-      return decision.verdict !== expected(cells[at]!) || decision.steps.at(-1)?.verdict !== decision.verdict;
+      const given = (grants[held] ?? []).map((one) => ({
+        ...one,
+        cap,
+        requester: one.requester === "*" ? requester : one.requester,
+      }));
+      const decision = ask({
+        capability: catalogue.get(cap),
+        offered: offer(cap, { state, policy }),
+        grants: given,
+        requester,
+        locked,
+      });
+      return (
+        decision.verdict !== expected(cells[at]!) ||
+        decision.steps.at(-1)?.verdict !== decision.verdict
+      );
     });
     expect(cells.length).toBe(5 * 6 * 3 * 4 * 2 * 2);
     expect(wrong).toEqual([]);
@@ -73,16 +111,40 @@ describe("rules come in order", () => {
   });
 
   test.for<[string, Partial<Question>, string]>([
-    ["an unknown device", { device: undefined, capability: undefined, locked: true }, "device-unknown"],
-    ["a revoked device", { device: { ...laptop, state: "revoked" }, capability: undefined, grants: [grant] }, "revoked"],
+    [
+      "an unknown device",
+      { device: undefined, capability: undefined, locked: true },
+      "device-unknown",
+    ],
+    [
+      "a revoked device",
+      { device: { ...laptop, state: "revoked" }, capability: undefined, grants: [grant] },
+      "revoked",
+    ],
     ["a device that is held", { device: { ...laptop, state: "held" }, grants: [grant] }, "fenced"],
     ["an unknown capability", { capability: undefined, offered: undefined }, "unsupported"],
     ["one that is not offered", { offered: undefined, locked: true }, "not-offered"],
     ["another version", { offered: offer("camera.snap", { v: 2, state: "off" }) }, "unsupported"],
-    ["a weaker promise about repeats", { offered: offer("camera.snap", { effect: "read" }) }, "unsupported"],
-    ["one that is off, before its policy", { offered: offer("camera.snap", { state: "off", policy: "deny" }), locked: true }, "capability-off"],
-    ["one that the device denies", { offered: offer("camera.snap", { policy: "deny", state: "denied" }) }, "denied-local"],
-    ["one that the system denies", { offered: offer("camera.snap", { state: "needs-permission" }), locked: true }, "os-permission"],
+    [
+      "a weaker promise about repeats",
+      { offered: offer("camera.snap", { effect: "read" }) },
+      "unsupported",
+    ],
+    [
+      "one that is off, before its policy",
+      { offered: offer("camera.snap", { state: "off", policy: "deny" }), locked: true },
+      "capability-off",
+    ],
+    [
+      "one that the device denies",
+      { offered: offer("camera.snap", { policy: "deny", state: "denied" }) },
+      "denied-local",
+    ],
+    [
+      "one that the system denies",
+      { offered: offer("camera.snap", { state: "needs-permission" }), locked: true },
+      "os-permission",
+    ],
     ["the lock, before a grant", { locked: true, grants: [grant] }, "locked"],
     ["somebody without a grant", { requester: "telegram:9", grants: [grant] }, "not-granted"],
   ])("%s is refused first", ([, change, code]) => {

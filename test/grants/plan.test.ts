@@ -5,10 +5,39 @@ import { expect, test } from "vitest";
 /** Values that other encodings confuse with one another. */
 const alike: readonly Value[] = [
   ...[null, "null", "", "0", 0, 1, "1", true, "true", false, "false", -1, "-1", [], {}, "[]", "{}"],
-  ...[[[]], [null], [""], [[], []], ["ab", "c"], ["a", "bc"], ["abc"], [1, 2], [12], ["1", "2"], [1, [2]], [[1], 2]],
-  ...[{ a: 1 }, { a: "1" }, { a: [1] }, { b: 1 }, { a: { b: 1 } }, { "a.b": 1 }, { a: 1, b: 1 }, { "": 1 }],
+  ...[
+    [[]],
+    [null],
+    [""],
+    [[], []],
+    ["ab", "c"],
+    ["a", "bc"],
+    ["abc"],
+    [1, 2],
+    [12],
+    ["1", "2"],
+    [1, [2]],
+    [[1], 2],
+  ],
+  ...[
+    { a: 1 },
+    { a: "1" },
+    { a: [1] },
+    { b: 1 },
+    { a: { b: 1 } },
+    { "a.b": 1 },
+    { a: 1, b: 1 },
+    { "": 1 },
+  ],
   ...["é", "e\u0301", "a", "а", "A", "a ", " a", "a\u0000", "a\u200b", "ﬁ", "fi"],
-  ...[new Uint8Array(), new Uint8Array([97]), new Uint8Array([0]), [new Uint8Array([97])], 2 ** 32, 2 ** 53 - 1],
+  ...[
+    new Uint8Array(),
+    new Uint8Array([97]),
+    new Uint8Array([0]),
+    [new Uint8Array([97])],
+    2 ** 32,
+    2 ** 53 - 1,
+  ],
   ...["l\0\0\0\0", "s\0\0\0\u0001a", ["s\0\0\0\u0001a"], { s: "a" }],
 ];
 
@@ -33,7 +62,9 @@ function values(seed: number) {
       case 4:
         return Array.from({ length: next(3) }, () => value(depth + 1));
       default:
-        return Object.fromEntries(Array.from({ length: next(3) }, () => [text(), value(depth + 1)]));
+        return Object.fromEntries(
+          Array.from({ length: next(3) }, () => [text(), value(depth + 1)]),
+        );
     }
   };
   return () => value(0);
@@ -74,12 +105,28 @@ test("the order of fields does not matter, the order of a list does", () => {
   expect(canonical([1, 2])).not.toEqual(canonical([2, 1]));
 });
 
-test.for([0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, "\ud800", { "\udc00": 1 }, [["\ud800"]]])("what would collide is refused: %j", (value) => {
+test.for([
+  0.5,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  2 ** 53,
+  "\ud800",
+  { "\udc00": 1 },
+  [["\ud800"]],
+])("what would collide is refused: %j", (value) => {
   expect(() => canonical(value as Value)).toThrow(TypeError);
 });
 
 const plan: Plan = {
-  ...{ gateway: "gateway", device: "device", cap: "files.read", v: 1, requester: "owner", call: "CALL", revocation: 0 },
+  ...{
+    gateway: "gateway",
+    device: "device",
+    cap: "files.read",
+    v: 1,
+    requester: "owner",
+    call: "CALL",
+    revocation: 0,
+  },
   args: { path: "a/b.txt", max_bytes: 4_096, root: "docs" },
 };
 
@@ -89,10 +136,14 @@ function* changed(of: Readonly<Record<string, unknown>>): Generator<Record<strin
     if (typeof value === "number") yield { ...of, [key]: value + 1 };
     else if (typeof value === "string") {
       for (let at = 0; at < value.length; at++) {
-        yield { ...of, [key]: `${value.slice(0, at)}${String.fromCharCode(value.charCodeAt(at) ^ 1)}${value.slice(at + 1)}` };
+        yield {
+          ...of,
+          [key]: `${value.slice(0, at)}${String.fromCharCode(value.charCodeAt(at) ^ 1)}${value.slice(at + 1)}`,
+        };
       }
       yield { ...of, [key]: `${value} ` };
-    } else for (const inner of changed(value as Record<string, unknown>)) yield { ...of, [key]: inner };
+    } else
+      for (const inner of changed(value as Record<string, unknown>)) yield { ...of, [key]: inner };
   }
 }
 

@@ -4,7 +4,12 @@ import type { ErrorFrame, Result } from "@kith/shared/protocol/call";
 import type { Offered } from "@kith/shared/protocol/session";
 import type { DeviceRow, OfferedSet } from "@kith/gateway/devices/device";
 import type { Call } from "@kith/gateway/invocations/call";
-import { Calls, type CallsEvent, type Outcome, type Request } from "@kith/gateway/invocations/calls";
+import {
+  Calls,
+  type CallsEvent,
+  type Outcome,
+  type Request,
+} from "@kith/gateway/invocations/calls";
 import { Documents } from "@kith/gateway/runtime/documents";
 import type { Effect } from "@kith/gateway/runtime/effect";
 import { collect } from "@kith/gateway/runtime/fx";
@@ -14,7 +19,14 @@ export const snapOut = { taken_at_ms: 1, camera: "cam", width_px: 4, height_px: 
 export const image = { stream: "S", role: "image", type: "image/jpeg", size: 10, sha256 };
 
 const offer = (cap: string, change: Partial<Offered> = {}): Offered => ({
-  ...{ cap, v: 1, effect: catalogue.get(cap)?.effect ?? "once", state: "ready", policy: "allow", foreground: false },
+  ...{
+    cap,
+    v: 1,
+    effect: catalogue.get(cap)?.effect ?? "once",
+    state: "ready",
+    policy: "allow",
+    foreground: false,
+  },
   ...{ parallel: 16, max_ms: 10_000, max_bytes: 0, ...change },
 });
 
@@ -22,7 +34,10 @@ type Of<T extends Effect["kind"]> = Extract<Effect, { kind: T }>;
 
 export class Desk {
   readonly #stored = new Map<string, unknown>();
-  readonly documents = new Documents({ openDocuments: () => [], document: (table, id) => this.#stored.get(`${table}/${id}`) });
+  readonly documents = new Documents({
+    openDocuments: () => [],
+    document: (table, id) => this.#stored.get(`${table}/${id}`),
+  });
   readonly links = new Map<string, number>();
   readonly media = new Set<string>();
   now = 1_000_000;
@@ -36,7 +51,10 @@ export class Desk {
     this.documents.reload();
     this.calls = this.#fresh();
     this.device("laptop");
-    this.offers("laptop", ...["camera.list", "camera.snap", "device.info", "files.read"].map((cap) => offer(cap)));
+    this.offers(
+      "laptop",
+      ...["camera.list", "camera.snap", "device.info", "files.read"].map((cap) => offer(cap)),
+    );
     this.links.set("laptop", 1);
   }
 
@@ -56,15 +74,36 @@ export class Desk {
     this.calls.reload();
   }
 
-  put(table: "device" | "grant" | "call" | "setting", id: string, body: unknown, open = true): void {
+  put(
+    table: "device" | "grant" | "call" | "setting",
+    id: string,
+    body: unknown,
+    open = true,
+  ): void {
     this.#stored.set(`${table}/${id}`, body);
     this.documents.put(table, id, open, body);
   }
 
   device(id: string, change: Partial<DeviceRow> = {}): void {
     const row: DeviceRow = {
-      ...{ id, name: id, kind: "laptop", os: "linux", arch: "x64", agent: "", key: "00", state: "paired" },
-      ...{ ceiling: [...catalogue.keys()], pairedAt: 1, seenAt: 1, epoch: 1, revocation: 0, ledger: "LEDGER" },
+      ...{
+        id,
+        name: id,
+        kind: "laptop",
+        os: "linux",
+        arch: "x64",
+        agent: "",
+        key: "00",
+        state: "paired",
+      },
+      ...{
+        ceiling: [...catalogue.keys()],
+        pairedAt: 1,
+        seenAt: 1,
+        epoch: 1,
+        revocation: 0,
+        ledger: "LEDGER",
+      },
       ...this.documents.get<DeviceRow>("device", id),
       ...change,
     };
@@ -85,23 +124,43 @@ export class Desk {
   /** One turn; what it asked for is kept and returned. */
   tell(call: string, event: { type: CallsEvent["type"] } & Record<string, unknown>): Effect[] {
     const effects = collect(() =>
-      this.calls.receive({ to: `invocation/${call}`, event, msg: "m", lane: "normal", durable: false }, this.now, `turn-${++this.#turns}`),
+      this.calls.receive(
+        { to: `invocation/${call}`, event, msg: "m", lane: "normal", durable: false },
+        this.now,
+        `turn-${++this.#turns}`,
+      ),
     );
     for (const effect of effects) {
-      if (effect.kind === "put") this.put(effect.table as "call", effect.id, effect.body, effect.open);
+      if (effect.kind === "put")
+        this.put(effect.table as "call", effect.id, effect.body, effect.open);
     }
     this.effects = effects;
     return effects;
   }
 
   request(call: string, change: Partial<Request> = {}): Outcome {
-    this.tell(call, { type: "call.requested", request: { device: "laptop", cap: "camera.snap", args: {}, requester: "owner", by: "console:owner", ...change } });
+    this.tell(call, {
+      type: "call.requested",
+      request: {
+        device: "laptop",
+        cap: "camera.snap",
+        args: {},
+        requester: "owner",
+        by: "console:owner",
+        ...change,
+      },
+    });
     return this.#of("reply")[0]?.value as Outcome;
   }
 
   /** The owner's answer to the question about this call. */
   allow(call: string, wish = "once"): void {
-    this.tell(call, { type: "approval.approved", planHash: this.call(call).planHash, for: wish, by: "console:owner" });
+    this.tell(call, {
+      type: "approval.approved",
+      planHash: this.call(call).planHash,
+      for: wish,
+      by: "console:owner",
+    });
   }
 
   /** Asked and allowed: it left. */
@@ -111,15 +170,31 @@ export class Desk {
   }
 
   result(call: string, change: Partial<Result> = {}, device = "laptop"): void {
-    this.tell(call, { type: "node.result", device, result: { t: "result", call, out: snapOut, streams: [image], ran_ms: 1, ...change } });
+    this.tell(call, {
+      type: "node.result",
+      device,
+      result: { t: "result", call, out: snapOut, streams: [image], ran_ms: 1, ...change },
+    });
   }
 
   error(call: string, change: Partial<ErrorFrame> = {}, device = "laptop"): void {
-    this.tell(call, { type: "node.error", device, error: { t: "error", call, code: "driver", text: "broke", effect: "none", ...change } });
+    this.tell(call, {
+      type: "node.error",
+      device,
+      error: { t: "error", call, code: "driver", text: "broke", effect: "none", ...change },
+    });
   }
 
   ledger(call: string, found: string, more: object = {}): void {
-    this.tell(call, { type: "ledger.read", device: "laptop", found, ledger: "LEDGER", floor: 0, epoch: this.links.get("laptop") ?? 0, ...more });
+    this.tell(call, {
+      type: "ledger.read",
+      device: "laptop",
+      found,
+      ledger: "LEDGER",
+      floor: 0,
+      epoch: this.links.get("laptop") ?? 0,
+      ...more,
+    });
   }
 
   /** The row, also of a call that ended. */

@@ -19,7 +19,12 @@ describe("a result", () => {
     desk.result("C");
     expect(desk.state("C")).toBe("done");
     expect(desk.audit()).toEqual(["call.done"]);
-    expect(desk.tells()).toMatchObject([{ to: session, event: { type: "call.ended", outcome: { state: "done", streams: [{ sha256: HASH }] } } }]);
+    expect(desk.tells()).toMatchObject([
+      {
+        to: session,
+        event: { type: "call.ended", outcome: { state: "done", streams: [{ sha256: HASH }] } },
+      },
+    ]);
   });
 
   test("before its content waits for it; the content alone is nothing yet", () => {
@@ -47,8 +52,16 @@ describe("a result", () => {
   test.for<[string, object, string]>([
     ["not of its schema", { out: {} }, "failed bad-result partial"],
     ["without its content", { streams: [] }, "failed bad-result partial"],
-    ["of a role that every object has", { streams: [{ ...image, role: "constructor" }] }, "failed bad-result partial"],
-    ["of another type", { streams: [{ ...image, type: "text/html" }] }, "failed bad-result partial"],
+    [
+      "of a role that every object has",
+      { streams: [{ ...image, role: "constructor" }] },
+      "failed bad-result partial",
+    ],
+    [
+      "of another type",
+      { streams: [{ ...image, type: "text/html" }] },
+      "failed bad-result partial",
+    ],
     ["too big", { streams: [{ ...image, size: 32 * 1_048_576 + 1 }] }, "failed too-big partial"],
   ])("%s fails the call and stores nothing", ([, change, state]) => {
     const desk = start();
@@ -60,7 +73,11 @@ describe("a result", () => {
   test("whose content broke on the way fails with that", () => {
     const desk = start();
     desk.result("C");
-    desk.tell("C", { type: "stream.ended", device: "laptop", failure: { code: "hash-mismatch", message: "", effect: "partial" } });
+    desk.tell("C", {
+      type: "stream.ended",
+      device: "laptop",
+      failure: { code: "hash-mismatch", message: "", effect: "partial" },
+    });
     expect(desk.state("C")).toBe("failed hash-mismatch partial");
   });
 });
@@ -90,7 +107,18 @@ describe("frames that are none of its business change nothing and are counted", 
     ["result", (desk, call, device) => desk.result(call, {}, device)],
     ["error", (desk, call, device) => desk.error(call, {}, device)],
     ["stream", (desk, call, device) => void desk.tell(call, { type: "stream.ended", device })],
-    ["ledger", (desk, call, device) => void desk.tell(call, { type: "ledger.read", device, found: "absent", ledger: "LEDGER", floor: 0, epoch: 1 })],
+    [
+      "ledger",
+      (desk, call, device) =>
+        void desk.tell(call, {
+          type: "ledger.read",
+          device,
+          found: "absent",
+          ledger: "LEDGER",
+          floor: 0,
+          epoch: 1,
+        }),
+    ],
   ];
   test.for(frames)("%s", ([, say]) => {
     const desk = start();
@@ -119,9 +147,29 @@ describe("frames that are none of its business change nothing and are counted", 
 
 describe("rights that end in mid-call", () => {
   const ends: [string, (desk: Desk) => void, string][] = [
-    ["device", (desk) => (desk.device("laptop", { state: "revoked", revocation: 1 }), void desk.tell("*", { type: "device.revoked", device: "laptop" })), "revoked"],
-    ["grant", (desk) => void desk.tell("*", { type: "grant.revoked", grant: desk.call("C").grant, by: "console:owner" }), "revoked"],
-    ["lock", (desk) => void desk.tell("*", { type: "lock.set", locked: true, by: "console:owner" }), "locked"],
+    [
+      "device",
+      (desk) => (
+        desk.device("laptop", { state: "revoked", revocation: 1 }),
+        void desk.tell("*", { type: "device.revoked", device: "laptop" })
+      ),
+      "revoked",
+    ],
+    [
+      "grant",
+      (desk) =>
+        void desk.tell("*", {
+          type: "grant.revoked",
+          grant: desk.call("C").grant,
+          by: "console:owner",
+        }),
+      "revoked",
+    ],
+    [
+      "lock",
+      (desk) => void desk.tell("*", { type: "lock.set", locked: true, by: "console:owner" }),
+      "locked",
+    ],
   ];
   test.for(ends)("%s: the call is stopped, and what arrives later is dropped", ([, end, code]) => {
     const desk = new Desk();
@@ -137,17 +185,20 @@ describe("rights that end in mid-call", () => {
     expect([desk.call("C"), desk.effects, desk.calls.strays]).toEqual([before, [], 3]);
   });
 
-  test.for(ends)("%s: what waits is denied and never leaves, not even for a moment", ([, end, code]) => {
-    const desk = new Desk();
-    desk.offer("camera.snap", { parallel: 1 });
-    desk.sent("C", { allow: "1h" });
-    desk.request("next");
-    expect(desk.state("next")).toBe("ready");
-    end(desk);
-    expect(desk.state("next")).toBe(`denied ${code} none`);
-    expect(desk.audit()).not.toContain("call.sent");
-    expect(desk.steps()).toEqual(["cancel-revoked C"]);
-  });
+  test.for(ends)(
+    "%s: what waits is denied and never leaves, not even for a moment",
+    ([, end, code]) => {
+      const desk = new Desk();
+      desk.offer("camera.snap", { parallel: 1 });
+      desk.sent("C", { allow: "1h" });
+      desk.request("next");
+      expect(desk.state("next")).toBe("ready");
+      end(desk);
+      expect(desk.state("next")).toBe(`denied ${code} none`);
+      expect(desk.audit()).not.toContain("call.sent");
+      expect(desk.steps()).toEqual(["cancel-revoked C"]);
+    },
+  );
 
   test("a question that was open is withdrawn", () => {
     const desk = new Desk();
@@ -163,7 +214,10 @@ describe("rights that end in mid-call", () => {
   test("a question that was answered with no is not told so again", () => {
     const desk = new Desk();
     desk.request("C", { session });
-    desk.tell("C", { type: "approval.refused", failure: { code: "denied-owner", message: "", effect: "none" } });
+    desk.tell("C", {
+      type: "approval.refused",
+      failure: { code: "denied-owner", message: "", effect: "none" },
+    });
     expect(desk.tells().map(({ to }) => to)).toEqual([session]);
   });
 
@@ -171,7 +225,16 @@ describe("rights that end in mid-call", () => {
     const desk = new Desk();
     desk.sent("C", { allow: "1h" });
     desk.device("phone");
-    desk.put("grant", "other", { id: "other", device: "phone", cap: "x", requester: "owner", since: 0, revocation: 0, by: "", state: "live" });
+    desk.put("grant", "other", {
+      id: "other",
+      device: "phone",
+      cap: "x",
+      requester: "owner",
+      since: 0,
+      revocation: 0,
+      by: "",
+      state: "live",
+    });
     desk.device("laptop", { revocation: 1 });
     desk.tell("*", { type: "device.revoked", device: "laptop" });
     expect(desk.documents.list<{ id: string }>("grant").map(({ id }) => id)).toEqual(["other"]);

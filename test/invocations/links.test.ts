@@ -25,21 +25,30 @@ describe("after a broken link", () => {
   test("absent: the same call leaves once more on the new link", () => {
     const desk = broken();
     desk.ledger("C", "absent");
-    expect([desk.steps(), desk.call("C").epoch, desk.state("C")]).toEqual([["invoke C"], 2, "sent"]);
+    expect([desk.steps(), desk.call("C").epoch, desk.state("C")]).toEqual([
+      ["invoke C"],
+      2,
+      "sent",
+    ]);
   });
 
   test.for([
     ["another ledger", { ledger: "OTHER" }],
     ["a number below its floor", { floor: Number.MAX_SAFE_INTEGER }],
-  ] as const)("absent in %s proves nothing: a new attempt under a new id, and who waits is told", ([, more]) => {
-    const desk = broken();
-    desk.ledger("C", "absent", more);
-    const [fresh] = desk.calls.list();
-    expect(desk.state("C")).toBe("failed interrupted none");
-    expect([fresh?.state, desk.steps()]).toEqual(["sent", [`invoke ${fresh?.id}`]]);
-    expect(desk.audit()).toEqual(["call.replaced", "call.sent"]);
-    expect(desk.tells()).toEqual([{ kind: "tell", to: session, event: { type: "call.replaced", call: "C", by: fresh?.id } }]);
-  });
+  ] as const)(
+    "absent in %s proves nothing: a new attempt under a new id, and who waits is told",
+    ([, more]) => {
+      const desk = broken();
+      desk.ledger("C", "absent", more);
+      const [fresh] = desk.calls.list();
+      expect(desk.state("C")).toBe("failed interrupted none");
+      expect([fresh?.state, desk.steps()]).toEqual(["sent", [`invoke ${fresh?.id}`]]);
+      expect(desk.audit()).toEqual(["call.replaced", "call.sent"]);
+      expect(desk.tells()).toEqual([
+        { kind: "tell", to: session, event: { type: "call.replaced", call: "C", by: fresh?.id } },
+      ]);
+    },
+  );
 
   test("a device that keeps forgetting ends with the time of the first try", () => {
     const desk = broken();
@@ -60,7 +69,10 @@ describe("after a broken link", () => {
   });
 
   test("absent after its standing grant ran out, was revoked, or with the clock set back", () => {
-    for (const [past, back] of [[0, 0], [0, 3_600_000]] as const) {
+    for (const [past, back] of [
+      [0, 0],
+      [0, 3_600_000],
+    ] as const) {
       const desk = new Desk();
       desk.sent("C", { allow: "15m" });
       desk.put("call", "C", { ...desk.call("C"), deadlineAt: desk.now + 3_600_000 });
@@ -102,7 +114,9 @@ describe("a call that may happen only once", () => {
     const desk = once();
     desk.ledger("C", found, more);
     expect([desk.state("C"), desk.steps()]).toEqual(["unknown unknown unknown", []]);
-    expect(desk.tells()).toMatchObject([{ to: session, event: { type: "call.ended", outcome: { state: "unknown" } } }]);
+    expect(desk.tells()).toMatchObject([
+      { to: session, event: { type: "call.ended", outcome: { state: "unknown" } } },
+    ]);
     for (const again of ["doubt", "running", "done"]) desk.ledger("C", again);
     desk.ledger("C", "absent", { ledger: "OTHER" });
     desk.tell("C", { type: "deadline.passed" });
@@ -113,7 +127,11 @@ describe("a call that may happen only once", () => {
   test.for<[string, (desk: Desk) => void, string]>([
     ["a result", (desk) => desk.result("C"), "done"],
     ["an error", (desk) => desk.error("C"), "failed driver none"],
-    ["proof that it never arrived", (desk) => desk.ledger("C", "absent"), "failed interrupted none"],
+    [
+      "proof that it never arrived",
+      (desk) => desk.ledger("C", "absent"),
+      "failed interrupted none",
+    ],
   ])("unknown is left by %s, also after a restart", ([, say, state]) => {
     const desk = once();
     desk.ledger("C", "doubt");
@@ -123,20 +141,30 @@ describe("a call that may happen only once", () => {
     expect(desk.state("C")).toBe(state);
   });
 
-  test.for(["revoked", "locked"] as const)("%s while it runs: that it ran counts, what it brought is refused", (code) => {
-    const desk = once();
-    if (code === "locked") desk.tell("*", { type: "lock.set", locked: true, by: "x" });
-    else desk.tell("*", { type: "grant.revoked", grant: desk.call("C").grant, by: "x" });
-    if (code === "revoked") {
-      // A one-use grant is used up and cannot be taken back; the device can.
-      desk.device("laptop", { state: "revoked", revocation: 1 });
-      desk.tell("*", { type: "device.revoked", device: "laptop" });
-    }
-    expect([desk.state("C"), desk.steps()]).toEqual([`unknown ${code} unknown`, ["cancel-revoked C"]]);
-    desk.media.add(HASH);
-    desk.result("C");
-    expect([desk.state("C"), desk.call("C").out, desk.call("C").streams]).toEqual([`failed ${code} partial`, undefined, undefined]);
-  });
+  test.for(["revoked", "locked"] as const)(
+    "%s while it runs: that it ran counts, what it brought is refused",
+    (code) => {
+      const desk = once();
+      if (code === "locked") desk.tell("*", { type: "lock.set", locked: true, by: "x" });
+      else desk.tell("*", { type: "grant.revoked", grant: desk.call("C").grant, by: "x" });
+      if (code === "revoked") {
+        // A one-use grant is used up and cannot be taken back; the device can.
+        desk.device("laptop", { state: "revoked", revocation: 1 });
+        desk.tell("*", { type: "device.revoked", device: "laptop" });
+      }
+      expect([desk.state("C"), desk.steps()]).toEqual([
+        `unknown ${code} unknown`,
+        ["cancel-revoked C"],
+      ]);
+      desk.media.add(HASH);
+      desk.result("C");
+      expect([desk.state("C"), desk.call("C").out, desk.call("C").streams]).toEqual([
+        `failed ${code} partial`,
+        undefined,
+        undefined,
+      ]);
+    },
+  );
 });
 
 describe("deadlines", () => {
@@ -178,7 +206,10 @@ describe("deadlines", () => {
     desk.tell("B", { type: "deadline.passed" });
     desk.links.clear();
     desk.tell("C", { type: "deadline.passed" });
-    expect([desk.state("B"), desk.state("C")]).toEqual(["expired busy none", "expired device-away none"]);
+    expect([desk.state("B"), desk.state("C")]).toEqual([
+      "expired busy none",
+      "expired device-away none",
+    ]);
   });
 
   test("stopped by the owner: before it leaves at once, later by the device's word", () => {
@@ -187,6 +218,10 @@ describe("deadlines", () => {
     desk.tell("A", { type: "owner.cancelled" });
     desk.sent("B");
     desk.tell("B", { type: "owner.cancelled" });
-    expect([desk.state("A"), desk.state("B"), desk.steps()]).toEqual(["cancelled cancelled none", "sent", ["cancel B"]]);
+    expect([desk.state("A"), desk.state("B"), desk.steps()]).toEqual([
+      "cancelled cancelled none",
+      "sent",
+      ["cancel B"],
+    ]);
   });
 });

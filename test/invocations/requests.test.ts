@@ -10,7 +10,11 @@ describe("a request is refused with its reason, and nothing is kept", () => {
   test.for<[string, (desk: Desk) => void, Partial<Request>]>([
     ["device-unknown", () => {}, { device: "toaster" }],
     ["device-unknown", (desk) => desk.documents.put("device", "laptop", false, {}), { device: "" }],
-    ["device-ambiguous", (desk) => (desk.device("other"), desk.links.set("other", 1), desk.offers("laptop")), { device: "" }],
+    [
+      "device-ambiguous",
+      (desk) => (desk.device("other"), desk.links.set("other", 1), desk.offers("laptop")),
+      { device: "" },
+    ],
     ["device-away", (desk) => desk.links.clear(), {}],
     ["revoked", (desk) => desk.device("laptop", { state: "revoked" }), {}],
     ["fenced", (desk) => desk.device("laptop", { state: "held" }), {}],
@@ -33,7 +37,9 @@ describe("a request is refused with its reason, and nothing is kept", () => {
     const { state, failure } = desk.request("C", { ...request, session, allow: "once" });
     expect([state, failure?.code, failure?.effect]).toEqual(["denied", code, "none"]);
     expect([desk.audit(), desk.calls.list(), desk.steps()]).toEqual([["call.refused"], [], []]);
-    expect(desk.tells()).toMatchObject([{ to: session, event: { type: "call.ended", outcome: { failure: { code } } } }]);
+    expect(desk.tells()).toMatchObject([
+      { to: session, event: { type: "call.ended", outcome: { failure: { code } } } },
+    ]);
   });
 
   test("several devices come as choices", () => {
@@ -42,7 +48,10 @@ describe("a request is refused with its reason, and nothing is kept", () => {
     desk.put("device", "caps/phone", desk.documents.get("device", "caps/laptop"));
     desk.links.set("phone", 1);
     expect(desk.request("C", { device: "", args: { facing: "front" } })).toMatchObject({
-      choices: [{ id: "laptop", name: "laptop" }, { id: "phone", name: "phone" }],
+      choices: [
+        { id: "laptop", name: "laptop" },
+        { id: "phone", name: "phone" },
+      ],
       request: { cap: "camera.snap", args: { facing: "front" }, by: "console:owner" },
     });
   });
@@ -52,37 +61,63 @@ describe("a request is refused with its reason, and nothing is kept", () => {
     for (const id of ["A", "B", "C"]) expect(desk.request(id).state).toBe("asked");
     expect(desk.request("D").failure?.code).toBe("too-many");
     expect(desk.calls.list()).toHaveLength(3);
-    desk.tell("A", { type: "approval.refused", failure: { code: "denied-owner", message: "", effect: "none" } });
+    desk.tell("A", {
+      type: "approval.refused",
+      failure: { code: "denied-owner", message: "", effect: "none" },
+    });
     expect(desk.request("E").state).toBe("asked");
   });
 
   test("a name with controls in it is shown without them", () => {
-    expect(new Desk().request("C", { device: "a\u001b[2Jb\u202e" }).failure?.message).toMatch(/^no device is called “a\[2Jb”/);
+    expect(new Desk().request("C", { device: "a\u001b[2Jb\u202e" }).failure?.message).toMatch(
+      /^no device is called “a\[2Jb”/,
+    );
   });
 });
 
 describe("what needs a word asks first", () => {
   test("the question carries plan and arguments; yes mints a grant and the call leaves", () => {
     const desk = new Desk();
-    expect(desk.request("C", { session, args: { facing: "front" } })).toMatchObject({ state: "asked" });
+    expect(desk.request("C", { session, args: { facing: "front" } })).toMatchObject({
+      state: "asked",
+    });
     const { planHash } = desk.call("C");
     expect(desk.tells()).toEqual([
       {
         ...{ kind: "tell", to: "approval/C" },
-        event: { type: "approval.requested", call: "C", device: "laptop", name: "laptop", cap: "camera.snap", args: { facing: "front", max_edge_px: 1_600 }, planHash, session },
+        event: {
+          type: "approval.requested",
+          call: "C",
+          device: "laptop",
+          name: "laptop",
+          cap: "camera.snap",
+          args: { facing: "front", max_edge_px: 1_600 },
+          planHash,
+          session,
+        },
       },
     ]);
     desk.allow("C");
     expect(desk.audit()).toEqual(["grant.made", "call.ready", "call.sent"]);
     expect(desk.steps()).toEqual(["invoke C"]);
-    expect(desk.call("C")).toMatchObject({ state: "sent", epoch: 1, ledger: "LEDGER", args: { facing: "front", max_edge_px: 1_600 } });
+    expect(desk.call("C")).toMatchObject({
+      state: "sent",
+      epoch: 1,
+      ledger: "LEDGER",
+      args: { facing: "front", max_edge_px: 1_600 },
+    });
     expect(desk.call("C").n).toBeGreaterThan(0);
   });
 
   test("a yes to another plan is none", () => {
     const desk = new Desk();
     desk.request("C");
-    desk.tell("C", { type: "approval.approved", planHash: `${desk.call("C").planHash.slice(1)}0`, for: "once", by: "x" });
+    desk.tell("C", {
+      type: "approval.approved",
+      planHash: `${desk.call("C").planHash.slice(1)}0`,
+      for: "once",
+      by: "x",
+    });
     expect(desk.state("C")).toBe("denied revoked none");
   });
 
@@ -120,10 +155,16 @@ describe("a grant", () => {
     desk.request("first");
     desk.allow("first");
     // Whatever becomes of the first one meanwhile.
-    const sent = Array.from({ length: 100 }, (_, at) => desk.request(`C${at}`)).filter(({ state }) => state !== "asked" && state !== "denied");
+    const sent = Array.from({ length: 100 }, (_, at) => desk.request(`C${at}`)).filter(
+      ({ state }) => state !== "asked" && state !== "denied",
+    );
     expect(sent).toEqual([]);
     expect(desk.documents.list("grant")).toEqual([]);
-    expect(desk.documents.find<Grant>("grant", desk.call("first").grant ?? "")).toMatchObject({ state: "used", uses: 0, call: "first" });
+    expect(desk.documents.find<Grant>("grant", desk.call("first").grant ?? "")).toMatchObject({
+      state: "used",
+      uses: 0,
+      call: "first",
+    });
   });
 
   test("for 15 minutes carries until then, and ends for good", () => {
@@ -141,14 +182,31 @@ describe("a grant", () => {
 
   test("is never longer than a device may hold: the 65th becomes one for this call", () => {
     const desk = new Desk();
-    const grant = { device: "laptop", cap: "x", requester: "x", since: 0, revocation: 0, by: "", state: "live" };
+    const grant = {
+      device: "laptop",
+      cap: "x",
+      requester: "x",
+      since: 0,
+      revocation: 0,
+      by: "",
+      state: "live",
+    };
     for (let at = 0; at < 63; at++) desk.put("grant", `g${at}`, { ...grant, id: `g${at}` });
     desk.sent("A", { allow: "1h" });
     expect(desk.documents.find<Grant>("grant", desk.call("A").grant ?? "")?.state).toBe("live");
     desk.documents.put("grant", desk.call("A").grant ?? "", true, { ...grant, id: "g63" });
     desk.sent("B", { allow: "1h" });
-    expect(desk.documents.find<Grant>("grant", desk.call("B").grant ?? "")).toMatchObject({ state: "used", call: "B" });
-    expect(desk.effects).toContainEqual(expect.objectContaining({ kind: "audit", what: "grant.made", data: expect.objectContaining({ for: "once" }) }));
+    expect(desk.documents.find<Grant>("grant", desk.call("B").grant ?? "")).toMatchObject({
+      state: "used",
+      call: "B",
+    });
+    expect(desk.effects).toContainEqual(
+      expect.objectContaining({
+        kind: "audit",
+        what: "grant.made",
+        data: expect.objectContaining({ for: "once" }),
+      }),
+    );
   });
 });
 
@@ -170,8 +228,18 @@ describe("what may leave", () => {
 
   test("is never more than 64 calls of one device", () => {
     const desk = new Desk();
-    for (let at = 0; at < 5; at++) desk.offer(["camera.snap", "camera.list", "device.info", "files.read", "device.status"][at] ?? "", { parallel: 16 });
-    for (let at = 0; at < 80; at++) desk.sent(`C${at}`, { cap: ["camera.snap", "camera.list", "device.info", "files.read", "device.status"][at % 5] ?? "", args: at % 5 === 3 ? { path: "a" } : {} });
+    for (let at = 0; at < 5; at++)
+      desk.offer(
+        ["camera.snap", "camera.list", "device.info", "files.read", "device.status"][at] ?? "",
+        { parallel: 16 },
+      );
+    for (let at = 0; at < 80; at++)
+      desk.sent(`C${at}`, {
+        cap:
+          ["camera.snap", "camera.list", "device.info", "files.read", "device.status"][at % 5] ??
+          "",
+        args: at % 5 === 3 ? { path: "a" } : {},
+      });
     expect(desk.calls.list().filter(({ state }) => state === "sent")).toHaveLength(64);
     expect(desk.calls.list().filter(({ state }) => state === "ready")).toHaveLength(16);
   });

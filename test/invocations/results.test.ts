@@ -6,19 +6,43 @@ import { check } from "@kith/gateway/invocations/results";
 import { expect, test } from "vitest";
 
 const out = { taken_at_ms: 1, camera: "cam", width_px: 4, height_px: 4 };
-const image: StreamRef = { stream: "S", role: "image", type: "image/jpeg", size: 10, sha256: new Uint8Array(32) };
+const image: StreamRef = {
+  stream: "S",
+  role: "image",
+  type: "image/jpeg",
+  size: 10,
+  sha256: new Uint8Array(32),
+};
 const here = { find: () => "/media/x" };
 const nowhere = { find: () => undefined };
 
-const verdict = (result: Partial<Result>, { capability = cameraSnap as unknown as Capability, media = here as { find(): string | undefined } } = {}) => {
-  const told = check(capability, { t: "result", call: "C", out, streams: [image], ran_ms: 1, ...result }, media);
+const verdict = (
+  result: Partial<Result>,
+  {
+    capability = cameraSnap as unknown as Capability,
+    media = here as { find(): string | undefined },
+  } = {},
+) => {
+  const told = check(
+    capability,
+    { t: "result", call: "C", out, streams: [image], ran_ms: 1, ...result },
+    media,
+  );
   return told.is === "broken" ? told.failure.code : told.is;
 };
 
 test("what the capability promises is taken", () => {
-  expect(check(cameraSnap as unknown as Capability, { t: "result", call: "C", out, streams: [image], ran_ms: 1 }, here)).toEqual({
+  expect(
+    check(
+      cameraSnap as unknown as Capability,
+      { t: "result", call: "C", out, streams: [image], ran_ms: 1 },
+      here,
+    ),
+  ).toEqual({
     ...{ is: "whole", out },
-    streams: [{ role: "image", type: "image/jpeg", bytes: 10, sha256: "00".repeat(32), path: "/media/x" }],
+    streams: [
+      { role: "image", type: "image/jpeg", bytes: 10, sha256: "00".repeat(32), path: "/media/x" },
+    ],
   });
 });
 
@@ -50,10 +74,19 @@ test.for<[string, Partial<Result>, string]>([
 
 test("a capability without streams takes none; one of any type takes any", () => {
   const list = { capability: cameraList as unknown as Capability };
-  expect([verdict({ out: { cameras: [] }, streams: [] }, list), verdict({ out: { cameras: [] } }, list)]).toEqual(["whole", "bad-result"]);
-  const camera = { id: "a", label: "", facing: "front" };
-  expect(verdict({ out: { cameras: Array(16).fill(camera) }, streams: [] }, list)).toBe("whole");
-  expect(verdict({ out: { cameras: Array(17).fill(camera) }, streams: [] }, list)).toBe("bad-result");
+  expect([
+    verdict({ out: { cameras: [] }, streams: [] }, list),
+    verdict({ out: { cameras: [] } }, list),
+  ]).toEqual(["whole", "bad-result"]);
+  const cameras = (length: number) =>
+    Array.from({ length }, () => ({ id: "a", label: "", facing: "front" }));
+  expect(verdict({ out: { cameras: cameras(16) }, streams: [] }, list)).toBe("whole");
+  expect(verdict({ out: { cameras: cameras(17) }, streams: [] }, list)).toBe("bad-result");
   const content = { ...image, role: "content", type: "application/x-anything" };
-  expect(verdict({ out: { name: "a", size: 1, modified_at_ms: 1 }, streams: [content] }, { capability: filesRead as unknown as Capability })).toBe("whole");
+  expect(
+    verdict(
+      { out: { name: "a", size: 1, modified_at_ms: 1 }, streams: [content] },
+      { capability: filesRead as unknown as Capability },
+    ),
+  ).toBe("whole");
 });

@@ -6,9 +6,30 @@ import { describe, expect, test } from "vitest";
 
 const classes: readonly EffectClass[] = ["read", "idempotent", "once"];
 
-const call = (state: CallState, effect: EffectClass = "idempotent", more: Partial<Call> = {}): Call => ({
-  ...{ id: "CALL", state, device: "k", name: "laptop", cap: "camera.snap", v: 1, class: effect, args: {}, planHash: "h" },
-  ...{ requester: "owner", by: "console:owner", revocation: 0, ttlMs: 1_000, createdAt: 0, deadlineAt: 1_000 },
+const call = (
+  state: CallState,
+  effect: EffectClass = "idempotent",
+  more: Partial<Call> = {},
+): Call => ({
+  ...{
+    id: "CALL",
+    state,
+    device: "k",
+    name: "laptop",
+    cap: "camera.snap",
+    v: 1,
+    class: effect,
+    args: {},
+    planHash: "h",
+  },
+  ...{
+    requester: "owner",
+    by: "console:owner",
+    revocation: 0,
+    ttlMs: 1_000,
+    createdAt: 0,
+    deadlineAt: 1_000,
+  },
   ...more,
 });
 
@@ -20,7 +41,14 @@ const sample: { readonly [T in CallEvent["type"]]: Extract<CallEvent, { type: T 
   "node.answered": { type: "node.answered", out: { a: 1 }, streams: [] },
   "node.failed": { type: "node.failed", failure: { ...no, code: "driver" } },
   "link.ready": { type: "link.ready", epoch: 4, ledger: "L" },
-  "ledger.read": { type: "ledger.read", found: "running", proves: true, grantHolds: true, epoch: 4, timeLeft: true },
+  "ledger.read": {
+    type: "ledger.read",
+    found: "running",
+    proves: true,
+    grantHolds: true,
+    epoch: 4,
+    timeLeft: true,
+  },
   "rights.revoked": { type: "rights.revoked", failure: no },
   "owner.cancelled": { type: "owner.cancelled" },
   "deadline.passed": { type: "deadline.passed" },
@@ -37,10 +65,35 @@ const told = (of: Call, event: CallEvent): string => {
 
 describe("anything not listed is a defect and throws", () => {
   const listed: Partial<Record<CallState, readonly CallEvent["type"][]>> = {
-    asked: ["approval.approved", "approval.refused", "link.ready", "rights.revoked", "owner.cancelled", "deadline.passed"],
+    asked: [
+      "approval.approved",
+      "approval.refused",
+      "link.ready",
+      "rights.revoked",
+      "owner.cancelled",
+      "deadline.passed",
+    ],
     ready: ["slot.free", "link.ready", "rights.revoked", "owner.cancelled", "deadline.passed"],
-    sent: ["node.answered", "node.failed", "link.ready", "ledger.read", "rights.revoked", "owner.cancelled", "deadline.passed", "grace.passed"],
-    unknown: ["node.answered", "node.failed", "link.ready", "ledger.read", "rights.revoked", "owner.cancelled", "deadline.passed", "grace.passed"],
+    sent: [
+      "node.answered",
+      "node.failed",
+      "link.ready",
+      "ledger.read",
+      "rights.revoked",
+      "owner.cancelled",
+      "deadline.passed",
+      "grace.passed",
+    ],
+    unknown: [
+      "node.answered",
+      "node.failed",
+      "link.ready",
+      "ledger.read",
+      "rights.revoked",
+      "owner.cancelled",
+      "deadline.passed",
+      "grace.passed",
+    ],
   };
   test.for(states)("%s", (state) => {
     expect([...known(state)].toSorted()).toEqual([...(listed[state] ?? [])].toSorted());
@@ -79,12 +132,23 @@ test.for<[CallState, CallEvent["type"], string]>([
 });
 
 test("a yes brings grant and deadline, a slot brings the numbers of the link", () => {
-  expect(move(call("asked"), sample["approval.approved"])[1]).toEqual({ grant: "G", deadlineAt: 2_000, rule: "grant G" });
-  expect(move(call("ready"), sample["slot.free"])[1]).toEqual({ n: 7, epoch: 3, ledger: "L", sentAt: 50 });
+  expect(move(call("asked"), sample["approval.approved"])[1]).toEqual({
+    grant: "G",
+    deadlineAt: 2_000,
+    rule: "grant G",
+  });
+  expect(move(call("ready"), sample["slot.free"])[1]).toEqual({
+    n: 7,
+    epoch: 3,
+    ledger: "L",
+    sentAt: 50,
+  });
 });
 
 test("that was cancelled at the node ends as cancelled, one that waited behind others was not away", () => {
-  expect(told(call("sent"), { ...sample["node.failed"], failure: { ...no, code: "cancelled" } })).toBe("cancelled cancelled none");
+  expect(
+    told(call("sent"), { ...sample["node.failed"], failure: { ...no, code: "cancelled" } }),
+  ).toBe("cancelled cancelled none");
   expect(told(call("ready"), { type: "deadline.passed", away: false })).toBe("expired busy none");
 });
 
@@ -102,17 +166,47 @@ describe("doubt is shown only where something may have happened", () => {
 
   test("what a revoked call brought is refused, that it ran is kept", () => {
     for (const code of ["revoked", "locked"] as const) {
-      const [state, change] = move(call("unknown", "once", { failure: { ...no, code } }), sample["node.answered"]);
-      expect([state, change]).toEqual(["failed", { failure: { code, message: expect.any(String), effect: "partial" } }]);
+      const [state, change] = move(
+        call("unknown", "once", { failure: { ...no, code } }),
+        sample["node.answered"],
+      );
+      expect([state, change]).toEqual([
+        "failed",
+        { failure: { code, message: expect.any(String), effect: "partial" } },
+      ]);
     }
   });
 });
 
 /** [what the ledger says, read, idempotent, once], as docs/protocol.md has it. */
-const reconciliation: [string, Partial<Extract<CallEvent, { type: "ledger.read" }>>, string, string, string][] = [
-  ["absent, never arrived", { found: "absent" }, "sent - - invoke", "sent - - invoke", "sent - - invoke"],
-  ["absent, no time left", { found: "absent", timeLeft: false }, "expired expired none", "expired expired none", "expired expired none"],
-  ["absent, the grant is gone", { found: "absent", grantHolds: false }, "cancelled revoked none", "cancelled revoked none", "cancelled revoked none"],
+const reconciliation: [
+  string,
+  Partial<Extract<CallEvent, { type: "ledger.read" }>>,
+  string,
+  string,
+  string,
+][] = [
+  [
+    "absent, never arrived",
+    { found: "absent" },
+    "sent - - invoke",
+    "sent - - invoke",
+    "sent - - invoke",
+  ],
+  [
+    "absent, no time left",
+    { found: "absent", timeLeft: false },
+    "expired expired none",
+    "expired expired none",
+    "expired expired none",
+  ],
+  [
+    "absent, the grant is gone",
+    { found: "absent", grantHolds: false },
+    "cancelled revoked none",
+    "cancelled revoked none",
+    "cancelled revoked none",
+  ],
   ["received", { found: "received" }, "sent - -", "sent - -", "sent - -"],
   ["asking", { found: "asking" }, "sent - -", "sent - -", "sent - -"],
   ["running", { found: "running" }, "sent - -", "sent - -", "sent - -"],
@@ -120,16 +214,48 @@ const reconciliation: [string, Partial<Extract<CallEvent, { type: "ledger.read" 
   ["failed", { found: "failed" }, "sent - -", "sent - -", "sent - -"],
   ["cancelled", { found: "cancelled" }, "sent - -", "sent - -", "sent - -"],
   ["doubt", { found: "doubt" }, "sent - - again", "sent - - invoke", "unknown unknown unknown"],
-  ["doubt, no time left", { found: "doubt", timeLeft: false }, "failed interrupted none", "failed interrupted unknown", "unknown unknown unknown"],
-  ["another ledger", { found: "absent", proves: false }, "sent - - again", "sent - - again", "unknown unknown unknown"],
-  ["another ledger, no time left", { found: "absent", proves: false, timeLeft: false }, "failed interrupted none", "failed interrupted unknown", "unknown unknown unknown"],
-  ["another ledger, the grant is gone", { found: "absent", proves: false, grantHolds: false }, "cancelled revoked unknown", "cancelled revoked unknown", "unknown unknown unknown"],
-  ["done, whatever else", { found: "done", proves: false, grantHolds: false, timeLeft: false }, "sent - -", "sent - -", "sent - -"],
+  [
+    "doubt, no time left",
+    { found: "doubt", timeLeft: false },
+    "failed interrupted none",
+    "failed interrupted unknown",
+    "unknown unknown unknown",
+  ],
+  [
+    "another ledger",
+    { found: "absent", proves: false },
+    "sent - - again",
+    "sent - - again",
+    "unknown unknown unknown",
+  ],
+  [
+    "another ledger, no time left",
+    { found: "absent", proves: false, timeLeft: false },
+    "failed interrupted none",
+    "failed interrupted unknown",
+    "unknown unknown unknown",
+  ],
+  [
+    "another ledger, the grant is gone",
+    { found: "absent", proves: false, grantHolds: false },
+    "cancelled revoked unknown",
+    "cancelled revoked unknown",
+    "unknown unknown unknown",
+  ],
+  [
+    "done, whatever else",
+    { found: "done", proves: false, grantHolds: false, timeLeft: false },
+    "sent - -",
+    "sent - -",
+    "sent - -",
+  ],
 ];
 
 test.for(reconciliation)("the ledger says: %s", ([, said, ...expected]) => {
   for (const [at, effect] of classes.entries()) {
-    expect(`${effect}: ${told(call("sent", effect), { ...sample["ledger.read"], ...said })}`).toBe(`${effect}: ${expected[at]}`);
+    expect(`${effect}: ${told(call("sent", effect), { ...sample["ledger.read"], ...said })}`).toBe(
+      `${effect}: ${expected[at]}`,
+    );
   }
 });
 
@@ -137,6 +263,8 @@ test("unknown is left by absence only where that proves something", () => {
   for (const [, said] of reconciliation) {
     const event = { ...sample["ledger.read"], ...said };
     const left = event.found === "absent" && event.proves;
-    expect(told(call("unknown", "once"), event)).toBe(left ? "failed interrupted none" : "unknown - -");
+    expect(told(call("unknown", "once"), event)).toBe(
+      left ? "failed interrupted none" : "unknown - -",
+    );
   }
 });

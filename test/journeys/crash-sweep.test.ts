@@ -13,11 +13,6 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type How, pairedWorld, root, type Running, until, type World } from "../support/home.ts";
 
-/** What is known to go wrong, until it is mended: remove the line together with the defect. */
-const WAITING: Readonly<Record<string, string>> = {
-  "ob.sent operate:1": "the repeated /allow finds its approval answered, and the chat reads `internal`",
-};
-
 /** Points that this story does not pass, and why. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   "tm.due": "a timer of 15 minutes; test/runtime has a clock for it",
@@ -162,8 +157,7 @@ describe("one sentence, one question, one photo, one shot", () => {
   for (const crash of crashes) {
     const at = `${crash.point}:${crash.pass}`;
     const title = `${crash.who} dies at ${crash.point}, pass ${crash.pass}${crash.boot ? ", while it starts" : ""}`;
-    const one = at in WAITING ? test.fails : test;
-    one(title, async ({ skip }) => {
+    test(title, async ({ skip }) => {
       const end = await story({ [crash.who]: { crashAt: at } }, crash);
       if (!end) return skip("it did not pass that often this time");
       const { starts, ...found } = end;

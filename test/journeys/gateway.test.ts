@@ -139,9 +139,7 @@ describe("a gateway starts all the same", () => {
     await node.end("SIGTERM");
   });
 
-  // Waits for node-agent/src/local.ts: it takes the path of node.sock as it is, and refuses with
-  // config-invalid, whose remedy speaks of config.yaml. The gateway stands in its home instead.
-  test.fails("a node in such a home, too", async () => {
+  test("a node in such a home, too", async () => {
     await using home = await pairedWorld(["laptop"], deepFolder());
     await home.startGateway();
     await home.startNode("laptop");

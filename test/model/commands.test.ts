@@ -7,8 +7,15 @@ const owner = (text: string): Answer => parse({ text, owner: true });
 /** `cap device {args}` or `op {args}`; a sentence of the assistant is `-`. */
 const told = (text: string): string => {
   const answer = owner(text);
-  const args = "args" in answer && Object.keys(answer.args).length > 0 ? ` ${JSON.stringify(answer.args)}` : "";
-  return answer.do === "call" ? `${answer.cap} [${answer.device}]${args}` : answer.do === "operate" ? `${answer.op}${args}` : "-";
+  const args =
+    "args" in answer && Object.keys(answer.args).length > 0
+      ? ` ${JSON.stringify(answer.args)}`
+      : "";
+  return answer.do === "call"
+    ? `${answer.cap} [${answer.device}]${args}`
+    : answer.do === "operate"
+      ? `${answer.op}${args}`
+      : "-";
 };
 const front = '{"facing":"front"}';
 const back = '{"facing":"back"}';
@@ -94,31 +101,105 @@ test.for<[string, string]>([
 });
 
 test.for([
-  ...["don't take a photo", "do not take a photo", "never take a photo", "stop taking photos", "I took a photo", "he said: take a photo"],
-  ...["/photoo", "/photo_laptop", "//photo", "/ photo", "photo", "/", "/constructor", "/__proto__", "/toString"],
-  ...["show me the picture", "send me the photo", "get the picture?", "send a picture to anna", "take photos", "give it a shot", "take a look"],
-  ...["take a photo of my cat", "make me a shot of espresso", "take a picture of the laptop", "take a back"],
-  ...["add a reminder to buy milk", "add a meeting", "pair my socks", "add new phone number for Anna"],
-  ...["lock the door", "unlock", "unlock everything", "/unlock laptop", "allow once", "allow", "yes", "1"],
+  ...[
+    "don't take a photo",
+    "do not take a photo",
+    "never take a photo",
+    "stop taking photos",
+    "I took a photo",
+    "he said: take a photo",
+  ],
+  ...[
+    "/photoo",
+    "/photo_laptop",
+    "//photo",
+    "/ photo",
+    "photo",
+    "/",
+    "/constructor",
+    "/__proto__",
+    "/toString",
+  ],
+  ...[
+    "show me the picture",
+    "send me the photo",
+    "get the picture?",
+    "send a picture to anna",
+    "take photos",
+    "give it a shot",
+    "take a look",
+  ],
+  ...[
+    "take a photo of my cat",
+    "make me a shot of espresso",
+    "take a picture of the laptop",
+    "take a back",
+  ],
+  ...[
+    "add a reminder to buy milk",
+    "add a meeting",
+    "pair my socks",
+    "add new phone number for Anna",
+  ],
+  ...[
+    "lock the door",
+    "unlock",
+    "unlock everything",
+    "/unlock laptop",
+    "allow once",
+    "allow",
+    "yes",
+    "1",
+  ],
   ...["how is it going", "how's everything", "how is the weather", "how are you"],
-  ...["/allow once 1h", "/allow 15 m", "/allow A B", "/revoke", "/approve", "/why", "/files", "/files get laptop", "", "   ", "\n"],
+  ...[
+    "/allow once 1h",
+    "/allow 15 m",
+    "/allow A B",
+    "/revoke",
+    "/approve",
+    "/why",
+    "/files",
+    "/files get laptop",
+    "",
+    "   ",
+    "\n",
+  ],
 ])("“%s” does nothing but answer", (text) => {
   expect(told(text)).toBe("-");
   expect(owner(text)).toMatchObject({ do: "say", text: expect.stringMatching(/\S/) });
 });
 
 test("an id that is none is never taken for a duration", () => {
-  for (const word of ["2h", "30m", "forever", "always", "15", "1", "oncee"]) expect(owner(`/allow ${word}`)).toEqual({ do: "operate", op: "allow", args: { for: "once", id: word } });
+  for (const word of ["2h", "30m", "forever", "always", "15", "1", "oncee"])
+    expect(owner(`/allow ${word}`)).toEqual({
+      do: "operate",
+      op: "allow",
+      args: { for: "once", id: word },
+    });
 });
 
 describe("somebody who is no owner", () => {
   const other = (text: string) => parse({ text, owner: false });
 
   test.for([
-    ...["/pair", "/approve X", "/allow", "/deny", "/revoke x", "/lock", "/unlock", "lock", "add a device"],
+    ...[
+      "/pair",
+      "/approve X",
+      "/allow",
+      "/deny",
+      "/revoke x",
+      "/lock",
+      "/unlock",
+      "lock",
+      "add a device",
+    ],
     ...["/devices", "/status", "/approvals", "/grants", "/audit", "/why X", "show my devices"],
   ])("may not say “%s”", (text) => {
-    expect(other(text)).toEqual({ do: "say", text: "Only an owner can say that, in a private chat." });
+    expect(other(text)).toEqual({
+      do: "say",
+      text: "Only an owner can say that, in a private chat.",
+    });
   });
 
   test("may ask for help, and for what a grant may allow", () => {
@@ -129,21 +210,39 @@ describe("somebody who is no owner", () => {
 
 test("help names every command, and each of its forms is understood", () => {
   const help = owner("/help");
-  const forms = help.do === "say" ? [...help.text.matchAll(/^ {2}\/([a-z]+)/gm)].map(([, verb]) => verb) : [];
+  const forms =
+    help.do === "say" ? [...help.text.matchAll(/^ {2}\/([a-z]+)/gm)].map(([, verb]) => verb) : [];
   expect(forms.length).toBeGreaterThan(15);
-  for (const verb of forms) expect(owner(`/${verb} x`)).not.toMatchObject({ text: expect.stringContaining("There is no command") });
+  for (const verb of forms)
+    expect(owner(`/${verb} x`)).not.toMatchObject({
+      text: expect.stringContaining("There is no command"),
+    });
 });
 
 test("the same words get the same answer, in any order of asking", async () => {
-  const texts = ["take a photo from my laptop", "/allow 15m", "hello", "/photo front", "how is laptop"];
+  const texts = [
+    "take a photo from my laptop",
+    "/allow 15m",
+    "hello",
+    "/photo front",
+    "how is laptop",
+  ];
   const once = texts.map(owner);
   for (const text of [...texts, ...texts.toReversed()]) owner(text);
   expect(texts.map(owner)).toEqual(once);
-  expect(await commandModel.answer({ text: "/lock", owner: true }, new AbortController().signal)).toEqual(owner("/lock"));
+  expect(
+    await commandModel.answer({ text: "/lock", owner: true }, new AbortController().signal),
+  ).toEqual(owner("/lock"));
 });
 
 test("every answer is plain data, so that it can be written down before it is acted on", () => {
-  for (const text of ["/photo constructor", "/photo __proto__", "/photo toString", "take a photo from constructor", "/allow __proto__"]) {
+  for (const text of [
+    "/photo constructor",
+    "/photo __proto__",
+    "/photo toString",
+    "take a photo from constructor",
+    "/allow __proto__",
+  ]) {
     expect(structuredClone(owner(text))).toEqual(owner(text));
   }
 });
@@ -159,7 +258,10 @@ describe("hostile texts end quickly and do nothing", () => {
     ["a long verb", `/${"a".repeat(long)}`],
     ["get after get", `/files ${"get ".repeat(16_000)}`],
     ["commas", `please${",".repeat(long)}`],
-    ["the same, just short enough", `${"please ".repeat(20)}take a photo of ${"on a on a ".repeat(9)}!`],
+    [
+      "the same, just short enough",
+      `${"please ".repeat(20)}take a photo of ${"on a on a ".repeat(9)}!`,
+    ],
   ])("%s", ([, text]) => {
     const begun = performance.now();
     for (let times = 0; times < 20; times++) owner(text);

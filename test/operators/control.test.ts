@@ -1,91 +1,14 @@
 /** The control socket's bounds, on a real Unix socket. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { type Socket, createConnection } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { systemClock, systemRng } from "@kith/shared/clock";
-import { KithError } from "@kith/shared/errors";
-import { Console } from "@kith/gateway/channels/console";
-import type { Incoming } from "@kith/gateway/channels/inbox";
-import { startControl } from "@kith/gateway/operators/control";
-import { method } from "@kith/gateway/operators/method";
-import { afterAll, describe, expect, test } from "vitest";
-import * as v from "valibot";
-
-const folder = mkdtempSync(join(tmpdir(), "kith-control-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-let sockets = 0;
-
-async function start() {
-  const path = join(folder, `${++sockets}.sock`);
-  const heard: Incoming[] = [];
-  const ran: unknown[] = [];
-  const reports: unknown[] = [];
-  const pending: (() => void)[] = [];
-  const desk = new Console(() => {});
-  const methods = new Map([
-    ["echo", method(v.strictObject({ n: v.number() }), ({ n }) => (ran.push(n), { out: { n }, text: String(n) }))],
-    ["slow", method(v.strictObject({}), () => new Promise((resolve) => pending.push(() => resolve({ out: {}, text: "" }))))],
-    ["broken", method(v.strictObject({}), () => Promise.reject(new Error("/home/anna/secret")))],
-    ["refusing", method(v.strictObject({}), () => Promise.reject(new KithError("device-away", "it sleeps")))],
-  ]);
-  const inbox = (message: Incoming) => Promise.resolve(void heard.push(message));
-  const server = await startControl({ path, methods, console: desk, inbox, clock: systemClock, rng: systemRng, report: (_, error) => reports.push(error) });
-  const clients: Client[] = [];
-  const connect = async () => {
-    const client = await Client.to(path);
-    clients.push(client);
-    return client;
-  };
-  return {
-    ...{ path, heard, ran, reports, pending, desk, connect },
-    async [Symbol.asyncDispose]() {
-      for (const { socket } of clients) socket.destroy();
-      await server.close();
-    },
-  };
-}
-
-/** One connection: raw text in, parsed lines out. */
-class Client {
-  readonly socket: Socket;
-  readonly lines: any[] = [];
-  readonly closed: Promise<void>;
-  #ring = () => {};
-
-  constructor(socket: Socket) {
-    this.socket = socket;
-    let text = "";
-    this.closed = new Promise((resolve) => socket.on("close", () => (resolve(), this.#ring())));
-    socket.setEncoding("utf8").on("error", () => {});
-    socket.on("data", (part: string) => {
-      const lines = (text + part).split("\n");
-      text = lines.pop() ?? "";
-      this.lines.push(...lines.map((line) => JSON.parse(line)));
-      this.#ring();
-    });
-  }
-  static to = (path: string) =>
-    new Promise<Client>((resolve, reject) => {
-      const socket = createConnection(path, () => resolve(new Client(socket))).once("error", reject);
-    });
-  say(...requests: (object | string)[]): this {
-    this.socket.write(requests.map((one) => `${typeof one === "string" ? one : JSON.stringify(one)}\n`).join(""));
-    return this;
-  }
-  /** The first `count` lines. */
-  async hear(count = 1): Promise<any[]> {
-    while (this.lines.length < count && !this.socket.destroyed) await new Promise<void>((resolve) => (this.#ring = resolve));
-    return this.lines;
-  }
-}
-
-const echo = (id: number) => ({ id, op: "echo", args: { n: id } });
+import { createConnection } from "node:net";
+import { describe, expect, test } from "vitest";
+import { Client, echo, start } from "./socket.ts";
 
 test("requests of one connection are answered by their id", async () => {
   await using world = await start();
   const client = await world.connect();
-  expect(await client.say({ id: 1, op: "slow" }, echo(2)).hear()).toEqual([{ id: 2, ok: true, out: { n: 2 }, text: "2" }]);
+  expect(await client.say({ id: 1, op: "slow" }, echo(2)).hear()).toEqual([
+    { id: 2, ok: true, out: { n: 2 }, text: "2" },
+  ]);
   world.pending[0]?.();
   expect((await client.hear(2))[1]).toMatchObject({ id: 1, ok: true });
 });
@@ -101,12 +24,20 @@ describe("what is refused alone: the connection goes on", () => {
     ["a defect", { op: "broken" }, "internal"],
     ["a word before its chat", { op: "chat.say", args: { text: "hello" } }, "usage"],
     ["a chat name too long", { op: "chat.open", args: { chat: "x".repeat(65) } }, "bad-args"],
-    ["a terminal without columns", { op: "chat.open", args: { terminal: { protocol: "kitty", color: "256" } } }, "bad-args"],
+    [
+      "a terminal without columns",
+      { op: "chat.open", args: { terminal: { protocol: "kitty", color: "256" } } },
+      "bad-args",
+    ],
   ])("%s", async ([, request, code]) => {
     await using world = await start();
     const client = await world.connect();
     const [answer] = await client.say({ id: 7, ...request }).hear();
-    expect(answer).toMatchObject({ id: 7, ok: false, error: { code, message: expect.any(String), remedy: expect.stringMatching(/./) } });
+    expect(answer).toMatchObject({
+      id: 7,
+      ok: false,
+      error: { code, message: expect.any(String), remedy: expect.stringMatching(/./) },
+    });
     expect(JSON.stringify(answer)).not.toContain("secret");
     expect((await client.say(echo(8)).hear(2))[1]).toMatchObject({ id: 8, ok: true });
   });
@@ -144,6 +75,21 @@ describe("what ends the connection: it is told why, and nothing after it is done
     expect([stubborn.lines.length, world.ran]).toEqual([1, []]);
     const other = await world.connect();
     expect(await other.say(echo(1)).hear()).toMatchObject([{ ok: true }]);
+  });
+
+  test("what a client still says that never reads its refusal is not done", async () => {
+    await using world = await start();
+    const [deaf, other] = [await world.connect(), await world.connect()];
+    deaf.socket.pause();
+    const inTurn = async () => other.say(echo(1)).hear(other.lines.length + 1);
+    deaf.say({ id: 1, op: "big" });
+    await expect.poll(() => world.ran).toContain("big");
+    deaf.say("hello");
+    await inTurn();
+    deaf.say(echo(9));
+    await inTurn();
+    await inTurn();
+    expect(world.ran).not.toContain(9);
   });
 
   test("a line of 1 MiB is read, one byte more is not", async () => {
@@ -188,58 +134,4 @@ test("64 connections are served, the 65th is closed, and a place is free again w
   expect(late.lines).toEqual([]);
   clients[0]?.socket.destroy();
   await expect.poll(async () => (await (await world.connect()).say(echo(2)).hear()).length).toBe(1);
-});
-
-describe("a chat", () => {
-  const message = { text: "hello", final: true };
-  const open = (id: number, chat = "console") => ({ id, op: "chat.open", args: { chat } });
-  const said = (desk: Console, key: string, chat = "console") => desk.performer.run({ key, args: { chat, message } } as never, new AbortController().signal);
-
-  test("answers with its name before its first message, and shows again what nobody saw", async () => {
-    await using world = await start();
-    const id = "01JCQ0000000000000000000AA";
-    const done = said(world.desk, id);
-    const first = await world.connect();
-    expect(await first.say(open(1)).hear(2)).toEqual([
-      { id: 1, ok: true, out: { chat: "console" }, text: "" },
-      { event: "chat.message", data: { ...message, id, chat: "console" } },
-    ]);
-    first.socket.destroy();
-    const second = await world.connect();
-    expect((await second.say(open(1)).hear(2))[1]).toMatchObject({ data: { id } });
-    expect((await second.say({ id: 2, op: "chat.seen", args: { message: id } }).hear(3))[2]).toMatchObject({ id: 2, ok: true });
-    expect(await done).toEqual({ type: "said" });
-    const third = await world.connect();
-    expect((await third.say(open(1), echo(2)).hear(2))[1]).toMatchObject({ id: 2 });
-  });
-
-  test("opened twice in one breath shows each message once, opened elsewhere it leaves the first", async () => {
-    await using world = await start();
-    const client = await world.connect();
-    await client.say(open(1), open(2)).hear(2);
-    void said(world.desk, "A");
-    await client.hear(3);
-    await client.say(open(3, "other"), echo(4)).hear(5);
-    void said(world.desk, "B");
-    await client.say(echo(5)).hear(6);
-    expect(client.lines.filter(({ event }) => event)).toMatchObject([{ data: { id: "A" } }]);
-  });
-
-  test("said words reach the inbox with the client's own id, up to 64 KiB", async () => {
-    await using world = await start();
-    const client = await world.connect();
-    const id = "01JCQ0000000000000000000AA";
-    const say = (request: number, text: string) => ({ id: request, op: "chat.say", args: { text, id } });
-    await client.say(open(1), say(2, "x".repeat(65_536)), say(3, "x".repeat(65_537)), say(4, "two\nlines")).hear(4);
-    expect(client.lines.map(({ ok, error }) => error?.code ?? ok).toSorted()).toEqual(["bad-args", true, true, true].toSorted());
-    expect(world.heard).toMatchObject([{ channel: "console", chat: "console", messageId: id, from: "owner" }, { text: "two\nlines" }]);
-  });
-
-  test("each `ask` is a chat of its own", async () => {
-    await using world = await start();
-    const [one, two] = [await world.connect(), await world.connect()];
-    const [[a], [b]] = [await one.say(open(1, "ask")).hear(), await two.say(open(1, "ask")).hear()];
-    expect(a.out.chat).toMatch(/^ask-[0-9A-Z]{26}$/);
-    expect(a.out.chat).not.toBe(b.out.chat);
-  });
 });

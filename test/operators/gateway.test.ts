@@ -13,7 +13,7 @@ let control: Control;
 
 beforeAll(async () => {
   writeFileSync(join(home, "config.yaml"), "listen: 127.0.0.1:0\n");
-  gateway = await startGateway({ home, fatal: (error) => Promise.reject(error) });
+  gateway = await startGateway({ home, fatal: (error) => void Promise.reject(error as Error) });
   control = await Control.open(home);
 });
 afterAll(async () => {
@@ -23,19 +23,39 @@ afterAll(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-const refused = (op: string, args: object = {}) => control.call(op, args).then(() => "taken", (error: Refusal) => error.code);
+const refused = (op: string, args: object = {}) =>
+  control.call(op, args).then(
+    () => "taken",
+    (error: Refusal) => error.code,
+  );
 let keys = 0;
 /** A device of this machine, as `kith node` registers it. */
 const register = async (name: string, kind = "phone") =>
-  (await control.call("node.register", { key: (++keys).toString(16).padStart(64, "0"), name, kind, os: "linux", arch: "x64", agent: "0", caps: ["camera.snap"] })).out.device as string;
-const states = async () => Object.fromEntries((await control.call("devices.list")).out.devices.map(({ name, state }: { name: string; state: string }) => [name, state]));
+  (
+    await control.call("node.register", {
+      key: (++keys).toString(16).padStart(64, "0"),
+      name,
+      kind,
+      os: "linux",
+      arch: "x64",
+      agent: "0",
+      caps: ["camera.snap"],
+    })
+  ).out.device as string;
+const states = async () =>
+  Object.fromEntries(
+    (await control.call("devices.list")).out.devices.map(
+      ({ name, state }: { name: string; state: string }) => [name, state],
+    ),
+  );
 
 /** Everything that is shown in one chat. */
 async function chat(name: string) {
   const messages: Message[] = [];
   const link = await Control.open(home, (_, message) => void messages.push(message));
   const { out } = await link.call("chat.open", { chat: name });
-  const say = (text: string, id?: string) => link.call("chat.say", { text, ...(id === undefined ? {} : { id }) });
+  const say = (text: string, id?: string) =>
+    link.call("chat.say", { text, ...(id === undefined ? {} : { id }) });
   return { messages, link, say, name: out.chat, [Symbol.dispose]: () => link.close() };
 }
 
@@ -71,11 +91,20 @@ describe("a chat", () => {
     expect(after.messages).toEqual([]);
   });
 
-  test.for(["/photo constructor", "/photo __proto__", "take a photo from constructor", "/why constructor", "/revoke __proto__"])("“%s” gets an answer, and the gateway lives", async (text) => {
+  test.for([
+    "/photo constructor",
+    "/photo __proto__",
+    "take a photo from constructor",
+    "/why constructor",
+    "/revoke __proto__",
+  ])("“%s” gets an answer, and the gateway lives", async (text) => {
     using one = await chat("ask");
     await one.say(text);
     await expect.poll(() => one.messages.length).toBe(1);
-    expect(one.messages[0]).toMatchObject({ final: true, error: { code: expect.stringMatching(/-unknown$/) } });
+    expect(one.messages[0]).toMatchObject({
+      final: true,
+      error: { code: expect.stringMatching(/-unknown$/) },
+    });
   });
 
   test("a word before its chat, and one above 64 KiB of bytes, are refused", async () => {
@@ -98,8 +127,13 @@ describe("methods that end or rename a device never guess which", () => {
   test("no name, or none that is one, means no device, even when there is only one", async () => {
     await control.call("devices.revoke", { device: "old phone" });
     expect(await states()).toMatchObject({ "old phone": "revoked", "new phone": "away" });
-    for (const device of ["the", "my", "!", "camera", "bobs phone"]) expect([device, await refused("devices.revoke", { device })]).toEqual([device, "device-unknown"]);
-    for (const device of ["", "\u200b", "x".repeat(257), 5]) expect(await refused("devices.revoke", { device })).toBe("bad-args");
+    for (const device of ["the", "my", "!", "camera", "bobs phone"])
+      expect([device, await refused("devices.revoke", { device })]).toEqual([
+        device,
+        "device-unknown",
+      ]);
+    for (const device of ["", "\u200b", "x".repeat(257), 5])
+      expect(await refused("devices.revoke", { device })).toBe("bad-args");
     expect(await states()).toMatchObject({ "new phone": "away" });
   });
 
@@ -109,11 +143,23 @@ describe("methods that end or rename a device never guess which", () => {
 });
 
 test("what was allowed or asked before a device paired anew does not come back with it", async () => {
-  const args = { key: "f".repeat(64), name: "desk", kind: "desktop", os: "linux", arch: "x64", agent: "0", caps: ["camera.snap"] };
+  const args = {
+    key: "f".repeat(64),
+    name: "desk",
+    kind: "desktop",
+    os: "linux",
+    arch: "x64",
+    agent: "0",
+    caps: ["camera.snap"],
+  };
   await control.call("node.register", args);
-  expect((await control.call("grants.explain", { device: "desk", cap: "camera.snap" })).out).toMatchObject({ decision: "deny", code: "not-offered" });
+  expect(
+    (await control.call("grants.explain", { device: "desk", cap: "camera.snap" })).out,
+  ).toMatchObject({ decision: "deny", code: "not-offered" });
   await control.call("node.register", args);
-  expect((await control.call("audit.list", { about: "desk", limit: 5 })).out.rows).toBeInstanceOf(Array);
+  expect((await control.call("audit.list", { about: "desk", limit: 5 })).out.rows).toBeInstanceOf(
+    Array,
+  );
   expect((await control.call("audit.verify")).out.verified).toBe(true);
 });
 

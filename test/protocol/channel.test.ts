@@ -6,7 +6,10 @@ import { toGateway } from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
 import { afterEach, describe, expect, test } from "vitest";
 
-const [up, down] = (await Promise.all([importKey(new Uint8Array(32).fill(1)), importKey(new Uint8Array(32).fill(2))])) as [CipherKey, CipherKey];
+const [up, down] = (await Promise.all([
+  importKey(new Uint8Array(32).fill(1)),
+  importKey(new Uint8Array(32).fill(2)),
+])) as [CipherKey, CipherKey];
 const CONTROL = 0x10;
 const CHUNK = 0x11;
 
@@ -21,17 +24,30 @@ function end(send: CipherKey, receive: CipherKey, options: { frameBytes?: number
     get buffered() {
       return state.buffered;
     },
-    ...{ close: () => {}, terminate: () => {}, pause: () => void state.paused++, resume: () => void state.paused-- },
+    ...{
+      close: () => {},
+      terminate: () => {},
+      pause: () => void state.paused++,
+      resume: () => void state.paused--,
+    },
   };
   const events = {
     ...options,
-    onFrame: (frame: { t: string; n?: number }) => void heard.push(`${frame.t} ${frame.n ?? ""}`.trim()),
-    onChunk: (ch: number, offset: number, data: Uint8Array) => void heard.push(`chunk ${ch} ${offset} ${data.length}`),
+    onFrame: (frame: { t: string; n?: number }) =>
+      void heard.push(`${frame.t} ${frame.n ?? ""}`.trim()),
+    onChunk: (ch: number, offset: number, data: Uint8Array) =>
+      void heard.push(`chunk ${ch} ${offset} ${data.length}`),
     onMalformed: () => void heard.push("malformed"),
     onFault: (code: number, why: string) => void heard.push(`fault ${code} ${why}`),
     onRollover: () => void heard.push("rollover"),
   };
-  const channel = new Channel(transport, { send, receive }, toGateway, events, (fn) => void queue.push(fn));
+  const channel = new Channel(
+    transport,
+    { send, receive },
+    toGateway,
+    events,
+    (fn) => void queue.push(fn),
+  );
   const turn = () => {
     for (const run of queue.splice(0)) run();
   };
@@ -75,14 +91,19 @@ test("the worked message of docs/protocol.md is sealed and opened byte for byte"
   const node = end(key, key);
   node.channel.send({ t: "ping", n: 1 });
   node.turn();
-  expect(Buffer.from(node.sent[0]!).toString("hex")).toBe("100ebcb5d5378df71978c1c752b9429047fa77faccd723790ff5734b0acb66a6");
+  expect(Buffer.from(node.sent[0]!).toString("hex")).toBe(
+    "100ebcb5d5378df71978c1c752b9429047fa77faccd723790ff5734b0acb66a6",
+  );
 });
 
 test("chunks keep their channel, offset and bytes", () => {
   const [node, gateway] = [end(up, down), end(down, up)];
   node.channel.sendChunk(3, 2 ** 40 + 1, new Uint8Array(limits.chunkBytes));
   gateway.channel.receive(node.sent[0]!);
-  expect([gateway.heard, node.sent[0]?.length]).toEqual([[`chunk 3 ${2 ** 40 + 1} ${limits.chunkBytes}`], limits.frameBytes]);
+  expect([gateway.heard, node.sent[0]?.length]).toEqual([
+    [`chunk 3 ${2 ** 40 + 1} ${limits.chunkBytes}`],
+    limits.frameBytes,
+  ]);
 });
 
 describe("4400 ends the link, and nothing is heard after it", () => {
@@ -91,9 +112,15 @@ describe("4400 ends the link, and nothing is heard after it", () => {
     const message = messages[0]!;
     for (let bit = 0; bit < message.length * 8; bit++) {
       const gateway = end(down, up);
-      gateway.channel.receive(message.map((one, at) => (at === bit >> 3 ? one ^ (1 << (bit & 7)) : one)));
+      gateway.channel.receive(
+        message.map((one, at) => (at === bit >> 3 ? one ^ (1 << (bit & 7)) : one)),
+      );
       gateway.channel.receive(message);
-      expect([bit, gateway.heard.length, gateway.heard[0]?.slice(0, 10)]).toEqual([bit, 1, "fault 4400"]);
+      expect([bit, gateway.heard.length, gateway.heard[0]?.slice(0, 10)]).toEqual([
+        bit,
+        1,
+        "fault 4400",
+      ]);
     }
   });
 
@@ -123,7 +150,11 @@ describe("4400 ends the link, and nothing is heard after it", () => {
     ["a control message without a frame", sealed(Uint8Array.of(0)), "malformed frame: cut short"],
     ["a chunk without bytes", sealed(chunk(1, 0n, 0), 0, CHUNK), "an empty chunk"],
     ["a chunk beyond 2^53", sealed(chunk(1, 2n ** 53n, 1), 0, CHUNK), "a chunk offset too large"],
-    ["a chunk said to be control", Uint8Array.of(CONTROL, ...sealed(chunk(1, 0n, 1), 0, CHUNK).subarray(1)), "tag"],
+    [
+      "a chunk said to be control",
+      Uint8Array.of(CONTROL, ...sealed(chunk(1, 0n, 1), 0, CHUNK).subarray(1)),
+      "tag",
+    ],
   ])("%s", ([, message, why]) => {
     const gateway = end(down, up);
     gateway.channel.receive(message);
@@ -133,7 +164,12 @@ describe("4400 ends the link, and nothing is heard after it", () => {
 
   test("a frame larger than this stage allows", () => {
     const gateway = end(down, up, { frameBytes: 4_096 });
-    const event = (bytes: number) => ({ t: "event", seq: 1, name: "x", data: { a: "x".repeat(bytes) } });
+    const event = (bytes: number) => ({
+      t: "event",
+      seq: 1,
+      name: "x",
+      data: { a: "x".repeat(bytes) },
+    });
     gateway.channel.receive(sealed(frames(event(4_000))));
     gateway.channel.receive(sealed(frames(event(4_100)), 1));
     expect(gateway.heard).toEqual(["event", "fault 4400 a frame too large"]);
@@ -150,14 +186,25 @@ describe("4400 ends the link, and nothing is heard after it", () => {
         if (heard.length === 2) throw new Error("not allowed now");
       },
     });
-    gateway.channel.receive(sealed(frames({ t: "ping", n: 1 }, { t: "ping", n: 2 }, { t: "ping", n: 3 })));
+    gateway.channel.receive(
+      sealed(frames({ t: "ping", n: 1 }, { t: "ping", n: 2 }, { t: "ping", n: 3 })),
+    );
     expect(heard).toEqual([1, 2, 4400]);
   });
 });
 
 test("a frame of no known shape is told and passed over; the others of its message act", () => {
   const gateway = end(down, up);
-  gateway.channel.receive(sealed(frames({ t: "ping", n: 1 }, { t: "nothing" }, { t: "ping", n: 2, more: 1 }, { t: "ping", n: 3 })));
+  gateway.channel.receive(
+    sealed(
+      frames(
+        { t: "ping", n: 1 },
+        { t: "nothing" },
+        { t: "ping", n: 2, more: 1 },
+        { t: "ping", n: 3 },
+      ),
+    ),
+  );
   expect(gateway.heard).toEqual(["ping 1", "malformed", "malformed", "ping 3"]);
 });
 
@@ -190,7 +237,8 @@ test("closed, it sends and hears nothing", () => {
 
 describe("counting frames, with the limits lowered", () => {
   const { rolloverFrames, hardStopFrames } = limits;
-  const lower = (change: Partial<Record<keyof typeof limits, number>>) => void Object.assign(limits, change);
+  const lower = (change: Partial<Record<keyof typeof limits, number>>) =>
+    void Object.assign(limits, change);
   afterEach(() => lower({ rolloverFrames, hardStopFrames }));
 
   test("both ends notice the same message, once", () => {
@@ -206,7 +254,15 @@ describe("counting frames, with the limits lowered", () => {
     const { node, gateway, messages } = pings(9);
     expect(messages).toHaveLength(6);
     for (const message of messages) gateway.channel.receive(message);
-    expect(gateway.heard).toEqual(["ping 1", "ping 2", "rollover", "ping 3", "ping 4", "ping 5", "bye"]);
+    expect(gateway.heard).toEqual([
+      "ping 1",
+      "ping 2",
+      "rollover",
+      "ping 3",
+      "ping 4",
+      "ping 5",
+      "bye",
+    ]);
     expect(node.heard).toEqual(["rollover", "fault 1000 hard stop"]);
   });
 
@@ -214,6 +270,11 @@ describe("counting frames, with the limits lowered", () => {
     const { gateway, messages } = pings(4);
     lower({ hardStopFrames: 3 });
     for (const message of messages) gateway.channel.receive(message);
-    expect(gateway.heard).toEqual(["ping 1", "ping 2", "ping 3", "fault 4400 frames after the hard stop"]);
+    expect(gateway.heard).toEqual([
+      "ping 1",
+      "ping 2",
+      "ping 3",
+      "fault 4400 frames after the hard stop",
+    ]);
   });
 });

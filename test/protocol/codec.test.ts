@@ -77,7 +77,10 @@ test.for<[string, string]>([
 test.for<[string, string]>([
   ["nil, booleans", "93 c0 c2 c3"],
   ["small integers", "94 00 7f e0 ff"],
-  ["all sizes of integers", "98 cc ff cd ffff ce ffffffff cf 001fffffffffffff d0 80 d1 8000 d2 80000000 d3 ffe0000000000001"],
+  [
+    "all sizes of integers",
+    "98 cc ff cd ffff ce ffffffff cf 001fffffffffffff d0 80 d1 8000 d2 80000000 d3 ffe0000000000001",
+  ],
   ["float64", "92 cb 3ff8000000000000 cb c1e0000000000000"],
   ["all sizes of strings", "94 a0 d9 01 61 da 0001 61 db 00000001 61"],
   ["UTF-8", "a4 f09f9880"],
@@ -100,7 +103,12 @@ test("a scan looks only at its own bytes", () => {
 
 test("any mutation of a frame is taken or refused with `schema`, and makes nothing alive", () => {
   const read = frameReader(toGateway);
-  const frame = pack({ t: "event", seq: 1, name: "battery", data: { percent: 50, list: [1, "a", new Uint8Array(3)] } });
+  const frame = pack({
+    t: "event",
+    seq: 1,
+    name: "battery",
+    data: { percent: 50, list: [1, "a", new Uint8Array(3)] },
+  });
   for (let at = 0; at < frame.length; at++) {
     for (let value = 0; value < 256; value++) {
       const mutant = Uint8Array.from(frame);
@@ -115,13 +123,22 @@ describe("a frame", () => {
   const ping = "82 a1 74 a4 70696e67 a1 6e 01"; // {t: "ping", n: 1}
   test("is read, with a field too many it is refused", () => {
     expect(frameReader(toGateway)(bytes(ping))).toEqual({ t: "ping", n: 1 });
-    expect(refused(() => frameReader(toGateway)(bytes(ping.replace("82", "83") + "a1 78 01")))).toBe("schema");
+    expect(
+      refused(() => frameReader(toGateway)(bytes(ping.replace("82", "83") + "a1 78 01"))),
+    ).toBe("schema");
     expect(refused(() => frameReader(toGateway)(bytes("81 a1 74 a4 70696e67")))).toBe("schema");
   });
 
   test("of the other direction, of no kind, or no map at all is refused", () => {
-    expect(refused(() => frameReader(toNode)(pack({ t: "accept", call: "0".repeat(26), state: "running", left_ms: 1 })))).toBe("schema");
-    for (const value of [{ t: "x" }, { t: 1 }, {}, [], null, 1, "ping"]) expect(refused(() => frameReader(toGateway)(pack(value)))).toBe("schema");
+    expect(
+      refused(() =>
+        frameReader(toNode)(
+          pack({ t: "accept", call: "0".repeat(26), state: "running", left_ms: 1 }),
+        ),
+      ),
+    ).toBe("schema");
+    for (const value of [{ t: "x" }, { t: 1 }, {}, [], null, 1, "ping"])
+      expect(refused(() => frameReader(toGateway)(pack(value)))).toBe("schema");
   });
 
   test("takes a whole number as float64, a fraction not", () => {
@@ -140,7 +157,9 @@ describe("a frame", () => {
     const copy = Uint8Array.from(first);
     for (let at = 0; at < 1_000; at++) pack({ n: at, text: "x".repeat(at) });
     expect(Uint8Array.from(first)).toEqual(copy);
-    expect(v.is(v.looseObject({ n: v.literal(1) }), frameReader(v.looseObject({}))(first))).toBe(true);
+    expect(v.is(v.looseObject({ n: v.literal(1) }), frameReader(v.looseObject({}))(first))).toBe(
+      true,
+    );
   });
 });
 
@@ -156,7 +175,9 @@ describe("a control message", () => {
   test("holds 65,536 bytes, one more goes into the next, and order stays", () => {
     const exact = [frame(limits.controlBytes - 4 - 5), frame(1)];
     expect(joinControl(exact).map(({ length }) => length)).toEqual([65_536]);
-    expect(joinControl([frame(limits.controlBytes - 4 - 5), frame(2), frame(3)]).map(split)).toEqual([[65_527], [2, 3]]);
+    expect(
+      joinControl([frame(limits.controlBytes - 4 - 5), frame(2), frame(3)]).map(split),
+    ).toEqual([[65_527], [2, 3]]);
     expect(joinControl([])).toEqual([]);
   });
 
@@ -167,7 +188,7 @@ describe("a control message", () => {
     ["a frame cut short", bytes("00000002 c0")],
     ["a length of 4 GiB", bytes("ffffffff c0")],
     ["a rest", bytes("00000001 c0 00")],
-    ["65 frames", new Uint8Array(Array(65).fill([0, 0, 0, 1, 0xc0]).flat())],
+    ["65 frames", bytes("00000001 c0".repeat(65))],
     ["65,537 bytes", new Uint8Array([0, 0, 0xff, 0xfd, ...frame(65_533)])],
   ])("with %s is refused", ([, message]) => {
     expect(refused(() => split(message))).toBe("schema");
@@ -175,6 +196,6 @@ describe("a control message", () => {
 
   test("of 65,536 bytes and of 64 frames is taken", () => {
     expect(split(new Uint8Array([0, 0, 0xff, 0xfc, ...frame(65_532)]))).toEqual([65_532]);
-    expect(split(new Uint8Array(Array(64).fill([0, 0, 0, 1, 0xc0]).flat()))).toHaveLength(64);
+    expect(split(bytes("00000001 c0".repeat(64)))).toHaveLength(64);
   });
 });

@@ -7,7 +7,14 @@ function start(everyMs?: number) {
   const clock = fakeClock();
   const pings: number[] = [];
   const begun = clock.mono();
-  const world = { clock, pings, busy: false, deadAt: undefined as number | undefined, deaths: 0, beat: undefined as unknown as Heartbeat };
+  const world = {
+    clock,
+    pings,
+    busy: false,
+    deadAt: undefined as number | undefined,
+    deaths: 0,
+    beat: undefined as unknown as Heartbeat,
+  };
   world.beat = heartbeat({
     clock,
     ...(everyMs === undefined ? {} : { everyMs }),
@@ -91,23 +98,29 @@ describe("a gateway with nothing open", () => {
 });
 
 describe("with a call open", () => {
-  test.for([[20_000], [undefined]] as const)("both sides ping every five seconds (beat %s)", ([everyMs]) => {
-    const world = start(everyMs);
-    world.busy = true;
-    world.beat.poke();
-    answering(world, 500, 20_000);
-    expect(world.pings).toEqual([5_000, 10_000, 15_000, 20_000]);
-  });
+  test.for([[20_000], [undefined]] as const)(
+    "both sides ping every five seconds (beat %s)",
+    ([everyMs]) => {
+      const world = start(everyMs);
+      world.busy = true;
+      world.beat.poke();
+      answering(world, 500, 20_000);
+      expect(world.pings).toEqual([5_000, 10_000, 15_000, 20_000]);
+    },
+  );
 
-  test.for([[20_000], [undefined]] as const)("ten seconds of silence are death (beat %s)", ([everyMs]) => {
-    const world = start(everyMs);
-    world.busy = true;
-    world.beat.poke();
-    world.clock.pass(9_999);
-    expect(world.deaths).toBe(0);
-    world.clock.pass(1);
-    expect(world.deadAt).toBe(10_000);
-  });
+  test.for([[20_000], [undefined]] as const)(
+    "ten seconds of silence are death (beat %s)",
+    ([everyMs]) => {
+      const world = start(everyMs);
+      world.busy = true;
+      world.beat.poke();
+      world.clock.pass(9_999);
+      expect(world.deaths).toBe(0);
+      world.clock.pass(1);
+      expect(world.deadAt).toBe(10_000);
+    },
+  );
 
   test("an old silence does not count: the other side had no reason to speak", () => {
     const world = start();

@@ -1,6 +1,12 @@
 /** The table of docs/protocol.md "Limits": each bound of a frame met at the limit and one above. */
 import { frameReader, pack } from "@kith/shared/protocol/codec";
-import { type Frame, toGateway, toGatewayPairing, toNode, toNodePairing } from "@kith/shared/protocol/frames";
+import {
+  type Frame,
+  toGateway,
+  toGatewayPairing,
+  toNode,
+  toNodePairing,
+} from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
 import { expect, test } from "vitest";
 import type * as v from "valibot";
@@ -8,29 +14,87 @@ import type * as v from "valibot";
 const id = "01JCQ0000000000000000000AA";
 const hash = new Uint8Array(32);
 const about = { name: "n", kind: "laptop", os: "linux", arch: "x64", agent: "0.1.0" };
-const offered = { cap: "camera.snap", v: 1, effect: "idempotent", state: "ready", policy: "ask", foreground: false, parallel: 1, max_ms: 1, max_bytes: 1 };
+const offered = {
+  cap: "camera.snap",
+  v: 1,
+  effect: "idempotent",
+  state: "ready",
+  policy: "ask",
+  foreground: false,
+  parallel: 1,
+  max_ms: 1,
+  max_bytes: 1,
+};
 const device = { id: "a", label: "" };
 const stream = { stream: id, role: "image", type: "image/jpeg", size: 1, sha256: hash };
 
 /** One good frame of each kind. */
 const good: readonly (readonly [v.GenericSchema, Record<string, unknown> & { t: Frame["t"] }])[] = [
-  [toGateway, { t: "hello", minor: 0, features: [], ...about, boot: id, ledger: id, last_epoch: 0 }],
-  [toNode, { t: "welcome", minor: 0, features: [], epoch: 1, session: id, gateway: "g", ping_ms: 20_000, limits: { calls: 64, streams: 16, control: 1, chunk: 1 }, want_caps: true, now: 1 }],
+  [
+    toGateway,
+    { t: "hello", minor: 0, features: [], ...about, boot: id, ledger: id, last_epoch: 0 },
+  ],
+  [
+    toNode,
+    {
+      t: "welcome",
+      minor: 0,
+      features: [],
+      epoch: 1,
+      session: id,
+      gateway: "g",
+      ping_ms: 20_000,
+      limits: { calls: 64, streams: 16, control: 1, chunk: 1 },
+      want_caps: true,
+      now: 1,
+    },
+  ],
   [toGateway, { t: "ping", n: 1 }],
   [toNode, { t: "pong", n: 1 }],
   [toNode, { t: "bye", code: "done", text: "" }],
   [toGateway, { t: "capabilities.advertise", rev: 1, part: 1, parts: 1, hash, caps: [offered] }],
   [toNode, { t: "grants.changed", rev: 1, grants: [{ cap: "c", mode: "ask" }] }],
-  [toNode, { t: "invoke", call: id, n: 1, epoch: 1, cap: "c", v: 1, args: {}, effect: "read", ttl_ms: 1, seen: 0, grant: id, why: { origin: "owner", text: "" }, max_bytes: 0 }],
+  [
+    toNode,
+    {
+      t: "invoke",
+      call: id,
+      n: 1,
+      epoch: 1,
+      cap: "c",
+      v: 1,
+      args: {},
+      effect: "read",
+      ttl_ms: 1,
+      seen: 0,
+      grant: id,
+      why: { origin: "owner", text: "" },
+      max_bytes: 0,
+    },
+  ],
   [toGateway, { t: "accept", call: id, state: "running", left_ms: 0 }],
   [toGateway, { t: "progress", call: id, n: 1 }],
   [toGateway, { t: "result", call: id, out: {}, streams: [stream], ran_ms: 1 }],
   [toGateway, { t: "error", code: "driver", text: "" }],
   [toNode, { t: "cancel", call: id, why: "owner" }],
   [toNode, { t: "ledger.query", q: 1, calls: [{ call: id, n: 1 }] }],
-  [toGateway, { t: "ledger.answer", q: 1, ledger: id, floor: 0, items: [{ call: id, state: "absent" }] }],
+  [
+    toGateway,
+    { t: "ledger.answer", q: 1, ledger: id, floor: 0, items: [{ call: id, state: "absent" }] },
+  ],
   [toGateway, { t: "event", seq: 1, name: "battery", data: {} }],
-  [toGateway, { t: "stream.open", stream: id, ch: 1, call: id, role: "image", type: "image/jpeg", live: false }],
+  [
+    toGateway,
+    {
+      t: "stream.open",
+      stream: id,
+      ch: 1,
+      call: id,
+      role: "image",
+      type: "image/jpeg",
+      live: false,
+    },
+  ],
   [toNode, { t: "stream.credit", ch: 1, upto: 0 }],
   [toGateway, { t: "stream.end", ch: 1, size: 0, sha256: hash }],
   [toNode, { t: "stream.done", ch: 1, size: 0 }],
@@ -39,7 +103,16 @@ const good: readonly (readonly [v.GenericSchema, Record<string, unknown> & { t: 
   [toGatewayPairing, { t: "pair.reveal", nonce: new Uint8Array(16) }],
   [toNodePairing, { t: "pair.approved" }],
   [toGatewayPairing, { t: "pair.confirm" }],
-  [toNodePairing, { t: "pair.accepted", device: "cc6wtab6rgspd48j", gateway: "cc6wtab6rgspd48j", name: "n", ceiling: [] }],
+  [
+    toNodePairing,
+    {
+      t: "pair.accepted",
+      device: "cc6wtab6rgspd48j",
+      gateway: "cc6wtab6rgspd48j",
+      name: "n",
+      ceiling: [],
+    },
+  ],
   [toNodePairing, { t: "pair.refused", why: "closed" }],
 ];
 const frame = (t: string) => good.find(([, one]) => one.t === t) ?? good[0]!;
@@ -53,7 +126,9 @@ const takes = (schema: v.GenericSchema, value: unknown): boolean => {
 };
 
 test("the frames of this test are all there are, and good", () => {
-  const kinds = [toNode, toGateway, toNodePairing, toGatewayPairing].flatMap(({ options }) => options.map(({ entries }) => entries.t.literal));
+  const kinds = [toNode, toGateway, toNodePairing, toGatewayPairing].flatMap(({ options }) =>
+    options.map(({ entries }) => entries.t.literal),
+  );
   expect(good.map(([, { t }]) => t).toSorted()).toEqual([...new Set(kinds)].toSorted());
   expect(good.filter(([schema, one]) => !takes(schema, one))).toEqual([]);
 });
@@ -88,15 +163,50 @@ test.for<[string, string, unknown, unknown]>([
   ["bye", "text", text(100), text(101)],
   ["bye", "code", "slow-peer", "other"],
   ["bye", "retry_ms", 2 ** 32 - 1, 2 ** 32],
-  ["capabilities.advertise", "caps", many(limits.capabilities, offered), many(limits.capabilities + 1, offered)],
+  [
+    "capabilities.advertise",
+    "caps",
+    many(limits.capabilities, offered),
+    many(limits.capabilities + 1, offered),
+  ],
   ["capabilities.advertise", "part", limits.capabilityParts, limits.capabilityParts + 1],
   ["capabilities.advertise", "parts", 1, 0],
-  ["capabilities.advertise", "caps", [{ ...offered, schema: text(8_192) }], [{ ...offered, schema: text(8_193) }]],
-  ["capabilities.advertise", "caps", [{ ...offered, cap: text(48) }], [{ ...offered, cap: text(49) }]],
-  ["capabilities.advertise", "caps", [{ ...offered, parallel: 16 }], [{ ...offered, parallel: 17 }]],
-  ["capabilities.advertise", "caps", [{ ...offered, reason: text(160) }], [{ ...offered, reason: text(161) }]],
-  ["capabilities.advertise", "caps", [{ ...offered, devices: many(16, device) }], [{ ...offered, devices: many(17, device) }]],
-  ["grants.changed", "grants", many(64, { cap: text(48), mode: "standing" }), many(65, { cap: "c", mode: "standing" })],
+  [
+    "capabilities.advertise",
+    "caps",
+    [{ ...offered, schema: text(8_192) }],
+    [{ ...offered, schema: text(8_193) }],
+  ],
+  [
+    "capabilities.advertise",
+    "caps",
+    [{ ...offered, cap: text(48) }],
+    [{ ...offered, cap: text(49) }],
+  ],
+  [
+    "capabilities.advertise",
+    "caps",
+    [{ ...offered, parallel: 16 }],
+    [{ ...offered, parallel: 17 }],
+  ],
+  [
+    "capabilities.advertise",
+    "caps",
+    [{ ...offered, reason: text(160) }],
+    [{ ...offered, reason: text(161) }],
+  ],
+  [
+    "capabilities.advertise",
+    "caps",
+    [{ ...offered, devices: many(16, device) }],
+    [{ ...offered, devices: many(17, device) }],
+  ],
+  [
+    "grants.changed",
+    "grants",
+    many(64, { cap: text(48), mode: "standing" }),
+    many(65, { cap: "c", mode: "standing" }),
+  ],
   ["invoke", "ttl_ms", 86_400_000, 86_400_001],
   ["invoke", "ttl_ms", 1, 0],
   ["invoke", "n", 1, 0],
@@ -111,7 +221,12 @@ test.for<[string, string, unknown, unknown]>([
   ["error", "text", text(200), text(201)],
   ["error", "code", text(32), text(33)],
   ["ledger.query", "calls", many(64, { call: id, n: 1 }), many(65, { call: id, n: 1 })],
-  ["ledger.answer", "items", many(64, { call: id, state: "doubt" }), many(65, { call: id, state: "doubt" })],
+  [
+    "ledger.answer",
+    "items",
+    many(64, { call: id, state: "doubt" }),
+    many(65, { call: id, state: "doubt" }),
+  ],
   ["event", "name", text(48), text(49)],
   ["stream.open", "ch", 2 ** 32 - 1, 2 ** 32],
   ["stream.open", "ch", 1, 0],
@@ -123,15 +238,44 @@ test.for<[string, string, unknown, unknown]>([
   ["pair.refused", "why", text(32), text(33)],
 ])("%s.%s", ([t, field, limit, above]) => {
   const [schema, one] = frame(t);
-  expect([takes(schema, { ...one, [field]: limit }), takes(schema, { ...one, [field]: above })]).toEqual([true, false]);
+  expect([
+    takes(schema, { ...one, [field]: limit }),
+    takes(schema, { ...one, [field]: above }),
+  ]).toEqual([true, false]);
 });
 
 test("the table is the document's", () => {
   expect(limits).toMatchObject({
-    ...{ rawBytesBeforeAuth: 4 * 1_024, rawBytesWhilePairing: 16 * 1_024, controlBytes: 64 * 1_024, chunkBytes: 256 * 1_024 },
-    ...{ frameBytes: 1 + 12 + 262_144 + 16, rolloverFrames: 2 ** 20, hardStopFrames: 2 ** 21, rolloverMs: 86_400_000 },
-    ...{ creditFirst: 512 * 1_024, creditPerStream: 1_048_576, creditPerLink: 4 * 1_048_576, streamsPerLink: 16 },
-    ...{ queueSoftBytes: 1_048_576, queueHardBytes: 4 * 1_048_576, callsPerDevice: 64, pairFrameBytes: 4_096 },
-    ...{ argsBytes: 32 * 1_024, outBytes: 48 * 1_024, eventBytes: 8 * 1_024, strangersPerSource: 5, strangers: 256 },
+    ...{
+      rawBytesBeforeAuth: 4 * 1_024,
+      rawBytesWhilePairing: 16 * 1_024,
+      controlBytes: 64 * 1_024,
+      chunkBytes: 256 * 1_024,
+    },
+    ...{
+      frameBytes: 1 + 12 + 262_144 + 16,
+      rolloverFrames: 2 ** 20,
+      hardStopFrames: 2 ** 21,
+      rolloverMs: 86_400_000,
+    },
+    ...{
+      creditFirst: 512 * 1_024,
+      creditPerStream: 1_048_576,
+      creditPerLink: 4 * 1_048_576,
+      streamsPerLink: 16,
+    },
+    ...{
+      queueSoftBytes: 1_048_576,
+      queueHardBytes: 4 * 1_048_576,
+      callsPerDevice: 64,
+      pairFrameBytes: 4_096,
+    },
+    ...{
+      argsBytes: 32 * 1_024,
+      outBytes: 48 * 1_024,
+      eventBytes: 8 * 1_024,
+      strangersPerSource: 5,
+      strangers: 256,
+    },
   });
 });

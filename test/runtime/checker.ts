@@ -35,8 +35,10 @@ export class Checker {
   readonly #logs = new Map<ActorId, string[]>();
   readonly #timers = new Map<string, string>();
   readonly #tallies = new Map<string, string[]>();
-  /** What committed turns owe others, by text. */
-  readonly #owed = new Set<string>();
+  /** What committed turns tell others, by text: whose it is, and its number among all of theirs. */
+  readonly #owed = new Map<string, { readonly between: string; readonly n: number }>();
+  /** The newest number that arrived, by sender and receiver. */
+  readonly #told = new Map<string, number>();
   readonly #steps = new Map<string, Step>();
   readonly #newest = new Map<ActorId, number>();
   readonly #ends = new Map<string, number>();
@@ -158,8 +160,14 @@ export class Checker {
         this.broken(`${text} came after ${this.#newest.get(actor)}`);
       this.#newest.set(actor, n);
     }
-    if (kind === "w" && !this.#owed.has(text))
-      this.broken(`${text} came from a turn that is not on disk`);
+    if (kind === "w") {
+      const owed = this.#owed.get(text);
+      if (!owed) return this.broken(`${text} came from a turn that is not on disk`);
+      if (owed.n < (this.#told.get(owed.between) ?? -1)) {
+        this.broken(`${text} was overtaken between ${owed.between}`);
+      }
+      this.#told.set(owed.between, owed.n);
+    }
     if (kind === "t") {
       const name = text.slice(1, text.indexOf("."));
       if (this.#timers.get(`${actor} ${name}`) !== text) {
@@ -173,7 +181,10 @@ export class Checker {
 
   #owe(actor: ActorId, effects: readonly Effect[]): void {
     for (const effect of effects) {
-      if (effect.kind === "tell") this.#owed.add(textOf(effect.event as Events));
+      if (effect.kind === "tell") {
+        const text = textOf(effect.event as Events);
+        this.#owed.set(text, { between: `${actor} and ${effect.to}`, n: this.#owed.size });
+      }
       if (effect.kind === "timer")
         this.#timers.set(`${actor} ${effect.name}`, textOf(effect.event as Events));
       if (effect.kind === "untimer") this.#timers.delete(`${actor} ${effect.name}`);
@@ -224,7 +235,7 @@ export class Checker {
     const ends = (text: string) => (this.#applied.get(text) ?? 0) + (this.#dead.get(text) ?? 0);
     for (const text of this.acked)
       if (ends(text) !== 1) this.broken(`${text} was acknowledged and ended ${ends(text)} times`);
-    for (const text of this.#owed)
+    for (const text of this.#owed.keys())
       if (ends(text) !== 1) this.broken(`${text} was told and ended ${ends(text)} times`);
     for (const text of this.#timers.values()) this.broken(`${text} never fired`);
     if (disk.inbox.size > 0)

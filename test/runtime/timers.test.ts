@@ -79,6 +79,18 @@ test.each([
   },
 );
 
+test("a fire that waits in the mailbox is dropped when a message before it sets its timer anew", async () => {
+  const { world } = await start();
+  world.rng.float = () => 0.5;
+  await accept(world, ANN, note("a", timer("nap", 1_000, "old")));
+  await world.pass(990);
+  // Its actor waits 50 ms after this failure; meanwhile the timer fires.
+  failing.set("b", 1);
+  world.runtime.tell(ANN, note("b", timer("nap", 1_000, "new")));
+  await world.pass(60_000);
+  expect(stored(world, ANN)).toEqual(["a", "b", "new"]);
+});
+
 test("one turn may end a timer and set it again", async () => {
   const { world } = await start();
   await accept(world, ANN, note("a", timer("nap", 1_000)));

@@ -260,6 +260,7 @@ test("after a fatal commit nothing more leaves this process", async () => {
   await accept(world, ANN, note("a", step("read", "o"), step("read", "o")));
   expect(outside.runs).toHaveLength(1);
   const { runtime } = world;
+  world.onFatal = () => {};
   world.disk.epoch++;
   runtime.tell(ANN, note("b"));
   await world.pass(60_000);

@@ -112,6 +112,8 @@ export class World {
   onCommit: (writes: readonly Write[]) => void = () => {};
   /** Heard when a commit was rolled back, before anybody is told. */
   onRollback: () => void = () => {};
+  /** A process that must end does so at once, unless a test looks at what it would still do. */
+  onFatal: () => void = () => this.crash("fatal");
   /** Heard when a process dies. */
   onCrash: (process: Process) => void = () => {};
   /** How long the pump may have to wait for its turn. */
@@ -202,7 +204,7 @@ export class World {
       fatal: (error) => {
         if (process.dead) return;
         this.fatal.push(error);
-        this.crash("fatal");
+        this.onFatal();
       },
       notice: (text) => alive(() => void this.notices.push(text))(),
       report: (what, error) =>

@@ -36,8 +36,8 @@ export interface Question {
 export type ApprovalEvent = Event &
   (
     | ({ readonly type: "approval.requested" } & Question)
-    | { readonly type: "owner.approved"; readonly for: Duration; readonly by: string }
-    | { readonly type: "owner.denied"; readonly by: string }
+    | { readonly type: "owner.approved"; readonly for: Duration; readonly by: string; readonly key?: string }
+    | { readonly type: "owner.denied"; readonly by: string; readonly key?: string }
     | { readonly type: "call.ended" }
     | { readonly type: "timer.patience" }
   );
@@ -72,6 +72,9 @@ const ask = owe(({ call, device, name, cap, args = {}, session, warning }) => ({
   event: { type: "approval.asked", call, device, name, cap, args, ...(warning === undefined ? {} : { warning }) } as Event,
 }));
 
+/** Names the answer, so that the same one said again after a crash is known as the same. */
+const keyOf = (event: ApprovalEvent): { readonly key?: string } => ("key" in event && event.key !== undefined ? { key: event.key } : {});
+
 const grant = owe(({ call, planHash }, event) => ({
   kind: "tell",
   to: `invocation/${call}`,
@@ -81,14 +84,15 @@ const grant = owe(({ call, planHash }, event) => ({
     planHash,
     for: event.type === "owner.approved" ? event.for : "once",
     by: event.type === "owner.approved" ? event.by : "",
+    ...keyOf(event),
   } as Event,
 }));
 
 const refuse = (code: Failure["code"], message: string) =>
-  owe(({ call }) => ({
+  owe(({ call }, event) => ({
     kind: "tell",
     to: `invocation/${call}`,
-    event: { type: "approval.refused", call, failure: { code, message, effect: "none" } } as Event,
+    event: { type: "approval.refused", call, failure: { code, message, effect: "none" }, ...keyOf(event) } as Event,
   }));
 
 /** Whoever gave the answer waits until it is on disk. */

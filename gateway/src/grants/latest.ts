@@ -11,6 +11,7 @@ export function latestTime(clock: Pick<Clock, "mono">, newest: number): (at: num
     const mono = clock.mono();
     newest = Math.max(newest + (mono - last), at);
     last = mono;
-    return newest;
+    // Whole milliseconds: what is stored and sent has no fractions.
+    return Math.floor(newest);
   };
 }

@@ -46,6 +46,8 @@ export interface Call {
   readonly session?: ActorId;
   /** The owner's word given with the request itself (`--allow`). */
   readonly allow?: Duration;
+  /** Which answer of the owner ended the question, when that came through a chat. */
+  readonly answer?: string;
   readonly by: string;
   /** Rule of decide.ts that let it through. */
   readonly rule?: string;

@@ -44,8 +44,8 @@ export interface Request {
 export type CallsEvent = Event &
   (
     | { readonly type: "call.requested"; readonly request: Request }
-    | { readonly type: "approval.approved"; readonly planHash: string; readonly for: Duration; readonly by: string }
-    | { readonly type: "approval.refused"; readonly failure: Failure }
+    | { readonly type: "approval.approved"; readonly planHash: string; readonly for: Duration; readonly by: string; readonly key?: string }
+    | { readonly type: "approval.refused"; readonly failure: Failure; readonly key?: string }
     | { readonly type: "approval.asked" }
     | { readonly type: "device.revoked"; readonly device: string }
     | { readonly type: "grant.revoked"; readonly grant: string; readonly by: string }
@@ -144,9 +144,9 @@ export class Calls implements TableKind {
         // No chat to ask in: whoever waits at the control socket hears it.
         return emit({ kind: "signal", topic: "call.asked", data: { call: key } });
       case "approval.approved":
-        return this.#approved(this.#open.get(key), event, at, id);
+        return this.#approved(this.#answered(key, event.key), event, at, id);
       case "approval.refused":
-        return this.#apply(this.#open.get(key), { type: "approval.refused", failure: event.failure }, at, id);
+        return this.#apply(this.#answered(key, event.key), { type: "approval.refused", failure: event.failure }, at, id);
       case "device.revoked":
         return this.#revoked((call) => call.device === event.device, { code: "revoked", message: "the device was revoked", effect: "none" }, at, id);
       case "grant.revoked":
@@ -301,6 +301,11 @@ export class Calls implements TableKind {
     emit({ kind: "reply", value: outcome(ready) });
     this.#keep(ready);
     this.#dispatch(call.device, at, turn);
+  }
+
+  #answered(id: string, answer: string | undefined): Call | undefined {
+    const call = this.#open.get(id);
+    return call && answer !== undefined ? { ...call, answer } : call;
   }
 
   #approved(call: Call | undefined, event: Extract<CallsEvent, { type: "approval.approved" }>, at: number, turn: string): void {

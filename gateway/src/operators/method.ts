@@ -29,6 +29,8 @@ export interface MethodsOptions {
 /** Whose word it is, such as `console:owner`. */
 export interface Caller {
   readonly by: string;
+  /** The same at every try of one order: a chat's order may be carried out again after a crash. */
+  readonly key?: string;
 }
 
 export interface Method {

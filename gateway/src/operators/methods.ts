@@ -55,6 +55,32 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
   };
   const asked = (): readonly Call[] => calls.list().filter(({ state }) => state === "asked");
 
+  /** A device shows its code a moment before we know it: whoever types faster than that is not wrong. */
+  const revealed = async (): Promise<void> => {
+    for (let tries = 0; tries < 20; tries++) {
+      const desk = await runtime.ask<Desk>("pairing/desk", event({ type: "desk.read" }), ASK);
+      if (desk.pending.every(({ code }) => code !== undefined)) return;
+      await new Promise<void>((resolve) => clock.after(50, resolve));
+    }
+  };
+
+  /** The call whose question this very order has answered before. */
+  const answered = (key: string | undefined): Call | undefined =>
+    key === undefined ? undefined : [...calls.list(), ...store.documents("call", 50).map(({ body }) => body as Call)].find(({ answer: by }) => by === key);
+
+  /** Ends a question; the same order again changes nothing. @throws KithError approval-unknown when it is over */
+  const answer = async (call: Call, said: { type: string; by: string; for?: string }, key: string | undefined): Promise<void> => {
+    if (key !== undefined && call.answer === key) return;
+    try {
+      await runtime.ask(`approval/${call.id}`, event({ ...said, ...(key === undefined ? {} : { key }) } as never), ASK);
+    } catch (error) {
+      // The question had ended: by this very order before a crash, or by somebody who was quicker.
+      await runtime.settled();
+      if (answered(key)?.id === call.id) return;
+      throw new KithError("approval-unknown", "that question is over", { cause: error });
+    }
+  };
+
   /** One of several by id, or by the end of an id as people copy it. */
   const one = <T extends { id: string }>(among: readonly T[], id: string | undefined, code: ErrorCode, what: string): T => {
     const fitting = id === undefined ? among : among.filter((entry) => entry.id === id || (id.length >= 4 && entry.id.endsWith(id.toUpperCase())));
@@ -126,18 +152,19 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     [
       "pair.listen",
       method(NOTHING, async (_, { by }) => {
-        const answer = await runtime.ask<{ until: number } | Refused>("pairing/desk", event({ type: "owner.listened", by } as never), ASK);
-        if ("refuse" in answer) throw new KithError(answer.refuse, answer.message);
-        return { out: { until: answer.until, listen: options.addresses(), id: gateway.id }, text: listening(answer.until, options.addresses()) };
+        const window = await runtime.ask<{ until: number } | Refused>("pairing/desk", event({ type: "owner.listened", by } as never), ASK);
+        if ("refuse" in window) throw new KithError(window.refuse, window.message);
+        return { out: { until: window.until, listen: options.addresses(), id: gateway.id }, text: listening(window.until, options.addresses()) };
       }),
     ],
     [
       "pair.approve",
       method(v.strictObject({ code: str(64) }), async ({ code }, { by }) => {
         const typed = readCode(code);
-        const answer = await runtime.ask<{ attempt: Attempt } | Refused>("pairing/desk", event({ type: "owner.typed", code: typed, by } as never), ASK);
-        if ("refuse" in answer) throw new KithError(answer.refuse, answer.message);
-        const { attempt } = answer;
+        await revealed();
+        const found = await runtime.ask<{ attempt: Attempt } | Refused>("pairing/desk", event({ type: "owner.typed", code: typed, by } as never), ASK);
+        if ("refuse" in found) throw new KithError(found.refuse, found.message);
+        const { attempt } = found;
         const out = {
           device: attempt.device,
           name: attempt.about.name,
@@ -223,11 +250,11 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ],
     [
       "allow",
-      method(v.strictObject({ id: v.optional(str(32)), for: v.optional(duration, "once"), wait: v.optional(v.boolean(), false) }), async ({ id, for: wish, wait }, { by }) => {
-        const call = one(asked(), id, "approval-unknown", "open question");
+      method(v.strictObject({ id: v.optional(str(32)), for: v.optional(duration, "once"), wait: v.optional(v.boolean(), false) }), async ({ id, for: wish, wait }, { by, key }) => {
+        const call = answered(key) ?? one(asked(), id, "approval-unknown", "open question");
         const { end, forget } = waiting.until(call.id);
         try {
-          await runtime.ask(`approval/${call.id}`, event({ type: "owner.approved", for: wish, by } as never), ASK);
+          await answer(call, { type: "owner.approved", for: wish, by }, key);
         } catch (error) {
           forget();
           throw error;
@@ -240,9 +267,9 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ],
     [
       "deny",
-      method(v.strictObject({ id: v.optional(str(32)) }), async ({ id }, { by }) => {
-        const call = one(asked(), id, "approval-unknown", "open question");
-        await runtime.ask(`approval/${call.id}`, event({ type: "owner.denied", by } as never), ASK);
+      method(v.strictObject({ id: v.optional(str(32)) }), async ({ id }, { by, key }) => {
+        const call = answered(key) ?? one(asked(), id, "approval-unknown", "open question");
+        await answer(call, { type: "owner.denied", by }, key);
         return { out: { approval: call.id, call: call.id }, text: `Refused: ${call.cap} of ${call.name}.` };
       }),
     ],

@@ -29,7 +29,10 @@ export interface MachineKind {
 export interface TableKind {
   readonly name: string;
   receive(env: Envelope, at: number, id: string): void;
-  /** A commit failed and was rolled back: forget everything in memory and read it again. */
+  /**
+   * A turn of it failed, or a commit was rolled back: forget everything in memory and read it again
+   * from the runtime's `Documents`. Those on disk may lack turns that are in flight.
+   */
   reload(): void;
 }
 

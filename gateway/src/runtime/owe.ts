@@ -25,12 +25,19 @@ export interface Doors {
   readonly asks: Asks;
   readonly newId: () => string;
   /** The writes of a durable message; it is queued after their commit. */
-  readonly accept: (env: Envelope, at: number) => { readonly write: Write; readonly after: () => void };
+  readonly accept: (
+    env: Envelope,
+    at: number,
+  ) => { readonly write: Write; readonly after: () => void };
   readonly signal: (topic: string, data: unknown) => void;
 }
 
 /** Nothing of this leaves memory yet: `after` runs in order once `writes` are on disk. */
-export function owe(effects: readonly Effect[], turn: Turn, doors: Doors): { writes: Write[]; after: (() => void)[] } {
+export function owe(
+  effects: readonly Effect[],
+  turn: Turn,
+  doors: Doors,
+): { writes: Write[]; after: (() => void)[] } {
   const writes: Write[] = [];
   const after: (() => void)[] = [];
   const { env, self, at } = turn;
@@ -42,7 +49,13 @@ export function owe(effects: readonly Effect[], turn: Turn, doors: Doors): { wri
   for (const [index, effect] of effects.entries()) {
     switch (effect.kind) {
       case "tell": {
-        const told: Envelope = { to: effect.to, event: effect.event, msg: `${turn.id}:${index}`, lane: "control", durable: true };
+        const told: Envelope = {
+          to: effect.to,
+          event: effect.event,
+          msg: `${turn.id}:${index}`,
+          lane: "control",
+          durable: true,
+        };
         const accepted = doors.accept(told, at);
         writes.push(accepted.write);
         after.push(accepted.after);
@@ -68,7 +81,13 @@ export function owe(effects: readonly Effect[], turn: Turn, doors: Doors): { wri
         break;
       }
       case "timer": {
-        const timer: Timer = { actor: self, name: effect.name, due: at + effect.inMs, generation: turn.seq, event: effect.event };
+        const timer: Timer = {
+          actor: self,
+          name: effect.name,
+          due: at + effect.inMs,
+          generation: turn.seq,
+          event: effect.event,
+        };
         doors.timers.set(timer);
         writes.push({ k: "timer", timer });
         after.push(() => doors.timers.arm(timer));
@@ -84,7 +103,14 @@ export function owe(effects: readonly Effect[], turn: Turn, doors: Doors): { wri
         break;
       case "put":
         doors.documents.put(effect.table, effect.id, effect.open, effect.body);
-        writes.push({ k: "put", table: effect.table, id: effect.id, open: effect.open, at, body: effect.body });
+        writes.push({
+          k: "put",
+          table: effect.table,
+          id: effect.id,
+          open: effect.open,
+          at,
+          body: effect.body,
+        });
         break;
       case "signal":
         after.push(() => doors.signal(effect.topic, effect.data));

@@ -193,7 +193,6 @@ export class Runtime {
   ask<T>(to: ActorId, event: Event, options: AskOptions): Promise<T> {
     if (this.#full) return Promise.reject(this.#full);
     if (this.#stopped) return Promise.reject(new KithError("gateway-away", "the gateway stops"));
-    if (options.signal?.aborted) return Promise.reject(new KithError("cancelled", "the question was withdrawn"));
     const replyTo = this.#newId();
     const env: Envelope = { to, event, msg: replyTo, lane: "normal", durable: false, replyTo };
     const cell = this.#cell(to);
@@ -480,9 +479,7 @@ export class Runtime {
   /** Its rows stay; who asks is told at once; it is tried again once an hour. */
   #down(cell: Cell, env: Envelope | undefined, why: string): void {
     cell.status = "down";
-    if (env) {
-      cell.mailbox.unshift([env]);
-    }
+    if (env) cell.mailbox.unshift([env]);
     for (let waiting = cell.mailbox.remove(isAsk); waiting; waiting = cell.mailbox.remove(isAsk)) {
       this.#reject(waiting, "actor-down", `${cell.id} was stopped: ${why}`);
     }
@@ -504,7 +501,6 @@ export class Runtime {
     this.#unconfirmed.clear();
     this.documents.reload();
     for (const cell of this.#cells.values()) {
-      cell.drop();
       cell.table?.reload();
       // Their rows are there again, so they fire again.
       while (cell.mailbox.remove(isTimer)) continue;

@@ -52,9 +52,14 @@ export class Timers {
       // Not accepted as a row of its own: the timer's row is its memory until the turn commits.
       const { actor: to, name, event } = timer;
       const env: Envelope = { to, event, msg, lane: "control", durable: false, timer: name };
-      if (this.holds(env) && !this.#options.fire(env)) this.#options.due.set(keyOf(to, name), AGAIN_MS, fire);
+      if (this.holds(env) && !this.#options.fire(env))
+        this.#options.due.set(keyOf(to, name), AGAIN_MS, fire);
     };
-    this.#options.due.set(keyOf(timer.actor, timer.name), timer.due - this.#options.clock.now(), fire);
+    this.#options.due.set(
+      keyOf(timer.actor, timer.name),
+      timer.due - this.#options.clock.now(),
+      fire,
+    );
   }
 
   /** After the commit that took it away. */

@@ -89,7 +89,7 @@ export async function build() {
       throw new Failure("internal", `the build failed: ${where}${first?.text ?? why.message}`);
     })
     // Its service would stay as a child for as long as we run.
-    .finally(() => esbuild.stop());
+    .finally(() => void esbuild.stop());
   mkdirSync(dist, { recursive: true });
   for (const { path, contents } of built.outputFiles) replace(path, contents);
   replace(stampFile, `${JSON.stringify({ state: now })}\n`); // Last: a stamp says that all the rest is there.

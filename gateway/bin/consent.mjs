@@ -38,7 +38,7 @@ export function watchConsent(home, ask) {
       // The agent is not there, or not yet: nothing can be asked meanwhile.
     }
     open.clear();
-    if (!stopped) later = setTimeout(look, RETRY_MS);
+    if (!stopped) later = setTimeout(() => void look(), RETRY_MS);
   };
   void look();
 

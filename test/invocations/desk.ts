@@ -4,12 +4,8 @@ import type { ErrorFrame, Result } from "@kith/shared/protocol/call";
 import type { Offered } from "@kith/shared/protocol/session";
 import type { DeviceRow, OfferedSet } from "@kith/gateway/devices/device";
 import type { Call } from "@kith/gateway/invocations/call";
-import {
-  Calls,
-  type CallsEvent,
-  type Outcome,
-  type Request,
-} from "@kith/gateway/invocations/calls";
+import { Calls } from "@kith/gateway/invocations/calls";
+import { type CallsEvent, type Outcome, type Request } from "@kith/gateway/invocations/request";
 import { Documents } from "@kith/gateway/runtime/documents";
 import type { Effect } from "@kith/gateway/runtime/effect";
 import { collect } from "@kith/gateway/runtime/fx";

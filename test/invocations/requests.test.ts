@@ -1,6 +1,6 @@
 /** From a request to the frame, or to the word why not. */
 import type { Grant } from "@kith/gateway/grants/grant";
-import type { Request } from "@kith/gateway/invocations/calls";
+import type { Request } from "@kith/gateway/invocations/request";
 import { describe, expect, test } from "vitest";
 import { Desk } from "./desk.ts";
 

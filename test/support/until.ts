@@ -5,7 +5,7 @@ const LOOK_MS = 15;
 export async function until(
   what: string,
   holds: () => unknown,
-  more: (() => string) | undefined = undefined,
+  more?: () => string,
   patienceMs = PATIENCE_MS,
 ): Promise<void> {
   const end = performance.now() + patienceMs;

@@ -2,7 +2,7 @@
 import { KithError } from "@kith/shared/errors";
 import type { Id } from "@kith/shared/ids";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Outcome, Request } from "./calls.ts";
+import type { Outcome, Request } from "./request.ts";
 import { ended } from "./call.ts";
 
 /** Longer than any call: deadline, grace and a device that is slow to come back. */

@@ -173,6 +173,7 @@ export class Link implements DeviceLink {
         return this.#heartbeat?.pong(frame.n);
       case "bye":
         return this.#end(1000, `the device said ${frame.code}`);
+      default: // what is for a link that is up
     }
     if (this.#state !== "up") throw new KithError("schema", "a frame before welcome");
     switch (frame.t) {

@@ -15,7 +15,7 @@ import { resolve } from "../devices/resolve.ts";
 import type { Attempt, Desk } from "../devices/pairing.machine.ts";
 import { type Grant, durations } from "../grants/grant.ts";
 import type { Call } from "../invocations/call.ts";
-import type { Outcome } from "../invocations/calls.ts";
+import type { Outcome } from "../invocations/request.ts";
 import type { Event } from "../runtime/effect.ts";
 import { ended as endedMessage, short } from "../sessions/words.ts";
 import { type Answer, type Method, type MethodsOptions, method } from "./method.ts";

@@ -11,7 +11,7 @@
  */
 import type { Failure } from "@kith/shared/errors";
 import { assign, setup } from "xstate";
-import type { Outcome, Request } from "../invocations/calls.ts";
+import type { Outcome, Request } from "../invocations/request.ts";
 import type { Answer } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import { fx } from "../runtime/fx.ts";

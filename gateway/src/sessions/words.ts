@@ -1,6 +1,6 @@
 /** What the assistant says, made from results and failures. Text from devices was tamed before. */
 import { type Failure, remedies } from "@kith/shared/errors";
-import type { Outcome } from "../invocations/calls.ts";
+import type { Outcome } from "../invocations/request.ts";
 
 export interface ChatMessage {
   readonly text: string;

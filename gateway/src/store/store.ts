@@ -5,7 +5,12 @@
  *                 every read ◄── a connection of its own, read-only ── kith.db
  */
 import { join } from "node:path";
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue } from "node:sqlite";
+import {
+  DatabaseSync,
+  type SQLInputValue,
+  type SQLOutputValue,
+  type StatementSync,
+} from "node:sqlite";
 import { Worker } from "node:worker_threads";
 import { KithError } from "@kith/shared/errors";
 import { canonical, hex, intact, verify, type Head, type Link } from "../audit/chain.ts";
@@ -41,8 +46,8 @@ const WRITER = new URL(
 /** One home's database. Nothing is touched before `open()`. */
 export function openStore(home: string, options: StoreOptions = {}): Store {
   const file = join(home, "kith.db");
-  const waiting = new Map<number, { resolve(answer: Answer): void; reject(why: Error): void }>();
-  const statements = new Map<string, ReturnType<DatabaseSync["prepare"]>>();
+  const waiting = new Map<number, { resolve: (answer: Answer) => void; reject: (why: Error) => void }>();
+  const statements = new Map<string, StatementSync>();
   let requests = 0;
   let worker: Worker | undefined;
   let reader: DatabaseSync | undefined;

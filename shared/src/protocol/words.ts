@@ -29,7 +29,7 @@ export const int = (min: number, max: number) =>
 export const u32 = int(0, 2 ** 32 - 1);
 export const u53 = int(0, Number.MAX_SAFE_INTEGER);
 /** Milliseconds. */
-export const ms = u32;
+export const ms = int(0, 2 ** 32 - 1);
 
 /** Exactly `n` bytes. */
 export const bin = (n: number) =>

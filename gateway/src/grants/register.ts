@@ -1,0 +1,89 @@
+/**
+ * The grants as rows: made by an approval, ended by time, by the owner, or with the device's
+ * rights. Every change emits the row, its audit and the news for the device; turns only.
+ */
+import type { Capability } from "@kith/shared/capabilities/capability";
+import type { DeviceRow } from "../devices/device.ts";
+import type { Documents } from "../runtime/documents.ts";
+import { emit } from "../runtime/fx.ts";
+import { type Duration, type Grant, expiry } from "./grant.ts";
+
+const GRANTS_PER_DEVICE = 64;
+
+/** The call that a grant is made for. */
+type For = Pick<Grant, "device" | "cap" | "requester" | "revocation"> & {
+  readonly id: string;
+  readonly planHash: string;
+};
+
+export class GrantRegister {
+  readonly #documents: Documents;
+  /** Never below any time this home has seen: a clock set back revives no grant. */
+  readonly #latest: (at: number) => number;
+
+  constructor(documents: Documents, latest: (at: number) => number) {
+    this.#documents = documents;
+    this.#latest = latest;
+  }
+
+  list(): Grant[] {
+    return this.#documents.list<Grant>("grant");
+  }
+
+  now(at: number): number {
+    return this.#latest(at);
+  }
+
+  /** A one-use grant is burned as it is made: it can carry no second call. Returns its id. */
+  mint(call: For, capability: Capability, duration: Duration, by: string, turn: { readonly at: number; readonly id: string }): string {
+    const notAfter = expiry(duration, this.#latest(turn.at), capability);
+    const standing = this.list().filter(({ device }) => device === call.device);
+    const once = duration === "once" || standing.length >= GRANTS_PER_DEVICE;
+    const { device, cap, requester, revocation } = call;
+    const grant: Grant = {
+      ...{ id: turn.id, device, cap, requester, revocation, by, since: turn.at },
+      ...(once ? { uses: 0, call: call.id, planHash: call.planHash, state: "used" } : { state: "live" }),
+      ...(notAfter === undefined || once ? {} : { notAfter }),
+    };
+    this.#put(grant, "made", { call: call.id, requester, for: once ? "once" : duration, by });
+    return grant.id;
+  }
+
+  /** Ends what time has ended. Once over it stays over, whatever the clock says later. */
+  expire(at: number): void {
+    const now = this.#latest(at);
+    for (const grant of this.list()) {
+      if (grant.notAfter !== undefined && now >= grant.notAfter) this.#put({ ...grant, state: "expired" }, "expired");
+    }
+  }
+
+  /** False: there is no such grant in force. */
+  revoke(id: string, by: string): boolean {
+    const grant = this.#documents.get<Grant>("grant", id);
+    if (grant) this.#put({ ...grant, state: "revoked" }, "revoked", { by });
+    return grant !== undefined;
+  }
+
+  /** Ends grants whose device was revoked, or paired anew. */
+  revokeStale(): void {
+    for (const grant of this.list()) {
+      const row = this.#documents.get<DeviceRow>("device", grant.device);
+      if (row?.state === "paired" && row.revocation === grant.revocation) continue;
+      this.#put({ ...grant, state: "revoked" }, "revoked", { by: "device" });
+    }
+  }
+
+  /** Whether a grant that a call was sent under is still good; a one-use grant is, for that call. */
+  holds(id: string, at: number): boolean {
+    const grant = this.#documents.find<Grant>("grant", id);
+    if (!grant || grant.state === "revoked" || grant.state === "expired") return false;
+    return grant.notAfter === undefined || this.#latest(at) < grant.notAfter;
+  }
+
+  #put(grant: Grant, what: "made" | "expired" | "revoked", more: Readonly<Record<string, unknown>> = {}): void {
+    const { id, device, cap } = grant;
+    emit({ kind: "put", table: "grant", id, open: grant.state === "live", body: grant });
+    emit({ kind: "audit", what: `grant.${what}`, data: { grant: id, device, cap, ...more } });
+    emit({ kind: "signal", topic: "grants.changed", data: { device } });
+  }
+}

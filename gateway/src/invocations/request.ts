@@ -1,0 +1,70 @@
+/** What is asked of the invocation table, what it hears from others, and what a caller hears back. */
+import type { Failure } from "@kith/shared/errors";
+import type { ErrorFrame, LedgerState, Result } from "@kith/shared/protocol/call";
+import type { Duration } from "../grants/grant.ts";
+import type { ActorId, Event } from "../runtime/effect.ts";
+import type { Call, StoredStream } from "./call.ts";
+
+export interface Request {
+  /** As a person or a model says it; resolved here. */
+  readonly device: string;
+  readonly cap: string;
+  readonly args: Readonly<Record<string, unknown>>;
+  /** `owner`, or the name of whoever needs a grant of their own. */
+  readonly requester: string;
+  /** Identity behind it, for the audit. */
+  readonly by: string;
+  readonly session?: ActorId;
+  /** The owner's permission, given with the request. */
+  readonly allow?: Duration;
+}
+
+export type CallsEvent = Event &
+  (
+    | { readonly type: "call.requested"; readonly request: Request }
+    | { readonly type: "approval.approved"; readonly planHash: string; readonly for: Duration; readonly by: string; readonly key?: string }
+    | { readonly type: "approval.refused"; readonly failure: Failure; readonly key?: string }
+    | { readonly type: "approval.asked" }
+    | { readonly type: "device.revoked"; readonly device: string }
+    | { readonly type: "grant.revoked"; readonly grant: string; readonly by: string }
+    | { readonly type: "lock.set"; readonly locked: boolean; readonly by: string }
+    | { readonly type: "owner.cancelled" }
+    | { readonly type: "link.ready"; readonly device: string; readonly epoch: number; readonly ledger: string }
+    | { readonly type: "node.result"; readonly device: string; readonly result: Result }
+    | { readonly type: "node.error"; readonly device: string; readonly error: ErrorFrame }
+    | { readonly type: "stream.ended"; readonly device: string; readonly failure?: Failure }
+    | { readonly type: "stream.gone"; readonly device: string; readonly stream: string }
+    | { readonly type: "ledger.read"; readonly device: string; readonly found: LedgerState; readonly ledger: string; readonly floor: number; readonly epoch: number }
+    | { readonly type: "deadline.passed" }
+    | { readonly type: "grace.passed" }
+  );
+
+/** What a caller hears: how it ended, and with what. */
+export interface Outcome {
+  readonly call: string;
+  readonly state: Call["state"] | "asked";
+  readonly device: string;
+  readonly name: string;
+  readonly cap: string;
+  readonly out?: Call["out"];
+  readonly streams?: readonly StoredStream[];
+  readonly failure?: Failure;
+  /** Names to choose from, when the words fitted several devices. */
+  readonly choices?: readonly { readonly id: string; readonly name: string }[];
+  /** With choices: what was asked, to be asked again with one of them. */
+  readonly request?: Request;
+}
+
+export function outcome(call: Call): Outcome {
+  const { id, state, device, name, cap, out, streams, failure } = call;
+  return {
+    call: id,
+    state,
+    device,
+    name,
+    cap,
+    ...(out === undefined ? {} : { out }),
+    ...(streams === undefined ? {} : { streams }),
+    ...(failure === undefined ? {} : { failure }),
+  };
+}

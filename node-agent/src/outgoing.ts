@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, Rng } from "@kith/shared/clock";
-import { isErrorCode, KithError } from "@kith/shared/errors";
+import { fromWire, KithError } from "@kith/shared/errors";
 import { newId } from "@kith/shared/ids";
 import type { StreamRef } from "@kith/shared/protocol/call";
 import { limits, times } from "@kith/shared/protocol/limits";
@@ -188,7 +188,7 @@ export class Outgoing {
     if (kept)
       this.#end(
         kept.sender,
-        new KithError(isErrorCode(code) ? code : "internal", "the gateway refused the content"),
+        new KithError(fromWire(code), "the gateway refused the content"),
       );
   }
 

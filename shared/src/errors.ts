@@ -110,6 +110,19 @@ export class KithError extends Error {
   }
 }
 
+/**
+ * Codes that a node may give for a call or a stream. The others speak of the gateway's own house,
+ * and a device has no say in what its owner is told to do there: they read as `internal`.
+ */
+const wireCodes: ReadonlySet<string> = new Set<ErrorCode>([
+  ...(["schema", "unsupported", "denied-local", "denied-person", "os-permission", "not-ready"] as const),
+  ...(["busy", "foreground", "deadline", "timeout", "cancelled", "fenced", "replay", "conflict"] as const),
+  ...(["too-big", "hash-mismatch", "gone", "interrupted", "driver", "rate", "internal"] as const),
+  ...(["capability-off", "no-camera", "camera-busy", "ffmpeg-missing", "locked", "bad-result", "bad-args", "disk-full"] as const),
+]);
+
+export const fromWire = (code: string): ErrorCode => (wireCodes.has(code) ? (code as ErrorCode) : "internal");
+
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(remedies, code);
 }

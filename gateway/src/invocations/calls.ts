@@ -6,7 +6,7 @@
  */
 import { catalogue } from "@kith/shared/capabilities/index";
 import type { Capability } from "@kith/shared/capabilities/capability";
-import { type Failure, isErrorCode } from "@kith/shared/errors";
+import { type Failure, fromWire } from "@kith/shared/errors";
 import type { ErrorFrame, Result } from "@kith/shared/protocol/call";
 import { limits, times } from "@kith/shared/protocol/limits";
 import type { Offered } from "@kith/shared/protocol/session";
@@ -330,9 +330,8 @@ export class Calls implements TableKind {
 
   #nodeFailed(call: Call | undefined, error: ErrorFrame): void {
     if (!call || (call.state !== "sent" && call.state !== "unknown")) return void this.strays++;
-    const code = isErrorCode(error.code) ? error.code : "internal";
     const text = tame(error.text, 200) || "the device gave no reason";
-    const failure: Failure = { code, message: `${call.name}: ${text}`, effect: error.effect ?? "unknown" };
+    const failure: Failure = { code: fromWire(error.code), message: `${call.name}: ${text}`, effect: error.effect ?? "unknown" };
     this.#apply(call, { type: "node.failed", failure });
   }
 

@@ -8,7 +8,7 @@
  * `over` is our own decision or the socket's end, whichever comes first: keys, timers and
  * queues go at once, and nobody waits for `close`.
  */
-import { KithError, isErrorCode } from "@kith/shared/errors";
+import { KithError, fromWire } from "@kith/shared/errors";
 import { type KeyId, newId } from "@kith/shared/ids";
 import type { Channel, ChannelEvents } from "@kith/shared/protocol/channel";
 import { pack } from "@kith/shared/protocol/codec";
@@ -198,7 +198,7 @@ export class Link implements DeviceLink {
         return this.#pass(frame);
       case "error":
         if (frame.stream !== undefined && frame.call === undefined) {
-          const why = new KithError(isErrorCode(frame.code) ? frame.code : "internal", frame.text);
+          const why = new KithError(fromWire(frame.code), frame.text);
           if (this.#streams.givenUp(frame.stream, why)) return;
           // No such stream is open here, but a result may wait for content that is gone.
         }

@@ -15,6 +15,7 @@ import { checked } from "./method.ts";
 import { ApprovalNeeded, type methods } from "./methods.ts";
 
 const LINE_BYTES = 1_048_576;
+const UNREAD_BYTES = 16 * 1_048_576;
 const CONNECTIONS = 64;
 const REQUESTS_AT_ONCE = 64;
 const OWNER = "console:owner";
@@ -76,6 +77,8 @@ function serve(socket: Socket, options: ControlOptions): void {
   let entering = () => {};
   socket.setEncoding("utf8");
   const send = (line: object) => {
+    // A client that asks and never reads would fill our memory with answers.
+    if (socket.writableLength > UNREAD_BYTES) socket.destroy();
     if (!socket.destroyed) socket.write(`${JSON.stringify(line)}\n`);
   };
   const fail = (id: number | undefined, error: KithError) => {

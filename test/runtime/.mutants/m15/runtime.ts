@@ -1,0 +1,558 @@
+/**
+ * The durable actor runtime.
+ *
+ *   accept ─► mailbox ─► turn ─► batch ─► ONE commit ─► replies, tells, steps, timers, signals
+ *                          ▲                                   │
+ *                          └────────── wake from disk ◄────────┘ (crash, sleep, rollback: one path)
+ *
+ * Messages of one actor are handled one after the other. Nothing leaves before the commit.
+ * A turn that fails leaves no trace but its count; docs in ARCHITECTURE.md "The runtime".
+ */
+import type { Clock, Rng } from "@kith/shared/clock";
+import { type ErrorCode, KithError } from "@kith/shared/errors";
+import { newId } from "@kith/shared/ids";
+import { type AskOptions, Asks } from "@kith/gateway/runtime/asks";
+import { Cell, Unreadable } from "@kith/gateway/runtime/cell";
+import { Committer } from "@kith/gateway/runtime/commit";
+import { crashpoint } from "@kith/gateway/runtime/crashpoint";
+import { Documents } from "@kith/gateway/runtime/documents";
+import { Due } from "@kith/gateway/runtime/due";
+import type { ActorId, Effect, Envelope, Event } from "@kith/gateway/runtime/effect";
+import { collect } from "@kith/gateway/runtime/fx";
+import { type Kind, isTable } from "@kith/gateway/runtime/kind";
+import { Outbox, type Performer, type StepFailed } from "@kith/gateway/runtime/outbox";
+import { type Doors, owe } from "@kith/gateway/runtime/owe";
+import type { Opened, Step, StepEnd, Store, Write } from "@kith/gateway/runtime/store";
+import { Timers } from "@kith/gateway/runtime/timers";
+
+/** Runs `fn` "soon". Real: setImmediate. A simulation lets its seed choose who is next. */
+export interface Scheduler {
+  soon(fn: () => void): void;
+}
+
+export interface RuntimeOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly scheduler: Scheduler;
+  readonly kinds: readonly Kind[];
+  /** The process must end and recover from disk: the outcome of a commit is not known. */
+  readonly fatal: (error: unknown) => void;
+  /** Something the owner should hear: a dead letter, an actor that is down, a full disk. */
+  readonly notice: (text: string, about: ActorId | undefined) => void;
+  readonly report: (what: string, error: unknown) => void;
+}
+
+type Put = Extract<Effect, { kind: "put" }>;
+
+/** A pump ends after so many turns, or so many ms, and yields to the event loop. */
+const PUMP_TURNS = 512;
+const PUMP_MS = 2;
+/** A message that crashed its actor this often is put aside. */
+const POISON_ATTEMPTS = 3;
+const SWEEP_MS = 10_000;
+/** While the disk is full, how often it is tried again. */
+const FULL_PROBE_MS = 2_000;
+const DOWN_PROBE_MS = 3_600_000;
+
+export class Runtime {
+  readonly documents: Documents;
+  readonly due: Due;
+  readonly #options: RuntimeOptions;
+  readonly #kinds: ReadonlyMap<string, Kind>;
+  readonly #cells = new Map<ActorId, Cell>();
+  #ready: Cell[] = [];
+  readonly #attempts = new Map<string, number>();
+  /** Accepted and not yet on disk: the store cannot know them as seen. */
+  readonly #accepting = new Map<string, Promise<void>>();
+  /** Durable messages whose commit was not yet confirmed; their rows may be on disk already. */
+  readonly #unconfirmed = new Set<string>();
+  /** Ends of steps that the full disk refused, to be tried again. */
+  readonly #unsettled = new Map<string, () => void>();
+  readonly #listeners = new Map<string, Set<(data: never) => void>>();
+  readonly #asks: Asks;
+  readonly #committer: Committer;
+  readonly #outbox: Outbox;
+  readonly #timers: Timers;
+  readonly #doors: Doors;
+  #pumping = false;
+  #stopped = false;
+  #full: KithError | undefined;
+  /** Turns that changed nothing, by event type: a test fails on one that its machine declares. */
+  readonly ignored = new Map<string, number>();
+
+  constructor(options: RuntimeOptions) {
+    this.#options = options;
+    this.#kinds = new Map(options.kinds.map((kind) => [kind.name, kind]));
+    this.documents = new Documents(options.store);
+    this.due = new Due(options.clock);
+    this.#asks = new Asks(this.due);
+    this.#outbox = new Outbox({
+      clock: options.clock,
+      due: this.due,
+      settle: (step, state, event) => this.#settle(step, state, event),
+      report: options.report,
+    });
+    this.#timers = new Timers({ clock: options.clock, due: this.due, fire: (env) => this.#enqueue(env) });
+    this.#committer = new Committer({
+      commit: (writes) => options.store.commit(writes),
+      rolledBack: (error) => this.#rolledBack(error),
+      fatal: (error) => {
+        // Nothing more may leave: what memory believes is not what the disk holds.
+        this.#stopped = true;
+        this.#outbox.stop();
+        this.due.stop();
+        options.fatal(error);
+      },
+    });
+    this.#doors = {
+      documents: this.documents,
+      timers: this.#timers,
+      outbox: this.#outbox,
+      asks: this.#asks,
+      newId: () => this.#newId(),
+      accept: (env, at) => this.#write(env, at),
+      signal: (topic, data) => this.#signal(topic, data),
+    };
+  }
+
+  perform(performer: Performer): void {
+    this.#outbox.add(performer);
+  }
+
+  /** Hears a signal of committed turns. Returns how to stop. */
+  on<T>(topic: string, hear: (data: T) => void): () => void {
+    const set = this.#listeners.get(topic) ?? new Set();
+    this.#listeners.set(topic, set);
+    set.add(hear);
+    return () => set.delete(hear);
+  }
+
+  /** Takes up what the last process left: documents, waiting messages, timers, steps. */
+  recover(opened: Opened): void {
+    this.documents.reload();
+    for (const kind of this.#kinds.values()) if (isTable(kind)) kind.reload();
+    crashpoint("bt.reconcile");
+    for (const { env, attempts } of this.#options.store.inbox()) {
+      if (attempts > 0) this.#attempts.set(attemptKey(env), attempts);
+      this.#enqueue(env);
+    }
+    this.#timers.reload(this.#options.store.timers());
+    for (const step of this.#options.store.steps()) this.#resume(step, opened);
+    this.#sweepLater();
+  }
+
+  /**
+   * A message from outside, or from one part to an actor, that must not be lost. Resolves when
+   * it is on disk; the same `msg` again is harmless. `puts` are rows that come with it, such
+   * as the chat that a first message begins.
+   * @throws KithError disk-full, mailbox-full, gateway-away
+   */
+  async accept(to: ActorId, event: Event, msg: string, puts: readonly Put[] = []): Promise<void> {
+    const key = `${to} ${msg}`;
+    const earlier = this.#accepting.get(key);
+    if (earlier) return earlier;
+    if (this.#stopped) throw new KithError("gateway-away", "the gateway stops");
+    if (this.#options.store.seen(to, msg)) return;
+    if (this.#full) throw this.#full;
+    const env: Envelope = { to, event, msg, lane: "normal", durable: true };
+    const cell = this.#cell(to);
+    if (cell.full) throw new KithError("mailbox-full", `${to} has too many messages waiting`);
+    cell.accepting++;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#accepting.set(key, promise);
+    crashpoint("in.recv");
+    const at = this.#options.clock.now();
+    for (const { table, id, open, body } of puts) this.documents.put(table, id, open, body);
+    const { write, after } = this.#write(env, at);
+    this.#committer.add({
+      writes: [...puts.map(({ kind: _, ...put }) => ({ k: "put", at, ...put }) as const), write],
+      after: () => {
+        this.#accepting.delete(key);
+        cell.accepting--;
+        crashpoint("in.ack");
+        after();
+        resolve();
+      },
+      undo: (error) => {
+        this.#accepting.delete(key);
+        cell.accepting--;
+        reject(error);
+      },
+    });
+    this.#soon();
+    return promise;
+  }
+
+  /** A volatile message: what a socket said, lost at a crash by design. False: no room for it. */
+  tell(to: ActorId, event: Event): boolean {
+    return this.#enqueue({ to, event, msg: this.#newId(), lane: "control", durable: false });
+  }
+
+  /** A question with a deadline; the answer is committed before it arrives. @throws KithError */
+  ask<T>(to: ActorId, event: Event, options: AskOptions): Promise<T> {
+    if (this.#full) return Promise.reject(this.#full);
+    if (this.#stopped) return Promise.reject(new KithError("gateway-away", "the gateway stops"));
+    const replyTo = this.#newId();
+    const env: Envelope = { to, event, msg: replyTo, lane: "normal", durable: false, replyTo };
+    const cell = this.#cell(to);
+    const promise = this.#asks.wait(replyTo, options, () => {
+      cell.mailbox.remove((waiting) => waiting.replyTo === replyTo);
+    });
+    if (!this.#enqueue(env)) this.#asks.fail(replyTo, new KithError("mailbox-full", `${to} has too many messages waiting`));
+    return promise as Promise<T>;
+  }
+
+  /** Resolves when everything that was asked for is on disk. */
+  settled(): Promise<void> {
+    return this.#committer.settled();
+  }
+
+  /**
+   * Ends in order: no new turns, the running commit, then silence.
+   * @throws KithError disk-full: the end of a step could not be noted, so this is no clean stop
+   */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const step of this.#outbox.stop()) this.#settle(step, "unknown", inDoubt(step));
+    for (const settle of this.#unsettled.values()) settle();
+    this.#committer.flush();
+    await this.#committer.settled();
+    this.#committer.stop();
+    this.due.stop();
+    this.#asks.stop();
+    if (this.#unsettled.size > 0 && this.#full) throw this.#full;
+  }
+
+  /** Live actors, for `kith status`. */
+  get actors(): number {
+    return this.#cells.size;
+  }
+
+  #newId(): string {
+    return newId(this.#options.clock, this.#options.rng);
+  }
+
+  #kind(id: ActorId): Kind | undefined {
+    return this.#kinds.get(id.slice(0, id.indexOf("/")));
+  }
+
+  /** @throws KithError internal: nobody is of that kind */
+  #cell(id: ActorId): Cell {
+    const kind = this.#kind(id);
+    if (!kind) throw new KithError("internal", `no kind of ${id}`);
+    // All rows of a table share one cell: they are handled one after the other.
+    const key: ActorId = isTable(kind) ? `${kind.name}/*` : id;
+    let cell = this.#cells.get(key);
+    if (!cell) {
+      cell = new Cell(key, kind);
+      this.#cells.set(key, cell);
+    }
+    return cell;
+  }
+
+  /** False when there is no room, unless its row waits on disk. */
+  #enqueue(env: Envelope): boolean {
+    if (this.#stopped) return false;
+    if (!this.#kind(env.to)) {
+      // A row of another version: it stays where it is.
+      this.#options.report(`a message to ${env.to}`, new KithError("internal", "no such kind"));
+      return true;
+    }
+    const cell = this.#cell(env.to);
+    if (cell.status === "down" && env.replyTo !== undefined) {
+      this.#asks.fail(env.replyTo, new KithError("actor-down", `${env.to} was stopped after too many failures`));
+      return true;
+    }
+    // Its row stays on disk, and so do those of all that come after it: `refill` keeps their order.
+    if (env.durable && cell.spilled) return true;
+    if (!cell.mailbox.push(env)) {
+      cell.spilled ||= env.durable;
+      return env.durable;
+    }
+    this.#wakeUp(cell);
+    return true;
+  }
+
+  #wakeUp(cell: Cell): void {
+    if (cell.scheduled || !cell.ready || cell.mailbox.size === 0) return;
+    cell.scheduled = true;
+    this.#ready.push(cell);
+    this.#soon();
+  }
+
+  #soon(): void {
+    if (this.#pumping || this.#stopped) return;
+    this.#pumping = true;
+    this.#options.scheduler.soon(() => {
+      this.#pumping = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    if (this.#stopped) return;
+    // While the disk is full only the probe goes on; whatever waits keeps its place.
+    if (this.#full) return this.#committer.flush();
+    const until = this.#options.clock.mono() + PUMP_MS;
+    let turns = 0;
+    while (this.#ready.length > 0 && turns < PUMP_TURNS && this.#options.clock.mono() < until) {
+      const round = this.#ready;
+      this.#ready = [];
+      for (const [at, cell] of round.entries()) {
+        if (turns >= PUMP_TURNS || (turns > 0 && this.#options.clock.mono() >= until)) {
+          this.#ready.unshift(...round.slice(at));
+          break;
+        }
+        turns++;
+        cell.scheduled = false;
+        this.#turn(cell);
+        this.#wakeUp(cell);
+      }
+    }
+    this.#committer.flush();
+    if (this.#ready.length > 0) this.#soon();
+  }
+
+  #turn(cell: Cell): void {
+    if (!cell.ready) return;
+    const env = cell.mailbox.shift();
+    if (!env) return;
+    if (this.#over(env)) return this.#refill(cell);
+    const at = this.#options.clock.now();
+    const id = this.#newId();
+    let outcome = "changed" as ReturnType<Cell["turn"]>;
+    let effects: Effect[];
+    let state: Write[] = [];
+    try {
+      effects = collect(() => {
+        outcome = cell.turn(env, { at, id }, this.#options.store);
+      });
+      for (const effect of effects) if (effect.kind === "tell") this.#cell(effect.to);
+      if (outcome === "changed" || effects.length > 0) state = cell.writes(env, at);
+    } catch (error) {
+      if (error instanceof Unreadable) {
+        this.#options.report(cell.id, error.cause);
+        return this.#down(cell, env, "its stored state cannot be read");
+      }
+      return this.#crashed(cell, env, error);
+    }
+    cell.lastAt = this.#options.clock.mono();
+    if (state.length === 0 && outcome === "ignored") {
+      this.ignored.set(env.event.type, (this.ignored.get(env.event.type) ?? 0) + 1);
+      this.#reject(env, "internal", "nobody answers that");
+      if (!env.durable && env.timer === undefined) return this.#refill(cell);
+    }
+    const self = cell.table ? env.to : cell.id;
+    const owed = owe(effects, { env, self, seq: cell.seq, at, id }, this.#doors);
+    const taken: Write[] = env.durable ? [{ k: "taken", to: env.to, msg: env.msg, at }] : [];
+    this.#commit(cell, env, [...taken, ...state, ...owed.writes], () => {
+      for (const run of owed.after) run();
+    });
+  }
+
+  /** Nobody waits for its answer any more, or its timer was set anew meanwhile. */
+  #over(env: Envelope): boolean {
+    const over =
+      (env.replyTo !== undefined && !this.#asks.waits(env.replyTo)) ||
+      (env.timer !== undefined && !this.#timers.holds(env));
+    if (over) this.#attempts.delete(attemptKey(env));
+    return over;
+  }
+
+  /** The end of this message; until it is on disk the cell does not wake. */
+  #commit(cell: Cell, env: Envelope, writes: readonly Write[], after: () => void): void {
+    const landed = (): void => void cell.inFlight.splice(cell.inFlight.indexOf(env), 1);
+    cell.inFlight.push(env);
+    this.#committer.add({
+      writes,
+      after: () => {
+        landed();
+        this.#attempts.delete(attemptKey(env));
+        after();
+        this.#refill(cell);
+        this.#wakeUp(cell);
+      },
+      undo: () => {
+        landed();
+        cell.drop();
+        cell.mailbox.unshift([env]);
+      },
+    });
+    this.#soon();
+  }
+
+  #write(env: Envelope, at: number): { write: Write; after: () => void } {
+    const key = attemptKey(env);
+    this.#unconfirmed.add(key);
+    return {
+      write: { k: "accept", env, at },
+      after: () => {
+        this.#unconfirmed.delete(key);
+        this.#enqueue(env);
+      },
+    };
+  }
+
+  #signal(topic: string, data: unknown): void {
+    for (const hear of this.#listeners.get(topic) ?? []) {
+      try {
+        hear(data as never);
+      } catch (error) {
+        // What was committed has to leave, whoever listens.
+        this.#options.report(`a listener of ${topic}`, error);
+      }
+    }
+  }
+
+  #settle(step: Step, state: StepEnd, event: Event): void {
+    const env: Envelope = { to: step.actor, event, msg: step.id, lane: "control", durable: true };
+    const at = this.#options.clock.now();
+    const attempt = (): void => {
+      this.#unsettled.delete(step.id);
+      this.due.clear(`settle:${step.id}`);
+      const { write, after } = this.#write(env, at);
+      this.#committer.add({
+        writes: [{ k: "stepEnd", id: step.id, state, at }, write],
+        after,
+        // What happened outside has happened: its record waits for space.
+        undo: () => {
+          this.#unsettled.set(step.id, attempt);
+          this.due.set(`settle:${step.id}`, FULL_PROBE_MS, attempt);
+        },
+      });
+      this.#soon();
+    };
+    attempt();
+  }
+
+  /** A step of the last process: repeated where that is harmless, else shown as in doubt. */
+  #resume(step: Step, opened: Opened): void {
+    if (step.class !== "once" || opened.clean) return this.#outbox.submit(step);
+    this.#settle(step, "unknown", inDoubt(step));
+  }
+
+  #crashed(cell: Cell, env: Envelope, error: unknown): void {
+    this.#options.report(`${cell.id} on ${env.event.type}`, error);
+    cell.drop();
+    // From the documents in memory: those on disk lack the turns that are in flight.
+    cell.table?.reload();
+    const attempts = (this.#attempts.get(attemptKey(env)) ?? 0) + 1;
+    this.#attempts.set(attemptKey(env), attempts);
+    if (attempts >= POISON_ATTEMPTS) return this.#poisoned(cell, env, error);
+    cell.mailbox.unshift([env]);
+    if (env.durable) {
+      this.#committer.add({
+        writes: [{ k: "attempt", to: env.to, msg: env.msg, attempts }],
+        after: () => {},
+        undo: () => {},
+      });
+      this.#soon();
+    }
+    const wait = cell.failed(this.#options.clock.mono());
+    if (wait === undefined) return this.#down(cell, undefined, "it failed too often");
+    this.due.set(`backoff:${cell.id}`, this.#options.rng.float() * wait, () => {
+      cell.status = "live";
+      this.#wakeUp(cell);
+    });
+  }
+
+  #poisoned(cell: Cell, env: Envelope, error: unknown): void {
+    const at = this.#options.clock.now();
+    const why = error instanceof Error ? error.name : "error";
+    const writes: Write[] = [
+      { k: "dead", env, error: why, at },
+      { k: "audit", at, what: "message.dead", data: { actor: env.to, event: env.event.type, error: why } },
+    ];
+    if (env.durable) writes.push({ k: "taken", to: env.to, msg: env.msg, at });
+    if (env.timer !== undefined) {
+      this.#timers.unset(env.to, env.timer);
+      writes.push({ k: "untimer", actor: env.to, name: env.timer });
+    }
+    cell.status = "live";
+    this.#commit(cell, env, writes, () => {
+      this.#reject(env, "internal", "the message was put aside: it failed three times");
+      this.#options.notice(`A message (${env.event.type}) was put aside: it failed three times.`, env.to);
+    });
+  }
+
+  /** Its rows stay; who asks is told at once; it is tried again once an hour. */
+  #down(cell: Cell, env: Envelope | undefined, why: string): void {
+    cell.status = "down";
+    if (env) cell.mailbox.unshift([env]);
+    for (let waiting = cell.mailbox.remove(isAsk); waiting; waiting = cell.mailbox.remove(isAsk)) {
+      this.#reject(waiting, "actor-down", `${cell.id} was stopped: ${why}`);
+    }
+    this.#options.notice(`${cell.id} was stopped: ${why}.`, cell.id);
+    this.due.set(`backoff:${cell.id}`, DOWN_PROBE_MS, () => {
+      cell.status = "live";
+      this.#wakeUp(cell);
+    });
+  }
+
+  #reject(env: Envelope, code: ErrorCode, message: string): void {
+    if (env.replyTo !== undefined) this.#asks.fail(env.replyTo, new KithError(code, message));
+  }
+
+  /** The disk refused and nothing was written: memory is read again, new work is refused. */
+  #rolledBack(error: KithError): void {
+    if (!this.#full) this.#options.notice("The disk is full. What was accepted is safe; new work is refused.", undefined);
+    this.#full = error;
+    this.#unconfirmed.clear();
+    this.documents.reload();
+    for (const cell of this.#cells.values()) {
+      cell.table?.reload();
+      // Their rows are there again, so they fire again.
+      while (cell.mailbox.remove(isTimer)) continue;
+    }
+    this.#timers.reload(this.#options.store.timers());
+    // One probe at a time: the first that commits opens the door again.
+    this.due.set("disk-full", FULL_PROBE_MS, () => {
+      this.#committer.add({ writes: [{ k: "untimer", actor: "runtime/probe", name: "probe" }], after: () => this.#roomAgain(), undo: () => {} });
+      this.#committer.flush();
+    });
+  }
+
+  #roomAgain(): void {
+    this.#full = undefined;
+    for (const cell of this.#cells.values()) this.#wakeUp(cell);
+    this.#soon();
+  }
+
+  /** Messages that did not fit into memory are read again from their rows. */
+  #refill(cell: Cell): void {
+    if (!cell.spilled || cell.mailbox.size > 0 || cell.inFlight.length > 0) return;
+    for (const _ of []) break;
+    if (cell.id) return;
+    for (const { env } of this.#options.store.inbox()) {
+      // One whose commit was not yet confirmed comes by itself; now it would come twice.
+      if (this.#unconfirmed.has(attemptKey(env)) || !this.#kind(env.to)) continue;
+      if (this.#cell(env.to) === cell) this.#enqueue(env);
+    }
+  }
+
+  #sweepLater(): void {
+    this.due.set("sweep", SWEEP_MS, () => {
+      const now = this.#options.clock.mono();
+      for (const [id, cell] of this.#cells) {
+        this.#refill(cell);
+        if (!cell.idle(now)) continue;
+        cell.drop();
+        if (cell.status === "live") this.#cells.delete(id);
+      }
+      this.#sweepLater();
+    });
+  }
+}
+
+const isAsk = (env: Envelope): boolean => env.replyTo !== undefined;
+const isTimer = (env: Envelope): boolean => env.timer !== undefined;
+const attemptKey = (env: Envelope): string => `${env.to} ${env.msg}`;
+
+/** It may have happened and nobody can tell: the one end that is never guessed away. */
+const inDoubt = (step: Step): StepFailed => ({
+  type: "step.failed",
+  step: step.id,
+  op: step.op,
+  failure: { code: "unknown", message: "the gateway stopped in the middle", effect: "unknown" },
+});

@@ -23,12 +23,25 @@ const steps = [
   ["types in a browser", bin("typescript/bin/tsc"), "-p", "shared/tsconfig.json"],
   ["dead code", bin("knip/bin/knip.js")],
 ];
-if (!args.has("--no-tests")) steps.push(["unit tests", bin("vitest/vitest.mjs"), "run", "--project", "unit", "--reporter", "dot"]);
+if (!args.has("--no-tests"))
+  steps.push([
+    "unit tests",
+    bin("vitest/vitest.mjs"),
+    "run",
+    "--project",
+    "unit",
+    "--reporter",
+    "dot",
+  ]);
 
 let failed = 0;
 for (const [title, script, ...rest] of steps) {
   const begun = performance.now();
-  const { status, stdout, stderr } = spawnSync(node, [script, ...rest], { cwd: root, encoding: "utf8", maxBuffer: 1 << 26 });
+  const { status, stdout, stderr } = spawnSync(node, [script, ...rest], {
+    cwd: root,
+    encoding: "utf8",
+    maxBuffer: 1 << 26,
+  });
   const seconds = ((performance.now() - begun) / 1_000).toFixed(1);
   console.log(`${status === 0 ? "ok    " : "FAILED"} ${title} (${seconds} s)`);
   if (status !== 0) {

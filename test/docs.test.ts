@@ -8,12 +8,18 @@ const documents = [
   "README.md",
   "ARCHITECTURE.md",
   "CONTRIBUTING.md",
-  ...readdirSync(join(root, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`),
+  ...readdirSync(join(root, "docs"))
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => `docs/${name}`),
 ];
 const text = (name: string): string => readFileSync(join(root, name), "utf8");
 
 test.each(documents)("every file that %s names exists", (name) => {
-  const named = [...text(name).matchAll(/`((?:shared|gateway|node-agent|test|docs|mobile-bridge|skills)\/[\w./-]+)`?/g)]
+  const named = [
+    ...text(name).matchAll(
+      /`((?:shared|gateway|node-agent|test|docs|mobile-bridge|skills)\/[\w./-]+)`?/g,
+    ),
+  ]
     .map(([, path]) => path ?? "")
     // A folder is meant where the path ends in a slash or in three dots.
     .map((path) => path.replace(/\/?(?:\.\.\.|…)?$/, ""));
@@ -21,7 +27,9 @@ test.each(documents)("every file that %s names exists", (name) => {
 });
 
 test.each(documents)("every link of %s leads somewhere", (name) => {
-  const links = [...text(name).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(([, path]) => path ?? "");
+  const links = [...text(name).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g)].map(
+    ([, path]) => path ?? "",
+  );
   expect(links.filter((path) => !existsSync(join(root, name, "..", path)))).toEqual([]);
 });
 
@@ -31,8 +39,11 @@ test.each(documents)("every verb of the command that %s uses exists", (name) => 
 });
 
 test("the photo's walk is about ten files", () => {
-  const walk = text("ARCHITECTURE.md").split("## The photo, file by file")[1]?.split("\n## ")[0] ?? "";
-  const files = new Set([...walk.matchAll(/`((?:gateway|node-agent)\/src\/[\w./…-]+)`/g)].map(([, path]) => path));
+  const walk =
+    text("ARCHITECTURE.md").split("## The photo, file by file")[1]?.split("\n## ")[0] ?? "";
+  const files = new Set(
+    [...walk.matchAll(/`((?:gateway|node-agent)\/src\/[\w./…-]+)`/g)].map(([, path]) => path),
+  );
   expect(files.size).toBeGreaterThanOrEqual(8);
   expect(files.size).toBeLessThanOrEqual(13);
 });

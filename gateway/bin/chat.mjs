@@ -66,7 +66,9 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
     ...(person && { output: process.stdout, prompt: paint("bold", "› "), historySize: 200 }),
   });
   ready?.(note, leave);
-  const device = person ? watchConsent(home, (text) => put(paint("yellow", tame(text)))) : undefined;
+  const device = person
+    ? watchConsent(home, (text) => put(paint("yellow", tame(text))))
+    : undefined;
 
   reader.on("line", (text) => {
     if (text.trim() && !device?.answer(text)) {

@@ -30,7 +30,11 @@ export function watchConsent(home, ask) {
   };
   const look = async () => {
     try {
-      link = await connect(join(home, "node"), (event, data) => event === "consent.asked" && asked(data), "node.sock");
+      link = await connect(
+        join(home, "node"),
+        (event, data) => event === "consent.asked" && asked(data),
+        "node.sock",
+      );
       const { out } = await link.call("consent.list");
       out.questions.forEach(asked);
       await link.closed;
@@ -48,7 +52,9 @@ export function watchConsent(home, ask) {
       const [question] = open.values();
       if (yes === undefined || !question) return false;
       open.delete(question.call);
-      link?.call("consent.answer", { call: question.call, yes: yes === "yes" }).catch(() => ask("That question is over."));
+      link
+        ?.call("consent.answer", { call: question.call, yes: yes === "yes" })
+        .catch(() => ask("That question is over."));
       return true;
     },
     stop() {

@@ -67,7 +67,9 @@ export function kithHome() {
  */
 function dial(home, name) {
   if (process.platform === "win32") {
-    return createConnection(`\\\\.\\pipe\\kith-${Buffer.from(home).toString("hex").slice(-64)}-${name}`);
+    return createConnection(
+      `\\\\.\\pipe\\kith-${Buffer.from(home).toString("hex").slice(-64)}-${name}`,
+    );
   }
   const here = process.cwd();
   process.chdir(home);

@@ -172,7 +172,8 @@ export const verbs = {
     },
   },
   devices: {
-    about: "List, rename or revoke devices; release one that is held because its key seemed copied.",
+    about:
+      "List, rename or revoke devices; release one that is held because its key seemed copied.",
     example: "kith devices rename laptop kitchen",
     forms: {
       "[list]": asks("devices.list"),

@@ -16,8 +16,15 @@ const address = v.pipe(
   v.string("an address such as 127.0.0.1:5484"),
   v.regex(/^(?:\[[0-9a-f:.]+\]|[0-9a-z.-]+)(?::\d{1,5})?$/i, "an address such as 127.0.0.1:5484"),
   v.transform((text) => {
-    const match = /^(.+?)(?::(\d{1,5}))?$/.exec(text.startsWith("[") ? text.replace(/^\[(.*)\]/, (_, host: string) => host.replaceAll(":", "%")) : text);
-    return { host: (match?.[1] ?? "").replaceAll("%", ":"), port: Number(match?.[2] ?? DEFAULT_PORT) };
+    const match = /^(.+?)(?::(\d{1,5}))?$/.exec(
+      text.startsWith("[")
+        ? text.replace(/^\[(.*)\]/, (_, host: string) => host.replaceAll(":", "%"))
+        : text,
+    );
+    return {
+      host: (match?.[1] ?? "").replaceAll("%", ":"),
+      port: Number(match?.[2] ?? DEFAULT_PORT),
+    };
   }),
   v.check(({ port }) => port <= 65_535, "a port from 0 to 65535"),
 );
@@ -29,11 +36,20 @@ const ROOT = "only the settings name and listen";
 const schema = v.strictObject(
   {
     /** What devices call this gateway. */
-    name: v.optional(v.pipe(v.string(NAME), v.check((text) => v.is(name(64), text), NAME)), "kith"),
+    name: v.optional(
+      v.pipe(
+        v.string(NAME),
+        v.check((text) => v.is(name(64), text), NAME),
+      ),
+      "kith",
+    ),
     /** Where devices reach it. Loopback only, until the owner opens more. */
     listen: v.optional(
       v.pipe(
-        v.union([address, v.pipe(v.array(address), v.minLength(1, MANY), v.maxLength(8, MANY))], "an address such as 127.0.0.1:5484, or a list of them"),
+        v.union(
+          [address, v.pipe(v.array(address), v.minLength(1, MANY), v.maxLength(8, MANY))],
+          "an address such as 127.0.0.1:5484, or a list of them",
+        ),
         v.transform((one) => (Array.isArray(one) ? one : [one])),
       ),
       `127.0.0.1:${DEFAULT_PORT}`,
@@ -66,7 +82,12 @@ export function readConfig(home: string): Config {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const [broken] = document.errors;
-  if (broken) throw wrong(lines.linePos(broken.pos[0]).line, `not YAML: ${broken.message.split("\n")[0] ?? ""}`, broken);
+  if (broken)
+    throw wrong(
+      lines.linePos(broken.pos[0]).line,
+      `not YAML: ${broken.message.split("\n")[0] ?? ""}`,
+      broken,
+    );
   let settings: unknown;
   try {
     settings = document.toJS({ maxAliasCount: 10 }) ?? {};
@@ -83,14 +104,26 @@ export function readConfig(home: string): Config {
   const line = lineOf(document, path, lines) ?? 1;
   const where = path.length > 0 ? `${path.join(".")}: ` : "";
   const unknown = issue.type === "strict_object" && issue.expected === "never";
-  throw wrong(line, unknown ? `${where}no such setting (there are name and listen)` : `${where}expected ${issue.message}`);
+  throw wrong(
+    line,
+    unknown
+      ? `${where}no such setting (there are name and listen)`
+      : `${where}expected ${issue.message}`,
+  );
 }
 
 /** The line of the innermost node on this path that exists; for an unknown key, of the key. */
-function lineOf(document: ReturnType<typeof parseDocument>, path: readonly unknown[], lines: LineCounter): number | undefined {
+function lineOf(
+  document: ReturnType<typeof parseDocument>,
+  path: readonly unknown[],
+  lines: LineCounter,
+): number | undefined {
   for (let depth = path.length; depth > 0; depth--) {
     const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true);
-    const items = isNode(parent) && "items" in parent ? (parent.items as { key?: Node & { value?: unknown } }[]) : [];
+    const items =
+      isNode(parent) && "items" in parent
+        ? (parent.items as { key?: Node & { value?: unknown } }[])
+        : [];
     const key = items.find((item) => item.key?.value === path[depth - 1])?.key;
     const node = key ?? document.getIn(path.slice(0, depth), true);
     if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;

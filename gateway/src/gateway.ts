@@ -60,7 +60,12 @@ export interface GatewayOptions {
 }
 
 /** @throws KithError config-invalid, home-locked, home-unsafe, store-damaged, store-newer, port-taken */
-export async function startGateway({ home, fatal, clock = systemClock, rng = systemRng }: GatewayOptions): Promise<Gateway> {
+export async function startGateway({
+  home,
+  fatal,
+  clock = systemClock,
+  rng = systemRng,
+}: GatewayOptions): Promise<Gateway> {
   privateFolder(home);
   privateFolder(join(home, "logs"));
   const config = readConfig(home);
@@ -82,7 +87,16 @@ interface Ground extends Required<GatewayOptions> {
   readonly opened: Awaited<ReturnType<ReturnType<typeof openStore>["open"]>>;
 }
 
-async function assemble({ home, fatal, clock, rng, config, log, store, opened }: Ground): Promise<Gateway> {
+async function assemble({
+  home,
+  fatal,
+  clock,
+  rng,
+  config,
+  log,
+  store,
+  opened,
+}: Ground): Promise<Gateway> {
   const keys = await loadKeys(home);
   const id = keyId(keys.noise.publicKey);
   const media = new MediaStore(join(home, "media"));
@@ -99,7 +113,14 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
     clock,
     rng,
     scheduler: { soon: (fn) => void setImmediate(fn) },
-    kinds: [...kinds, { name: "invocation", receive: (...turn) => calls.receive(...turn), reload: () => calls.reload() }],
+    kinds: [
+      ...kinds,
+      {
+        name: "invocation",
+        receive: (...turn) => calls.receive(...turn),
+        reload: () => calls.reload(),
+      },
+    ],
     fatal,
     notice: (text, about) => notice(text, about),
     report,
@@ -110,7 +131,11 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
     media,
     link: (device) => presence.get(device),
     settling: () => clock.mono() - startedAt < SETTLING_MS,
-    fingerprint: (value) => createHmac("sha256", keys.audit).update(canonical(plain(value))).digest("hex").slice(0, 32),
+    fingerprint: (value) =>
+      createHmac("sha256", keys.audit)
+        .update(canonical(plain(value)))
+        .digest("hex")
+        .slice(0, 32),
     latest: latestTime(clock, opened.lastWallMs),
   });
   const waiting = new Waiting(runtime);
@@ -125,12 +150,18 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
   };
   runtime.on<{ text: string }>("notice", ({ text }) => notice(text));
   runtime.on<{ row: { name: string }; how: string }>("device.paired", ({ row, how }) => {
-    if (how === "code") notice(`New device: ${row.name}. If that was not you, say /revoke ${row.name}.`);
+    if (how === "code")
+      notice(`New device: ${row.name}. If that was not you, say /revoke ${row.name}.`);
   });
-  runtime.on<{ name?: string }>("pairing.waiting", ({ name }) => notice(`${name ?? "A device"} waits with its code: /approve CODE.`));
+  runtime.on<{ name?: string }>("pairing.waiting", ({ name }) =>
+    notice(`${name ?? "A device"} waits with its code: /approve CODE.`),
+  );
 
   let mesh: Mesh | undefined;
-  const addresses = (): string[] => (mesh?.addresses ?? []).map(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`);
+  const addresses = (): string[] =>
+    (mesh?.addresses ?? []).map(
+      ({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`,
+    );
   const table = methods({
     runtime,
     store,
@@ -147,13 +178,21 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
   runtime.perform({
     op: "model",
     parallel: 8,
-    run: async ({ args }, signal) => ({ type: "model.answered", answer: await commandModel.answer(args as Turn, signal) }) as Event,
+    run: async ({ args }, signal) =>
+      ({
+        type: "model.answered",
+        answer: await commandModel.answer(args as Turn, signal),
+      }) as Event,
   });
   runtime.perform({
     op: "operate",
     parallel: 8,
     run: async ({ key, args }) => {
-      const { op, args: given, by } = args as { op: string; args: Record<string, unknown>; by: string };
+      const {
+        op,
+        args: given,
+        by,
+      } = args as { op: string; args: Record<string, unknown>; by: string };
       const method = table.get(op);
       if (!method) throw new KithError("internal", `no method ${op}`);
       const { text } = await method.call(given, { by, key });
@@ -166,7 +205,8 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
   const sleep = new SleepWatch(clock);
   const tick = (): void => {
     const slept = sleep.slept();
-    if (sleep.stalled() || slept) for (const link of presence.all()) link.end("slept", "the gateway's machine slept");
+    if (sleep.stalled() || slept)
+      for (const link of presence.all()) link.end("slept", "the gateway's machine slept");
     runtime.due.set("sleep", times.sleepTickMs, tick);
   };
   tick();
@@ -177,7 +217,14 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
   mesh = await startMesh({
     listen: config.listen,
     gateway: { id, name: config.name, keys: keys.noise },
-    handlers: linkHandlers({ runtime, calls, presence, clock, accepted: (call) => sending.accepted(call), sink: (stream, type) => media.sink(stream, type) }),
+    handlers: linkHandlers({
+      runtime,
+      calls,
+      presence,
+      clock,
+      accepted: (call) => sending.accepted(call),
+      sink: (stream, type) => media.sink(stream, type),
+    }),
     pairing,
     clock,
     rng,
@@ -190,7 +237,15 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
   // Ours by the lock of the store: what lies there is left from a crash.
   if (!windows) rmSync(path, { force: true });
   const before = process.umask(0o177);
-  const control = await startControl({ path, methods: table, console, inbox: receive, clock, rng, report });
+  const control = await startControl({
+    path,
+    methods: table,
+    console,
+    inbox: receive,
+    clock,
+    rng,
+    report,
+  });
   process.umask(before);
   log.info("ready", { id, epoch: opened.epoch, clean: opened.clean });
 
@@ -215,7 +270,8 @@ async function assemble({ home, fatal, clock, rng, config, log, store, opened }:
 function plain(value: unknown): Value {
   if (typeof value === "number") return Number.isSafeInteger(value) ? value : String(value);
   if (value === undefined || value === null) return null;
-  if (value instanceof Uint8Array || typeof value === "string" || typeof value === "boolean") return value;
+  if (value instanceof Uint8Array || typeof value === "string" || typeof value === "boolean")
+    return value;
   if (Array.isArray(value)) return value.map(plain);
   return Object.fromEntries(
     Object.entries(value as Record<string, unknown>)

@@ -28,7 +28,8 @@ function keep(file: string, fresh: Uint8Array): Uint8Array {
     writeFileSync(`${file}.new`, fresh, { mode: 0o600, flush: true });
     renameSync(`${file}.new`, file);
   }
-  if (!windows && (statSync(file).mode & 0o077) !== 0) throw new KithError("home-unsafe", `others may read ${file}`);
+  if (!windows && (statSync(file).mode & 0o077) !== 0)
+    throw new KithError("home-unsafe", `others may read ${file}`);
   const key = readFileSync(file);
   if (key.length !== 32) throw new KithError("home-unsafe", `${file} is not a key of 32 bytes`);
   return new Uint8Array(key);

@@ -33,6 +33,11 @@ export function fileLog(folder: string, now: () => number): Log {
   };
   return {
     info: (what, fields = {}) => write({ level: "info", what, ...fields }),
-    error: (what, error) => write({ level: "error", what, error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+    error: (what, error) =>
+      write({
+        level: "error",
+        what,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      }),
   };
 }

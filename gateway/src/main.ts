@@ -17,14 +17,27 @@ const EXIT: Partial<Record<ErrorCode, number>> = {
   "store-damaged": 78,
 };
 
-const { values } = parseArgs({ options: { home: { type: "string" }, json: { type: "boolean", default: false }, supervised: { type: "boolean", default: false } } });
+const { values } = parseArgs({
+  options: {
+    home: { type: "string" },
+    json: { type: "boolean", default: false },
+    supervised: { type: "boolean", default: false },
+  },
+});
 const home = resolve(values.home || process.env.KITH_HOME || defaultHome());
-const say = (event: object, text: string) => process.stdout.write(values.json ? `${JSON.stringify(event)}\n` : `${text}\n`);
+const say = (event: object, text: string) =>
+  process.stdout.write(values.json ? `${JSON.stringify(event)}\n` : `${text}\n`);
 
 function end(error: unknown): never {
-  const known = error instanceof KithError ? error : new KithError("internal", "the gateway stopped on a defect", { cause: error });
+  const known =
+    error instanceof KithError
+      ? error
+      : new KithError("internal", "the gateway stopped on a defect", { cause: error });
   const { code, message, remedy } = known;
-  if (known.code === "internal") process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  if (known.code === "internal")
+    process.stderr.write(
+      `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
   say({ event: "failed", error: { code, message, remedy } }, `${message}\n${remedy}`);
   process.exit(EXIT[known.code] ?? 70);
 }
@@ -35,7 +48,10 @@ process.on("unhandledRejection", end);
 try {
   const gateway = await startGateway({ home, fatal: end });
   const ms = Math.round(performance.now());
-  say({ event: "ready", pid: process.pid, listen: gateway.addresses[0], ms }, `Kith is ready on ${gateway.addresses.join(", ")} (${ms} ms).`);
+  say(
+    { event: "ready", pid: process.pid, listen: gateway.addresses[0], ms },
+    `Kith is ready on ${gateway.addresses.join(", ")} (${ms} ms).`,
+  );
   let stopping = false;
   const stop = () => {
     if (stopping) return;

@@ -10,7 +10,9 @@ export const defaultHome = (): string => join(homedir(), ".kith");
 
 /** Name of the control socket, relative to the home: an absolute one may be too long. */
 export function controlPath(home: string): string {
-  return windows ? `\\\\.\\pipe\\kith-${Buffer.from(resolve(home)).toString("hex").slice(-64)}-control.sock` : "control.sock";
+  return windows
+    ? `\\\\.\\pipe\\kith-${Buffer.from(resolve(home)).toString("hex").slice(-64)}-control.sock`
+    : "control.sock";
 }
 
 /**
@@ -21,7 +23,8 @@ export function privateFolder(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   if (windows) return;
   const { mode, uid } = statSync(path);
-  if (uid !== userInfo().uid && userInfo().uid !== 0) throw new KithError("home-unsafe", `${path} belongs to somebody else`);
+  if (uid !== userInfo().uid && userInfo().uid !== 0)
+    throw new KithError("home-unsafe", `${path} belongs to somebody else`);
   if ((mode & 0o022) !== 0) throw new KithError("home-unsafe", `others may write to ${path}`);
   if ((mode & 0o077) !== 0) chmodSync(path, 0o700);
 }

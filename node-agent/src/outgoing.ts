@@ -186,10 +186,7 @@ export class Outgoing {
   refused(stream: string, code: string): void {
     const kept = this.#kept.get(stream);
     if (kept)
-      this.#end(
-        kept.sender,
-        new KithError(fromWire(code), "the gateway refused the content"),
-      );
+      this.#end(kept.sender, new KithError(fromWire(code), "the gateway refused the content"));
   }
 
   /** Nothing leaves any more; the spool stays for the next start. */

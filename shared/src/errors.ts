@@ -10,14 +10,18 @@ export const remedies = {
   // The wire (docs/protocol.md, "Error codes").
   schema: "Update the older side: one of the two speaks a frame the other does not know.",
   unsupported: "Update the device's agent, or choose a capability that `kith devices` lists.",
-  "denied-local": "The device's own policy says no. Change it at the device: `kith node --allow CAP=ask`.",
+  "denied-local":
+    "The device's own policy says no. Change it at the device: `kith node --allow CAP=ask`.",
   "denied-person": "Ask again when somebody is at the device, or let it allow this without asking.",
-  "os-permission": "Give the program its permission in the device's system settings, then ask again.",
-  "not-ready": "The device cannot do this now; the message says why. `kith devices` shows its state.",
+  "os-permission":
+    "Give the program its permission in the device's system settings, then ask again.",
+  "not-ready":
+    "The device cannot do this now; the message says why. `kith devices` shows its state.",
   busy: "The device is doing as much of this as it can. Ask again in a moment.",
   foreground: "Bring the app on that device to the front, then ask again.",
   deadline: "The request reached the device too late to be started. Ask again.",
-  timeout: "The device started but did not finish in time. Ask again; if it stays, look at the device.",
+  timeout:
+    "The device started but did not finish in time. Ask again; if it stays, look at the device.",
   cancelled: "It was stopped on request. Ask again if you still want it.",
   fenced: "Another link of the same device is newer. Make sure that its key was not copied.",
   replay: "The device has already forgotten a call that old. Ask again.",
@@ -40,26 +44,32 @@ export const remedies = {
   "device-away": "Wake the device or start its agent (`kith node`), then ask again.",
   "not-offered": "`kith devices` shows what each device offers.",
   "bad-args": "Check the arguments against the capability's schema in docs/capabilities.md.",
-  "bad-result": "The device answered with something its capability does not allow. Update its agent.",
+  "bad-result":
+    "The device answered with something its capability does not allow. Update its agent.",
   "not-granted": "Ask again and allow it (`/allow once`), or see `kith grants`.",
   "approval-needed": "Allow it with `kith allow ID once` (or 15m, 1h, today), or `kith deny ID`.",
   "approval-unknown": "`kith approvals` lists what waits for an answer.",
   "approval-ambiguous": "Several questions are open: add the id that `kith approvals` shows.",
   "denied-owner": "The owner said no. Ask again if that was a mistake.",
   "owner-silent": "Nobody answered in 15 minutes, which means no. Ask again.",
-  revoked: "The device or the permission was revoked while it ran. Pair or allow again if that was a mistake.",
+  revoked:
+    "The device or the permission was revoked while it ran. Pair or allow again if that was a mistake.",
   locked: "Everything is locked. Lift it with `kith lock --lift` where it was locked.",
-  unknown: "It may or may not have happened; look at the device before you ask again. `kith why ID` tells what is known.",
+  unknown:
+    "It may or may not have happened; look at the device before you ask again. `kith why ID` tells what is known.",
   expired: "It waited too long and was dropped; nothing happened. Ask again.",
   "too-many": "Too much waits for an answer already: `kith approvals`.",
   "grant-unknown": "`kith grants` lists the grants with their ids.",
   "call-unknown": "`kith audit` lists what was done, with its ids.",
   // Pairing.
-  "pairing-closed": "Open pairing at the gateway first: `/pair` in the chat, or `kith pair listen`.",
-  "pairing-locked": "Three wrong codes closed pairing for 15 minutes. Wait, or look who else is trying.",
+  "pairing-closed":
+    "Open pairing at the gateway first: `/pair` in the chat, or `kith pair listen`.",
+  "pairing-locked":
+    "Three wrong codes closed pairing for 15 minutes. Wait, or look who else is trying.",
   "pairing-full": "All pairing attempts of this window, or of today, are used up. Try again later.",
   "code-mistyped": "Check the code at the device and type it again; this try was not counted.",
-  "code-unknown": "Type the code that the device shows now. If it is right, somebody is in between: stop.",
+  "code-unknown":
+    "Type the code that the device shows now. If it is right, somebody is in between: stop.",
   "return-code-wrong": "Three wrong return codes ended it. Start again at the device.",
   "pairing-refused": "Start pairing again at both ends.",
   "pairing-unfinished": "Pairing did not finish. Start it again at both ends.",
@@ -67,15 +77,18 @@ export const remedies = {
   // The program.
   "config-invalid": "Mend the named setting; docs/config.md lists them all.",
   "home-locked": "Stop the process that holds it first, or use another home (KITH_HOME, --home).",
-  "home-unsafe": "Others may write to that folder. Fix its owner and mode (0700), then start again.",
-  "store-damaged": "Do not delete anything. Restore a backup, or move kith.db aside to start empty.",
+  "home-unsafe":
+    "Others may write to that folder. Fix its owner and mode (0700), then start again.",
+  "store-damaged":
+    "Do not delete anything. Restore a backup, or move kith.db aside to start empty.",
   "store-newer": "This home was written by a newer Kith. Start that version.",
   "store-fenced": "Another gateway took over this home; this one stopped.",
   "disk-full": "Free some space. What was accepted is safe; new work is refused until then.",
   "mailbox-full": "Too many messages at once. Wait a moment and send it again.",
   "actor-down": "This part failed too often and was stopped. `kith why ID` tells why.",
   "gateway-away": "Start the gateway with `npm start` or `kith up`.",
-  "gateway-unreachable": "Check the address, and that the gateway listens there (`listen` in config.yaml).",
+  "gateway-unreachable":
+    "Check the address, and that the gateway listens there (`listen` in config.yaml).",
   "port-taken": "Another program uses the port. Change `listen` in config.yaml or stop it.",
   "not-understood": "Type /help to see what can be said.",
   "install-failed": "Look at npm's words above, check the network and the disk, then start again.",
@@ -115,13 +128,39 @@ export class KithError extends Error {
  * and a device has no say in what its owner is told to do there: they read as `internal`.
  */
 const wireCodes: ReadonlySet<string> = new Set<ErrorCode>([
-  ...(["schema", "unsupported", "denied-local", "denied-person", "os-permission", "not-ready"] as const),
-  ...(["busy", "foreground", "deadline", "timeout", "cancelled", "fenced", "replay", "conflict"] as const),
+  ...([
+    "schema",
+    "unsupported",
+    "denied-local",
+    "denied-person",
+    "os-permission",
+    "not-ready",
+  ] as const),
+  ...([
+    "busy",
+    "foreground",
+    "deadline",
+    "timeout",
+    "cancelled",
+    "fenced",
+    "replay",
+    "conflict",
+  ] as const),
   ...(["too-big", "hash-mismatch", "gone", "interrupted", "driver", "rate", "internal"] as const),
-  ...(["capability-off", "no-camera", "camera-busy", "ffmpeg-missing", "locked", "bad-result", "bad-args", "disk-full"] as const),
+  ...([
+    "capability-off",
+    "no-camera",
+    "camera-busy",
+    "ffmpeg-missing",
+    "locked",
+    "bad-result",
+    "bad-args",
+    "disk-full",
+  ] as const),
 ]);
 
-export const fromWire = (code: string): ErrorCode => (wireCodes.has(code) ? (code as ErrorCode) : "internal");
+export const fromWire = (code: string): ErrorCode =>
+  wireCodes.has(code) ? (code as ErrorCode) : "internal";
 
 export function isErrorCode(code: string): code is ErrorCode {
   return Object.hasOwn(remedies, code);

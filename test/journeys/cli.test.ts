@@ -26,7 +26,17 @@ async function needsPermission(): Promise<string> {
   expect(code).toBe(3);
   expect(json).toMatchObject({ ok: false, error: { code: "approval-needed" } });
   const { json: list } = await kith("approvals", "--json");
-  expect(list).toMatchObject({ ok: true, approvals: [{ id: expect.stringMatching(id26), name: "laptop", cap: "camera.snap", args: { facing: "any" } }] });
+  expect(list).toMatchObject({
+    ok: true,
+    approvals: [
+      {
+        id: expect.stringMatching(id26),
+        name: "laptop",
+        cap: "camera.snap",
+        args: { facing: "any" },
+      },
+    ],
+  });
   return list.approvals[0].id;
 }
 
@@ -35,31 +45,63 @@ describe("devices", () => {
     const { code, json } = await kith("devices", "--json");
     expect(code).toBe(0);
     const byName = json.devices.toSorted((a: any, b: any) => (a.name < b.name ? -1 : 1));
-    expect({ ...json, devices: byName }).toMatchObject({ ok: true, devices: [{ name: "laptop", state: "online" }, { name: "workshop", state: "online" }] });
-    expect(byName[0].caps.find(({ cap }: any) => cap === "camera.snap")).toMatchObject({ state: "ready", policy: "allow" });
+    expect({ ...json, devices: byName }).toMatchObject({
+      ok: true,
+      devices: [
+        { name: "laptop", state: "online" },
+        { name: "workshop", state: "online" },
+      ],
+    });
+    expect(byName[0].caps.find(({ cap }: any) => cap === "camera.snap")).toMatchObject({
+      state: "ready",
+      policy: "allow",
+    });
     const text = await kith("devices", "list");
     expect(text.stdout).toMatch(/^laptop {2,}online/m);
   });
 
   test("are renamed, and back", async () => {
-    expect((await kith("devices", "rename", "workshop", "cellar", "--json")).json).toMatchObject({ ok: true, name: "cellar" });
+    expect((await kith("devices", "rename", "workshop", "cellar", "--json")).json).toMatchObject({
+      ok: true,
+      name: "cellar",
+    });
     expect((await kith("devices", "rename", "cellar", "workshop")).stdout).toContain("workshop");
   });
 
   test("that nobody knows fail with 1", async () => {
     const { code, json, stderr } = await kith("devices", "revoke", "toaster", "--json");
     expect([code, stderr]).toEqual([1, ""]);
-    expect(json).toMatchObject({ ok: false, error: { code: "device-unknown", message: expect.any(String), remedy: expect.any(String) } });
+    expect(json).toMatchObject({
+      ok: false,
+      error: { code: "device-unknown", message: expect.any(String), remedy: expect.any(String) },
+    });
   });
 });
 
 describe("a photo", () => {
   test("with --allow is saved where --out says", async () => {
     const folder = freshFolder();
-    const { code, json } = await kith("invoke", "laptop", "camera.snap", '{"max_edge_px":640}', "--allow", "once", "--out", folder, "--json");
+    const { code, json } = await kith(
+      "invoke",
+      "laptop",
+      "camera.snap",
+      '{"max_edge_px":640}',
+      "--allow",
+      "once",
+      "--out",
+      folder,
+      "--json",
+    );
     expect(code).toBe(0);
-    expect(json).toMatchObject({ ok: true, call: expect.stringMatching(id26), name: "laptop", out: { camera: "test-pattern", width_px: 640 } });
-    expect(json.streams).toMatchObject([{ role: "image", type: "image/jpeg", path: join(folder, "image.jpg") }]);
+    expect(json).toMatchObject({
+      ok: true,
+      call: expect.stringMatching(id26),
+      name: "laptop",
+      out: { camera: "test-pattern", width_px: 640 },
+    });
+    expect(json.streams).toMatchObject([
+      { role: "image", type: "image/jpeg", path: join(folder, "image.jpg") },
+    ]);
     const file = readFileSync(json.streams[0].path);
     expect(createHash("sha256").update(file).digest("hex")).toBe(json.streams[0].sha256);
     await kith("invoke", "laptop", "camera.snap", "--allow", "once", "--out", folder);
@@ -70,13 +112,21 @@ describe("a photo", () => {
     const id = await needsPermission();
     const { code, json } = await kith("allow", id, "once", "--json");
     expect(code).toBe(0);
-    expect(json).toMatchObject({ ok: true, call: id, name: "laptop", streams: [{ role: "image" }] });
+    expect(json).toMatchObject({
+      ok: true,
+      call: id,
+      name: "laptop",
+      streams: [{ role: "image" }],
+    });
     expect(existsSync(json.streams[0].path)).toBe(true);
   });
 
   test("that was denied is not taken", async () => {
     const id = await needsPermission();
-    expect((await kith("deny", id.slice(-6), "--json")).json).toMatchObject({ ok: true, approval: id });
+    expect((await kith("deny", id.slice(-6), "--json")).json).toMatchObject({
+      ok: true,
+      approval: id,
+    });
     const again = await kith("allow", id, "--json");
     expect([again.code, again.json.error.code]).toEqual([1, "approval-unknown"]);
   });
@@ -84,8 +134,14 @@ describe("a photo", () => {
   test("with --wait is there when somebody allows it elsewhere", async () => {
     const waiting = kith("invoke", "laptop", "camera.snap", "--wait", "20", "--json");
     let id = "";
-    await until("the question", async () => (id = (await home.call("approvals.list")).out.approvals[0]?.id ?? ""));
-    expect((await kith("allow", id, "--no-wait", "--json")).json).toMatchObject({ ok: true, approval: id });
+    await until(
+      "the question",
+      async () => (id = (await home.call("approvals.list")).out.approvals[0]?.id ?? ""),
+    );
+    expect((await kith("allow", id, "--no-wait", "--json")).json).toMatchObject({
+      ok: true,
+      approval: id,
+    });
     const { code, json } = await waiting;
     expect([code, json.call]).toEqual([0, id]);
   });
@@ -94,20 +150,31 @@ describe("a photo", () => {
     const { code, json } = await kith("ask", "grab a photo from my laptop camera", "--json");
     expect(code).toBe(3);
     const { approval } = /(?<approval>[0-9A-Z]{26})/.exec(json.error.remedy)?.groups ?? {};
-    expect(json.error).toMatchObject({ code: "approval-needed", remedy: `kith allow ${approval} once` });
+    expect(json.error).toMatchObject({
+      code: "approval-needed",
+      remedy: `kith allow ${approval} once`,
+    });
     const photo = await kith("allow", approval ?? "", "once", "--json");
     expect(photo.code).toBe(0);
     expect(existsSync(photo.json.streams[0].path)).toBe(true);
   });
 
   test("that is asked for in words with --allow is taken", async () => {
-    const { code, json } = await kith("ask", "grab a photo from my workshop", "--allow", "once", "--json");
+    const { code, json } = await kith(
+      "ask",
+      "grab a photo from my workshop",
+      "--allow",
+      "once",
+      "--json",
+    );
     expect(code).toBe(0);
     expect(json).toMatchObject({ ok: true, name: "workshop", streams: [{ role: "image" }] });
   });
 
   test("of a capability that is not there fails with 1, in words too", async () => {
-    expect((await kith("invoke", "laptop", "camera.fly", "--json")).json).toMatchObject({ error: { code: "unsupported" } });
+    expect((await kith("invoke", "laptop", "camera.fly", "--json")).json).toMatchObject({
+      error: { code: "unsupported" },
+    });
     const words = await kith("ask", "grab a photo from my toaster", "--json");
     expect([words.code, words.json.error.code]).toEqual([1, "device-unknown"]);
   });
@@ -117,35 +184,89 @@ describe("permissions", () => {
   test("are listed, explained and revoked", async () => {
     await kith("invoke", "laptop", "camera.snap", "--allow", "15m", "--json");
     const { json } = await kith("grants", "--json");
-    expect(json).toMatchObject({ ok: true, grants: [{ id: expect.stringMatching(id26), name: "laptop", cap: "camera.snap", requester: "owner", expires: expect.any(Number) }] });
-    expect((await kith("grants", "explain", "laptop", "camera.snap", "--json")).json).toMatchObject({ ok: true, decision: "allow", steps: expect.any(Array) });
-    expect((await kith("grants", "revoke", json.grants[0].id, "--json")).json).toEqual({ ok: true, id: json.grants[0].id });
-    expect((await kith("grants", "explain", "laptop", "camera.snap", "--json")).json).toMatchObject({ decision: "ask", rule: "owner-asked" });
-    expect((await kith("grants", "revoke", json.grants[0].id, "--json")).json).toMatchObject({ ok: false, error: { code: "grant-unknown" } });
+    expect(json).toMatchObject({
+      ok: true,
+      grants: [
+        {
+          id: expect.stringMatching(id26),
+          name: "laptop",
+          cap: "camera.snap",
+          requester: "owner",
+          expires: expect.any(Number),
+        },
+      ],
+    });
+    expect((await kith("grants", "explain", "laptop", "camera.snap", "--json")).json).toMatchObject(
+      { ok: true, decision: "allow", steps: expect.any(Array) },
+    );
+    expect((await kith("grants", "revoke", json.grants[0].id, "--json")).json).toEqual({
+      ok: true,
+      id: json.grants[0].id,
+    });
+    expect((await kith("grants", "explain", "laptop", "camera.snap", "--json")).json).toMatchObject(
+      { decision: "ask", rule: "owner-asked" },
+    );
+    expect((await kith("grants", "revoke", json.grants[0].id, "--json")).json).toMatchObject({
+      ok: false,
+      error: { code: "grant-unknown" },
+    });
   });
 });
 
 describe("what was done", () => {
   test("is listed, proved and told", async () => {
-    const { json: photo } = await kith("invoke", "workshop", "camera.snap", "--allow", "once", "--json");
+    const { json: photo } = await kith(
+      "invoke",
+      "workshop",
+      "camera.snap",
+      "--allow",
+      "once",
+      "--json",
+    );
     const { json: audit } = await kith("audit", "--about", photo.call, "--limit", "20", "--json");
     expect(audit.rows.map(({ what }: any) => what)).toContain("call.done");
     const { code, json } = await kith("audit", "verify", "--json");
     expect(code).toBe(0);
-    expect(json).toMatchObject({ ok: true, verified: true, rows: expect.any(Number), head: expect.stringMatching(/^[0-9a-f]{64}$/) });
+    expect(json).toMatchObject({
+      ok: true,
+      verified: true,
+      rows: expect.any(Number),
+      head: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
     const story = await kith("why", photo.call.slice(-6), "--json");
-    expect(story.json).toMatchObject({ ok: true, id: photo.call, kind: "call", story: expect.any(Array) });
+    expect(story.json).toMatchObject({
+      ok: true,
+      id: photo.call,
+      kind: "call",
+      story: expect.any(Array),
+    });
     expect((await kith("why", photo.call)).stdout).toContain("camera.snap of workshop");
-    expect((await kith("why", "NOTHINGKNOWN", "--json")).json).toMatchObject({ error: { code: "call-unknown" } });
+    expect((await kith("why", "NOTHINGKNOWN", "--json")).json).toMatchObject({
+      error: { code: "call-unknown" },
+    });
   });
 });
 
 describe("the lock", () => {
   test("refuses with `locked` until it is lifted", async () => {
-    expect((await kith("lock", "--json")).json).toMatchObject({ ok: true, locked: true, gateway: true });
-    const { code, json } = await kith("invoke", "laptop", "camera.snap", "--allow", "once", "--json");
+    expect((await kith("lock", "--json")).json).toMatchObject({
+      ok: true,
+      locked: true,
+      gateway: true,
+    });
+    const { code, json } = await kith(
+      "invoke",
+      "laptop",
+      "camera.snap",
+      "--allow",
+      "once",
+      "--json",
+    );
     expect([code, json.error.code]).toEqual([1, "locked"]);
-    expect((await kith("lock", "--lift", "--json")).json).toMatchObject({ ok: true, locked: false });
+    expect((await kith("lock", "--lift", "--json")).json).toMatchObject({
+      ok: true,
+      locked: false,
+    });
     expect((await kith("invoke", "laptop", "device.info", "--json")).code).toBe(0);
   });
 });
@@ -153,8 +274,17 @@ describe("the lock", () => {
 describe("pairing", () => {
   test("is opened, listed and refused for a code that nobody shows", async () => {
     expect((await kith("pair", "--json")).json).toMatchObject({ ok: true, pending: [] });
-    expect((await kith("pair", "listen", "--json")).json).toMatchObject({ ok: true, until: expect.any(Number), listen: [home.address], id: expect.any(String) });
-    expect((await kith("pair", "list", "--json")).json).toMatchObject({ ok: true, open: true, pending: [] });
+    expect((await kith("pair", "listen", "--json")).json).toMatchObject({
+      ok: true,
+      until: expect.any(Number),
+      listen: [home.address],
+      id: expect.any(String),
+    });
+    expect((await kith("pair", "list", "--json")).json).toMatchObject({
+      ok: true,
+      open: true,
+      pending: [],
+    });
     const { code, json } = await kith("pair", "approve", "AAA", "BBB", "CCC", "--json");
     expect([code, json.error.code]).toEqual([1, "code-mistyped"]);
   });
@@ -164,32 +294,56 @@ describe("pairing", () => {
     await fresh.startGateway();
     await run(fresh.home, "pair", "listen");
     const owner = await fresh.owner();
-    const node = fresh.spawnNode("laptop", { args: ["--camera", "test-pattern", "--allow", "camera.snap=allow"] });
+    const node = fresh.spawnNode("laptop", {
+      args: ["--camera", "test-pattern", "--allow", "camera.snap=allow"],
+    });
     const { code } = await node.event("code");
     await owner.hear("the news of a device", ({ text }) => text.includes("waits with its code"));
     const { json } = await run(fresh.home, "pair", "approve", ...code.split("-"), "--json");
-    expect(json).toMatchObject({ ok: true, name: "laptop", role: "node", returnCode: expect.stringMatching(/^\d{4}$/) });
+    expect(json).toMatchObject({
+      ok: true,
+      name: "laptop",
+      role: "node",
+      returnCode: expect.stringMatching(/^\d{4}$/),
+    });
     node.types(json.returnCode);
     await node.event("paired");
-    expect((await run(fresh.home, "devices", "--json")).json.devices).toMatchObject([{ name: "laptop" }]);
+    expect((await run(fresh.home, "devices", "--json")).json.devices).toMatchObject([
+      { name: "laptop" },
+    ]);
   });
 });
 
 describe("the device's own verbs", () => {
   test("work through `kith node` without a gateway", async () => {
-    const node = (...args: string[]) => kith("node", ...args, "--home", home.nodeHome("workshop"), "--json");
+    const node = (...args: string[]) =>
+      kith("node", ...args, "--home", home.nodeHome("workshop"), "--json");
     const ledger = await node("ledger");
     expect(ledger.code).toBe(0);
-    expect(JSON.parse(ledger.stdout.split("\n")[0] ?? "")).toMatchObject({ cap: "camera.snap", state: "done", starts: 1 });
+    expect(JSON.parse(ledger.stdout.split("\n")[0] ?? "")).toMatchObject({
+      cap: "camera.snap",
+      state: "done",
+      starts: 1,
+    });
     expect((await node("lock")).json).toEqual({ event: "locked", locked: true });
     expect((await node("unlock")).json).toEqual({ event: "locked", locked: false });
-    expect((await node("setup", "--allow", "device.info=allow")).json).toMatchObject({ event: "settings", name: "workshop", policy: { "device.info": "allow" } });
+    expect((await node("setup", "--allow", "device.info=allow")).json).toMatchObject({
+      event: "settings",
+      name: "workshop",
+      policy: { "device.info": "allow" },
+    });
     expect((await node("dance")).code).toBe(2);
   });
 });
 
 test("what was typed wrongly exits with 2", async () => {
-  for (const args of [["dance"], ["devices", "dance"], ["invoke", "laptop"], ["allow", "X", "always"], ["audit", "--limit", "many"]]) {
+  for (const args of [
+    ["dance"],
+    ["devices", "dance"],
+    ["invoke", "laptop"],
+    ["allow", "X", "always"],
+    ["audit", "--limit", "many"],
+  ]) {
     const { code, json } = await kith(...args, "--json");
     expect([args, code, json?.error?.code]).toEqual([args, 2, "usage"]);
   }

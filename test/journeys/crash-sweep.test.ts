@@ -22,8 +22,12 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 const RERUN = new Set(["node.run", "node.result"]);
 
 function named(folder: string): string[] {
-  const files = readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
-  const calls = files.flatMap((name) => [...readFileSync(join(root, folder, name), "utf8").matchAll(/\bcrashpoint\((["`])(.+?)\1\)/g)]);
+  const files = readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).filter(
+    (name) => name.endsWith(".ts"),
+  );
+  const calls = files.flatMap((name) => [
+    ...readFileSync(join(root, folder, name), "utf8").matchAll(/\bcrashpoint\((["`])(.+?)\1\)/g),
+  ]);
   return [...new Set(calls.map(([, , name = ""]) => name))];
 }
 
@@ -61,7 +65,8 @@ async function story(how: { gateway?: How; node?: How } = {}, crash?: Crash) {
   const owner = await home.owner();
   const victim = crash?.who === "gateway" ? gateway : node;
   // Whoever dies is started again, as a service manager does.
-  const back = crash && !crash.boot ? victim.ended.then(() => startAgain(home, crash.who)) : undefined;
+  const back =
+    crash && !crash.boot ? victim.ended.then(() => startAgain(home, crash.who)) : undefined;
   back?.catch(() => {}); // Awaited below.
 
   writeFileSync(armed, "");
@@ -69,7 +74,9 @@ async function story(how: { gateway?: How; node?: How } = {}, crash?: Crash) {
   await owner.hear("the question", ({ question }) => question);
   if (crash?.boot) {
     await victim.end();
-    await died(crash.who === "gateway" ? home.spawnGateway(how.gateway) : home.spawnNode("laptop", how.node));
+    await died(
+      crash.who === "gateway" ? home.spawnGateway(how.gateway) : home.spawnNode("laptop", how.node),
+    );
     await startAgain(home, crash.who);
   }
   await owner.say("/allow once");
@@ -79,9 +86,15 @@ async function story(how: { gateway?: How; node?: How } = {}, crash?: Crash) {
   await owner.hear("help", ({ text }) => text.includes("/unlock"));
   if (crash && !crash.boot) {
     // Commits gather as they like, so a later pass may not come this time; a first one must.
-    const came = await until("the crash", () => victim.over, undefined, crash.pass > 1 ? 2_000 : undefined).then(
+    const came = await until(
+      "the crash",
+      () => victim.over,
+      undefined,
+      crash.pass > 1 ? 2_000 : undefined,
+    ).then(
       () => true,
-      (error: unknown) => (crash.pass > 1 && crash.who === "gateway" ? false : Promise.reject(error)),
+      (error: unknown) =>
+        crash.pass > 1 && crash.who === "gateway" ? false : Promise.reject(error),
     );
     if (!came) return undefined;
     await died(victim);
@@ -91,7 +104,9 @@ async function story(how: { gateway?: How; node?: How } = {}, crash?: Crash) {
     await owner.hear("the grants", ({ text }) => text.startsWith("No permission"));
   }
 
-  const [photo, ...more] = owner.messages.filter(({ result }) => result).map(({ result }) => result);
+  const [photo, ...more] = owner.messages
+    .filter(({ result }) => result)
+    .map(({ result }) => result);
   const [stream] = photo.streams;
   const file = readFileSync(stream.path);
   const found = {
@@ -107,10 +122,22 @@ async function story(how: { gateway?: How; node?: How } = {}, crash?: Crash) {
   return { ...found, rows: rows.length, starts: rows.reduce((sum, { starts }) => sum + starts, 0) };
 }
 
-const ONCE = { photos: 1, whole: true, questions: 1, errors: [], auditIsWhole: true, done: 1, rows: 1 };
+const ONCE = {
+  photos: 1,
+  whole: true,
+  questions: 1,
+  errors: [],
+  auditIsWhole: true,
+  done: 1,
+  rows: 1,
+};
 
 /** How often the photo passes each point, once armed; and the points of a start. */
-async function passes(who: Crash["who"], folder: string, boot: boolean): Promise<Map<string, number>> {
+async function passes(
+  who: Crash["who"],
+  folder: string,
+  boot: boolean,
+): Promise<Map<string, number>> {
   const passed = join(folder, `${who}-${boot ? "boot" : "story"}`);
   writeFileSync(passed, "");
   if (boot) {
@@ -120,7 +147,8 @@ async function passes(who: Crash["who"], folder: string, boot: boolean): Promise
     await gateway.end();
   } else await story({ [who]: { passed } });
   const counts = new Map<string, number>();
-  for (const name of readFileSync(passed, "utf8").split("\n").filter(Boolean)) counts.set(name, (counts.get(name) ?? 0) + 1);
+  for (const name of readFileSync(passed, "utf8").split("\n").filter(Boolean))
+    counts.set(name, (counts.get(name) ?? 0) + 1);
   return counts;
 }
 
@@ -143,9 +171,13 @@ for (const who of ["gateway", "node"] as const) {
 test("every crash point that the sources name is passed here, or it is said why not", () => {
   const all = [...named("gateway/src"), ...named("node-agent/src")];
   expect(all.length).toBeGreaterThan(20);
-  const missed = all.filter((pattern) => ![...seen].some((name) => fits(pattern, name)) && !(pattern in ELSEWHERE));
+  const missed = all.filter(
+    (pattern) => ![...seen].some((name) => fits(pattern, name)) && !(pattern in ELSEWHERE),
+  );
   expect(missed).toEqual([]);
-  expect(Object.keys(ELSEWHERE).filter((name) => seen.has(name) || !all.includes(name))).toEqual([]);
+  expect(Object.keys(ELSEWHERE).filter((name) => seen.has(name) || !all.includes(name))).toEqual(
+    [],
+  );
   expect(existsSync(scratch)).toBe(true);
 });
 

@@ -9,9 +9,13 @@ describe("two devices", () => {
     await using home = await world(both);
     const owner = await home.owner();
     await owner.say(`take a picture with the ${name} camera`);
-    expect(await owner.hear("the question", ({ question }) => question)).toMatchObject({ text: expect.stringContaining(` of ${name}?`) });
+    expect(await owner.hear("the question", ({ question }) => question)).toMatchObject({
+      text: expect.stringContaining(` of ${name}?`),
+    });
     await owner.say("/allow once");
-    expect(await owner.hear("the photo", ({ final, result }) => final && result)).toMatchObject({ result: { name } });
+    expect(await owner.hear("the photo", ({ final, result }) => final && result)).toMatchObject({
+      result: { name },
+    });
     for (const one of both) expect(await home.ledger(one)).toHaveLength(one === name ? 1 : 0);
   });
 
@@ -24,7 +28,9 @@ describe("two devices", () => {
     await owner.say(number);
     await owner.hear("the question", ({ question }) => question);
     await owner.say("/allow once");
-    expect(await owner.hear("the photo", ({ final, result }) => final && result)).toMatchObject({ result: { name: "workshop" } });
+    expect(await owner.hear("the photo", ({ final, result }) => final && result)).toMatchObject({
+      result: { name: "workshop" },
+    });
     expect(owner.messages.filter(({ error }) => error)).toHaveLength(1);
   });
 
@@ -32,9 +38,13 @@ describe("two devices", () => {
     await using home = await world(both);
     const owner = await home.owner();
     await home.nodes.get("laptop")?.end("SIGTERM");
-    await until("laptop to be away", async () => (await home.devices()).some(({ name, state }) => name === "laptop" && state === "away"));
+    await until("laptop to be away", async () =>
+      (await home.devices()).some(({ name, state }) => name === "laptop" && state === "away"),
+    );
     await owner.say("grab a photo");
-    expect(await owner.hear("the question", ({ question }) => question)).toMatchObject({ text: expect.stringContaining("workshop") });
+    expect(await owner.hear("the question", ({ question }) => question)).toMatchObject({
+      text: expect.stringContaining("workshop"),
+    });
   });
 });
 
@@ -48,9 +58,15 @@ describe("a device that is revoked", () => {
     expect(performance.now() - began).toBeLessThan(1_000);
     expect(await node?.ended).toMatchObject({ code: 1 });
 
-    const refusal = await home.refused("invoke", { device: "workshop", cap: "camera.snap", allow: "once" });
+    const refusal = await home.refused("invoke", {
+      device: "workshop",
+      cap: "camera.snap",
+      allow: "once",
+    });
     expect(refusal).toMatchObject({ code: "revoked", remedy: expect.stringContaining("Pair") });
-    expect((await home.call("invoke", { device: "laptop", cap: "camera.snap", allow: "once" })).out.name).toBe("laptop");
+    expect(
+      (await home.call("invoke", { device: "laptop", cap: "camera.snap", allow: "once" })).out.name,
+    ).toBe("laptop");
     expect(await home.ledger("workshop")).toEqual([]);
     expect((await home.audit()).map(({ what }) => what)).toContain("device.revoked");
   });
@@ -81,7 +97,10 @@ describe("a device that is revoked", () => {
     await home.call("devices.revoke", { device: "workshop" });
     await home.nodes.get("workshop")?.ended;
     await home.pair("workshop", { args: ["--pair"] });
-    expect((await home.call("invoke", { device: "workshop", cap: "camera.snap", allow: "once" })).out.name).toBe("workshop");
+    expect(
+      (await home.call("invoke", { device: "workshop", cap: "camera.snap", allow: "once" })).out
+        .name,
+    ).toBe("workshop");
   });
 });
 
@@ -95,6 +114,10 @@ test("a device that was renamed answers to its new name, also after a restart", 
   await owner.say("grab a photo from the kitchen table");
   await owner.hear("the question", ({ question }) => question);
   await owner.say("/allow once");
-  expect(await owner.hear("the photo", ({ final, result }) => final && result)).toMatchObject({ result: { name: "kitchen table" } });
-  expect((await home.refused("invoke", { device: "workshop", cap: "device.info" })).code).toBe("device-unknown");
+  expect(await owner.hear("the photo", ({ final, result }) => final && result)).toMatchObject({
+    result: { name: "kitchen table" },
+  });
+  expect((await home.refused("invoke", { device: "workshop", cap: "device.info" })).code).toBe(
+    "device-unknown",
+  );
 });

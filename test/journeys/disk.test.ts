@@ -23,7 +23,9 @@ async function smallWorld(): Promise<World | undefined> {
   const kept = join(freshFolder(), "kept");
   cpSync(home.home, kept, { recursive: true });
   try {
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=12m,mode=0700", "none", home.home], { stdio: "ignore" });
+    execFileSync("mount", ["-t", "tmpfs", "-o", "size=12m,mode=0700", "none", home.home], {
+      stdio: "ignore",
+    });
   } catch {
     await home[Symbol.asyncDispose]();
     return undefined;
@@ -36,7 +38,7 @@ async function smallWorld(): Promise<World | undefined> {
 /** Takes all that is left. */
 function fill(home: World): void {
   const file = openSync(join(home.home, "ballast"), "a");
-  for (let size = 65_536; size >= 512; ) {
+  for (let size = 65_536; size >= 512;) {
     try {
       if (writeSync(file, new Uint8Array(size)) < size) size /= 2;
     } catch {
@@ -55,7 +57,9 @@ const released = async (home: World): Promise<void> => {
 const WHY_SKIPPED = "needs root, to mount a tmpfs of 12 MiB";
 
 describe("a full disk", () => {
-  test("refuses new work, keeps what was accepted, and is over when there is room", async ({ skip }) => {
+  test("refuses new work, keeps what was accepted, and is over when there is room", async ({
+    skip,
+  }) => {
     const small = await smallWorld();
     if (!small) return skip(WHY_SKIPPED);
     await using home = small;
@@ -71,13 +75,18 @@ describe("a full disk", () => {
       const accepted: string[] = [];
       await until("the disk to be full", async () => {
         fill(home);
-        await owner.say("/help").then(() => accepted.push("/help"), (error: unknown) => (refusal = error));
+        await owner.say("/help").then(
+          () => accepted.push("/help"),
+          (error: unknown) => (refusal = error),
+        );
         return refusal;
       });
       expect(refusal).toBeInstanceOf(Refusal);
       expect(refusal).toMatchObject({ code: "disk-full", remedy: remedies["disk-full"] });
       fill(home);
-      expect(await home.refused("invoke", { device: "laptop", cap: "camera.snap", allow: "once" })).toMatchObject({ code: "disk-full" });
+      expect(
+        await home.refused("invoke", { device: "laptop", cap: "camera.snap", allow: "once" }),
+      ).toMatchObject({ code: "disk-full" });
       // It still answers what needs no disk.
       expect((await home.call("devices.list")).out.devices).toHaveLength(1);
       expect((await home.call("approvals.list")).out.approvals).toHaveLength(1);
@@ -85,14 +94,25 @@ describe("a full disk", () => {
 
       rmSync(join(home.home, "ballast"));
       const freed = performance.now();
-      await until("new work to be taken", () => owner.say("/grants").then(() => true, () => false));
+      await until("new work to be taken", () =>
+        owner.say("/grants").then(
+          () => true,
+          () => false,
+        ),
+      );
       expect(performance.now() - freed).toBeLessThan(BACK_MS);
       expect(home.gateway?.over).toBeUndefined();
 
       await owner.hear("the grants", ({ text }) => text.startsWith("No permission"));
-      await until("every answer that was owed", () => owner.messages.filter(({ text }) => text.includes("/unlock")).length === accepted.length);
+      await until(
+        "every answer that was owed",
+        () =>
+          owner.messages.filter(({ text }) => text.includes("/unlock")).length === accepted.length,
+      );
       await owner.say("/allow once");
-      expect(await owner.hear("the photo", ({ final, result }) => final && result)).toMatchObject({ result: { state: "done" } });
+      expect(await owner.hear("the photo", ({ final, result }) => final && result)).toMatchObject({
+        result: { state: "done" },
+      });
       expect(await home.ledger("laptop")).toMatchObject([{ state: "done", starts: 1 }]);
       expect(await home.auditIsWhole()).toBe(true);
     } finally {
@@ -100,7 +120,9 @@ describe("a full disk", () => {
     }
   });
 
-  test("in the middle of a photo ends it with a reason or a photo, and never a second shot", async ({ skip }) => {
+  test("in the middle of a photo ends it with a reason or a photo, and never a second shot", async ({
+    skip,
+  }) => {
     const small = await smallWorld();
     if (!small) return skip(WHY_SKIPPED);
     await using home = small;
@@ -115,9 +137,15 @@ describe("a full disk", () => {
       await node?.event("notice", ({ on }) => on);
       fill(home);
       await node?.event("notice", ({ on }) => !on);
-      await until("the device to have stored its photo", async () => (await home.ledger("laptop"))[0]?.state === "done");
+      await until(
+        "the device to have stored its photo",
+        async () => (await home.ledger("laptop"))[0]?.state === "done",
+      );
       rmSync(join(home.home, "ballast"));
-      const { result, error } = await owner.hear("how it ended", (message) => message.final && (message.result ?? message.error));
+      const { result, error } = await owner.hear(
+        "how it ended",
+        (message) => message.final && (message.result ?? message.error),
+      );
       expect(error?.code ?? result.state).toMatch(/^(disk-full|done)$/);
       expect(await home.ledger("laptop")).toMatchObject([{ starts: 1 }]);
       expect(await home.auditIsWhole()).toBe(true);
@@ -134,8 +162,15 @@ describe("a full disk", () => {
     try {
       fill(home);
       const gateway = home.spawnGateway();
-      await until("its end, or its start", () => gateway.over ?? gateway.events.some(({ event }) => event === "ready"));
-      if (gateway.over) expect(gateway.events.at(-1)).toMatchObject({ event: "failed", error: { code: "disk-full" } });
+      await until(
+        "its end, or its start",
+        () => gateway.over ?? gateway.events.some(({ event }) => event === "ready"),
+      );
+      if (gateway.over)
+        expect(gateway.events.at(-1)).toMatchObject({
+          event: "failed",
+          error: { code: "disk-full" },
+        });
       await gateway.end();
       rmSync(join(home.home, "ballast"));
       await home.startGateway();

@@ -8,24 +8,47 @@ import { approvalCode } from "@kith/shared/noise/approval-code";
 import { importStaticKey } from "@kith/shared/noise/keys";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { kith } from "../support/kith.ts";
-import { Control, freshFolder, freshWorld, POLICY, until, world, type World } from "../support/home.ts";
+import {
+  Control,
+  freshFolder,
+  freshWorld,
+  POLICY,
+  until,
+  world,
+  type World,
+} from "../support/home.ts";
 
 const snap = { device: "laptop", cap: "camera.snap", allow: "once" };
 
 /** Refused with this code and its remedy; the audit says so, and nothing stays behind. */
-async function isRefused(home: World, args: object, code: ErrorCode, what: string | undefined): Promise<void> {
+async function isRefused(
+  home: World,
+  args: object,
+  code: ErrorCode,
+  what: string | undefined,
+): Promise<void> {
   const before = (await home.audit()).length;
   expect(await home.refused("invoke", args)).toMatchObject({ code, remedy: remedies[code] });
   await leftNothing(home, before, code, what);
 }
 
-async function leftNothing(home: World, before: number, code: ErrorCode, what: string | undefined): Promise<void> {
+async function leftNothing(
+  home: World,
+  before: number,
+  code: ErrorCode,
+  what: string | undefined,
+): Promise<void> {
   const rows = (await home.audit()).slice(before);
-  if (what) expect(rows.filter((row) => row.data.code !== undefined)).toMatchObject([{ what, data: { code } }]);
+  if (what)
+    expect(rows.filter((row) => row.data.code !== undefined)).toMatchObject([
+      { what, data: { code } },
+    ]);
   expect(await home.auditIsWhole()).toBe(true);
   expect((await home.call("approvals.list")).out.approvals).toEqual([]);
   expect(readdirSync(join(home.home, "media", "partial"))).toEqual([]);
-  expect((await home.ledger("laptop")).filter(({ state }) => !/^(done|failed|cancelled)$/.test(state))).toEqual([]);
+  expect(
+    (await home.ledger("laptop")).filter(({ state }) => !/^(done|failed|cancelled)$/.test(state)),
+  ).toEqual([]);
 }
 
 describe("a call that cannot be", () => {
@@ -38,17 +61,24 @@ describe("a call that cannot be", () => {
     writeFileSync(join(shared, "docs", "big.bin"), Buffer.alloc(4_096));
     symlinkSync(join(shared, "secret.txt"), join(shared, "docs", "link.txt"));
     await home.nodes.get("laptop")?.end("SIGTERM");
-    await home.startNode("laptop", { allow: POLICY, args: ["--root", `docs=${join(shared, "docs")}`] });
+    await home.startNode("laptop", {
+      allow: POLICY,
+      args: ["--root", `docs=${join(shared, "docs")}`],
+    });
   });
   afterAll(() => home[Symbol.asyncDispose]());
 
-  test("for an unknown device is refused", () => isRefused(home, { ...snap, device: "toaster" }, "device-unknown", "call.refused"));
+  test("for an unknown device is refused", () =>
+    isRefused(home, { ...snap, device: "toaster" }, "device-unknown", "call.refused"));
 
-  test("for an unknown capability is refused", () => isRefused(home, { ...snap, cap: "camera.fly" }, "unsupported", "call.refused"));
+  test("for an unknown capability is refused", () =>
+    isRefused(home, { ...snap, cap: "camera.fly" }, "unsupported", "call.refused"));
 
-  test("with bad arguments is refused", () => isRefused(home, { ...snap, args: { max_edge_px: 1 } }, "bad-args", "call.refused"));
+  test("with bad arguments is refused", () =>
+    isRefused(home, { ...snap, args: { max_edge_px: 1 } }, "bad-args", "call.refused"));
 
-  test("with an argument that nobody knows is refused", () => isRefused(home, { ...snap, args: { zoom: 2 } }, "bad-args", "call.refused"));
+  test("with an argument that nobody knows is refused", () =>
+    isRefused(home, { ...snap, args: { zoom: 2 } }, "bad-args", "call.refused"));
 
   test.for([
     ["../secret.txt", "bad-args"],
@@ -56,26 +86,50 @@ describe("a call that cannot be", () => {
     ["link.txt", "bad-args"],
     ["nothing.txt", "gone"],
   ] as const)("for the file %s ends with %s", async ([path, code]) => {
-    await isRefused(home, { device: "laptop", cap: "files.read", args: { path }, allow: "once" }, code, "call.failed");
+    await isRefused(
+      home,
+      { device: "laptop", cap: "files.read", args: { path }, allow: "once" },
+      code,
+      "call.failed",
+    );
   });
 
   test("for a file that is larger than allowed ends with too-big", () =>
-    isRefused(home, { device: "laptop", cap: "files.read", args: { path: "big.bin", max_bytes: 4_095 }, allow: "once" }, "too-big", "call.failed"));
+    isRefused(
+      home,
+      {
+        device: "laptop",
+        cap: "files.read",
+        args: { path: "big.bin", max_bytes: 4_095 },
+        allow: "once",
+      },
+      "too-big",
+      "call.failed",
+    ));
 
   test("without a permission exits with 3 at the command line and can be denied", async () => {
     const before = (await home.audit()).length;
     const { code, json } = await kith(home.home, "invoke", "laptop", "camera.snap", "--json");
     expect(code).toBe(3);
-    expect(json).toMatchObject({ ok: false, error: { code: "approval-needed", remedy: expect.stringContaining("kith allow") } });
+    expect(json).toMatchObject({
+      ok: false,
+      error: { code: "approval-needed", remedy: expect.stringContaining("kith allow") },
+    });
     await home.call("deny");
     // The answer is on disk; the call hears of it a moment later.
-    await until("the end of the call", async () => (await home.audit()).at(-1)?.what === "call.denied");
+    await until(
+      "the end of the call",
+      async () => (await home.audit()).at(-1)?.what === "call.denied",
+    );
     await leftNothing(home, before, "denied-owner", "call.denied");
   });
 
   test("for a device that is away is refused at once, when the gateway has been up for a while", async () => {
     await home.nodes.get("laptop")?.end("SIGTERM");
-    await until("the gateway's first seconds to be over", async () => (await home.call("status")).out.uptime_s > 10);
+    await until(
+      "the gateway's first seconds to be over",
+      async () => (await home.call("status")).out.uptime_s > 10,
+    );
     await isRefused(home, snap, "device-away", "call.refused");
   });
 });
@@ -91,7 +145,9 @@ describe("a device that does not want", () => {
 
   test("was never offered for that at its pairing", async () => {
     await using home = await world();
-    const { publicKey } = await importStaticKey(new Uint8Array(readFileSync(join(home.nodeHome("laptop"), "keys/node.key"))));
+    const { publicKey } = await importStaticKey(
+      new Uint8Array(readFileSync(join(home.nodeHome("laptop"), "keys/node.key"))),
+    );
     const about = { name: "laptop", kind: "laptop", os: "linux", arch: "x64", agent: "test/1" };
     await home.call("node.register", { key: hex(publicKey), ...about, caps: ["device.info"] });
     await isRefused(home, snap, "not-offered", "call.refused");
@@ -116,12 +172,18 @@ describe("a device that does not want", () => {
     await home.nodes.get("laptop")?.end("SIGTERM");
     await home.startNode("laptop", { allow: "camera.snap=ask" });
     const asked = Promise.withResolvers<any>();
-    using person = await Control.open(home.nodeHome("laptop"), (_, question) => asked.resolve(question), "node.sock");
+    using person = await Control.open(
+      home.nodeHome("laptop"),
+      (_, question) => asked.resolve(question),
+      "node.sock",
+    );
     const photo = home.call("invoke", snap);
     const { call } = await asked.promise;
     await person.call("consent.answer", { call, yes: true });
     expect((await photo).out).toMatchObject({ name: "laptop", streams: [{ role: "image" }] });
-    await expect(person.call("consent.answer", { call, yes: true })).rejects.toMatchObject({ code: "call-unknown" });
+    await expect(person.call("consent.answer", { call, yes: true })).rejects.toMatchObject({
+      code: "call-unknown",
+    });
   });
 
   test("is revoked while the camera works", async () => {
@@ -141,7 +203,9 @@ describe("a device that cannot", () => {
     await using home = await world();
     await home.nodes.get("laptop")?.end("SIGTERM");
     await home.startNode("laptop", { args: ["--camera", "video99"] });
-    await home.offers("laptop", (caps) => caps.some(({ cap, state }) => cap === "camera.snap" && state === "unavailable"));
+    await home.offers("laptop", (caps) =>
+      caps.some(({ cap, state }) => cap === "camera.snap" && state === "unavailable"),
+    );
     await isRefused(home, snap, "no-camera", "call.failed");
   });
 
@@ -169,14 +233,25 @@ describe("a device that cannot", () => {
     await home.nodes.get("laptop")?.end("SIGTERM");
     const tools = freshFolder();
     for (const name of ["unshare", "sh", "mount", "umount", "mkdir", "rmdir", "cp", "touch"]) {
-      symlinkSync(execFileSync("/bin/sh", ["-c", `command -v ${name}`], { encoding: "utf8" }).trim(), join(tools, name));
+      symlinkSync(
+        execFileSync("/bin/sh", ["-c", `command -v ${name}`], { encoding: "utf8" }).trim(),
+        join(tools, name),
+      );
     }
     await home.startNode("laptop", { args: ["--camera", "video0"], through, env: { PATH: tools } });
-    await home.offers("laptop", (caps) => caps.some(({ cap, state }) => cap === "camera.snap" && state === "unavailable"));
+    await home.offers("laptop", (caps) =>
+      caps.some(({ cap, state }) => cap === "camera.snap" && state === "unavailable"),
+    );
     const refusal = await home.refused("invoke", snap);
-    expect(refusal).toMatchObject({ code: "ffmpeg-missing", remedy: expect.stringContaining("apt install ffmpeg") });
+    expect(refusal).toMatchObject({
+      code: "ffmpeg-missing",
+      remedy: expect.stringContaining("apt install ffmpeg"),
+    });
     expect(refusal.message).toMatch(/install ffmpeg/);
-    expect((await home.audit()).at(-1)).toMatchObject({ what: "call.failed", data: { code: "ffmpeg-missing" } });
+    expect((await home.audit()).at(-1)).toMatchObject({
+      what: "call.failed",
+      data: { code: "ffmpeg-missing" },
+    });
   });
 });
 
@@ -186,14 +261,20 @@ describe("a code for pairing", () => {
     const random = () => crypto.getRandomValues(new Uint8Array(16));
     return approvalCode(crypto.getRandomValues(new Uint8Array(32)), random(), random()).code;
   };
-  const rows = async (home: World, what: string) => (await home.audit()).filter((row) => row.what === what).length;
+  const rows = async (home: World, what: string) =>
+    (await home.audit()).filter((row) => row.what === what).length;
 
   test("without an open window is refused, and a device that knocks waits", async () => {
     await using home = await freshWorld();
     await home.startGateway();
-    expect(await home.refused("pair.approve", { code: wrong() })).toMatchObject({ code: "pairing-closed", remedy: remedies["pairing-closed"] });
+    expect(await home.refused("pair.approve", { code: wrong() })).toMatchObject({
+      code: "pairing-closed",
+      remedy: remedies["pairing-closed"],
+    });
     const node = home.spawnNode("laptop");
-    expect(await node.event("waiting")).toMatchObject({ why: expect.stringContaining("open pairing") });
+    expect(await node.event("waiting")).toMatchObject({
+      why: expect.stringContaining("open pairing"),
+    });
     expect(await home.devices()).toEqual([]);
   });
 
@@ -213,7 +294,10 @@ describe("a code for pairing", () => {
     expect(await rows(home, "pairing.wrong-code")).toBe(3);
     expect(await rows(home, "pairing.locked")).toBe(1);
 
-    expect(await home.refused("pair.listen")).toMatchObject({ code: "pairing-locked", remedy: remedies["pairing-locked"] });
+    expect(await home.refused("pair.listen")).toMatchObject({
+      code: "pairing-locked",
+      remedy: remedies["pairing-locked"],
+    });
     await home.gateway?.end("SIGKILL");
     await home.startGateway();
     expect((await home.refused("pair.listen")).code).toBe("pairing-locked");
@@ -234,14 +318,18 @@ describe("a code for pairing", () => {
     await home.startGateway();
     await home.call("pair.listen");
     const owner = await home.owner();
-    const node = home.spawnNode("laptop", { args: ["--allow", POLICY, "--camera", "test-pattern"] });
+    const node = home.spawnNode("laptop", {
+      args: ["--allow", POLICY, "--camera", "test-pattern"],
+    });
     const { code } = await node.event("code");
     await owner.hear("the news of a device", ({ text }) => text.includes("waits with its code"));
     const { out } = await home.call("pair.approve", { code });
     await node.event("approved");
     const not = String((Number(out.returnCode) + 1) % 10_000).padStart(4, "0");
     for (let n = 0; n < 3; n++) node.types(not);
-    expect(await node.event("failed")).toMatchObject({ error: { code: "return-code-wrong", remedy: remedies["return-code-wrong"] } });
+    expect(await node.event("failed")).toMatchObject({
+      error: { code: "return-code-wrong", remedy: remedies["return-code-wrong"] },
+    });
     expect(await node.ended).toMatchObject({ code: 1 });
     expect(await home.devices()).toEqual([]);
   });

@@ -1,6 +1,15 @@
 /** A large file goes from disk to disk, never through memory, and over a gateway that dies. */
 import { createHash } from "node:crypto";
-import { closeSync, createReadStream, mkdirSync, openSync, readdirSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  createReadStream,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { freshFolder, pairedWorld, residentMiB, until, type World } from "../support/home.ts";
@@ -35,11 +44,21 @@ async function hashOf(path: string): Promise<string> {
 
 async function start(home: World): Promise<void> {
   await home.startGateway();
-  await home.startNode("laptop", { allow: "files.read=allow", args: ["--root", `docs=${join(shared, "docs")}`] });
-  await home.offers("laptop", (caps) => caps.some(({ cap, state }) => cap === "files.read" && state === "ready"));
+  await home.startNode("laptop", {
+    allow: "files.read=allow",
+    args: ["--root", `docs=${join(shared, "docs")}`],
+  });
+  await home.offers("laptop", (caps) =>
+    caps.some(({ cap, state }) => cap === "files.read" && state === "ready"),
+  );
 }
 
-const read = (path: string) => ({ device: "laptop", cap: "files.read", args: { path }, allow: "once" });
+const read = (path: string) => ({
+  device: "laptop",
+  cap: "files.read",
+  args: { path },
+  allow: "once",
+});
 
 /** Bytes that have arrived of what is on its way. */
 function arrived(home: World): number {
@@ -57,7 +76,10 @@ async function growth(home: World, path: string): Promise<number[]> {
   const pids = [home.gateway?.pid ?? 0, home.nodes.get("laptop")?.pid ?? 0];
   const before = pids.map(residentMiB);
   const peak = [...before];
-  const sampler = setInterval(() => pids.forEach((pid, at) => (peak[at] = Math.max(peak[at] ?? 0, residentMiB(pid)))), 10);
+  const sampler = setInterval(
+    () => pids.forEach((pid, at) => (peak[at] = Math.max(peak[at] ?? 0, residentMiB(pid)))),
+    10,
+  );
   try {
     await home.call("invoke", read(path));
   } finally {
@@ -71,7 +93,10 @@ describe("a file of 60 MiB", () => {
     await using home = await pairedWorld();
     await start(home);
     const { out } = await home.call("invoke", read("film.mp4"));
-    expect(out).toMatchObject({ out: { name: "film.mp4", size: SIZE_MIB * MIB }, streams: [{ bytes: SIZE_MIB * MIB, sha256: whole }] });
+    expect(out).toMatchObject({
+      out: { name: "film.mp4", size: SIZE_MIB * MIB },
+      streams: [{ bytes: SIZE_MIB * MIB, sha256: whole }],
+    });
     expect(await hashOf(out.streams[0].path)).toBe(whole);
   });
 
@@ -87,8 +112,14 @@ describe("a file of 60 MiB", () => {
     const had = arrived(home);
     expect(had).toBeLessThan(SIZE_MIB * MIB);
     await home.startGateway();
-    const { result } = await owner.hear("the file", ({ final, result: told, error }) => final && (told ?? error));
-    expect(result).toMatchObject({ state: "done", streams: [{ bytes: SIZE_MIB * MIB, sha256: whole }] });
+    const { result } = await owner.hear(
+      "the file",
+      ({ final, result: told, error }) => final && (told ?? error),
+    );
+    expect(result).toMatchObject({
+      state: "done",
+      streams: [{ bytes: SIZE_MIB * MIB, sha256: whole }],
+    });
     expect(await hashOf(result.streams[0].path)).toBe(whole);
     expect(await home.ledger("laptop", "files.read")).toMatchObject([{ state: "done", starts: 1 }]);
     expect(await home.auditIsWhole()).toBe(true);
@@ -104,12 +135,19 @@ describe("a file of 60 MiB", () => {
     await until("the middle of the transfer", () => arrived(home) > 8 * MIB);
     await home.nodes.get("laptop")?.end("SIGKILL");
     await home.startNode("laptop");
-    const { result, error } = await owner.hear("how it ended", (message) => message.final && (message.result ?? message.error));
+    const { result, error } = await owner.hear(
+      "how it ended",
+      (message) => message.final && (message.result ?? message.error),
+    );
     if (error) {
       expect(error.code).toBe("interrupted");
-      expect((await home.call("invoke", read("film.mp4"))).out).toMatchObject({ streams: [{ sha256: whole }] });
+      expect((await home.call("invoke", read("film.mp4"))).out).toMatchObject({
+        streams: [{ sha256: whole }],
+      });
     } else expect(result.streams).toMatchObject([{ sha256: whole }]);
-    expect(readdirSync(join(home.home, "media")).filter((name) => name !== "partial")).toHaveLength(1);
+    expect(readdirSync(join(home.home, "media")).filter((name) => name !== "partial")).toHaveLength(
+      1,
+    );
   });
 });
 

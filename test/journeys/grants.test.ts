@@ -41,7 +41,9 @@ describe("a permission", () => {
     await owner.say(PHOTO);
     await owner.hear("the question", ({ question }) => question);
     await owner.say("/deny");
-    expect(await owner.hear("the refusal", ({ error }) => error)).toMatchObject({ error: { code: "denied-owner" } });
+    expect(await owner.hear("the refusal", ({ error }) => error)).toMatchObject({
+      error: { code: "denied-owner" },
+    });
     expect(await home.ledger("laptop")).toEqual([]);
     expect((await home.audit()).map(({ what }) => what)).toContain("approval.denied");
   });
@@ -62,8 +64,17 @@ describe("a permission", () => {
   test("for 15 minutes carries a second photo every time", async () => {
     await using home = await world();
     for (let n = 0; n < 20; n++) {
-      await home.call("invoke", { device: "laptop", cap: "camera.snap", args: { max_edge_px: 64 }, allow: "15m" });
-      await home.call("invoke", { device: "laptop", cap: "camera.snap", args: { max_edge_px: 64 } });
+      await home.call("invoke", {
+        device: "laptop",
+        cap: "camera.snap",
+        args: { max_edge_px: 64 },
+        allow: "15m",
+      });
+      await home.call("invoke", {
+        device: "laptop",
+        cap: "camera.snap",
+        args: { max_edge_px: 64 },
+      });
       const [grant] = (await home.call("grants.list")).out.grants;
       expect(Number.isInteger(grant.expires)).toBe(true);
       await home.call("grants.revoke", { id: grant.id });
@@ -73,10 +84,14 @@ describe("a permission", () => {
   test("is explained rule by rule", async () => {
     await using home = await world();
     const owner = await home.owner();
-    const explain = async () => (await home.call("grants.explain", { device: "laptop", cap: "camera.snap" })).out;
+    const explain = async () =>
+      (await home.call("grants.explain", { device: "laptop", cap: "camera.snap" })).out;
     expect(await explain()).toMatchObject({ decision: "ask", rule: "owner-asked" });
     await photo(owner, "today");
-    expect(await explain()).toMatchObject({ decision: "allow", rule: expect.stringMatching(/^grant /) });
+    expect(await explain()).toMatchObject({
+      decision: "allow",
+      rule: expect.stringMatching(/^grant /),
+    });
   });
 });
 
@@ -86,9 +101,13 @@ describe("the lock", () => {
     const owner = await home.owner();
     await owner.ask("/lock");
     expect(await owner.ask(PHOTO)).toMatchObject({ error: { code: "locked" } });
-    expect((await home.refused("invoke", { device: "laptop", cap: "device.info" })).code).toBe("locked");
+    expect((await home.refused("invoke", { device: "laptop", cap: "device.info" })).code).toBe(
+      "locked",
+    );
     await owner.ask("/unlock");
-    expect((await home.call("invoke", { device: "laptop", cap: "device.info" })).out).toMatchObject({ name: "laptop" });
+    expect((await home.call("invoke", { device: "laptop", cap: "device.info" })).out).toMatchObject(
+      { name: "laptop" },
+    );
     expect(await home.ledger("laptop")).toEqual([]);
   });
 
@@ -98,25 +117,38 @@ describe("the lock", () => {
     await owner.say(PHOTO);
     await owner.hear("the question", ({ question }) => question);
     await home.call("lock");
-    expect(await owner.hear("the end", ({ error }) => error)).toMatchObject({ error: { code: "locked" } });
+    expect(await owner.hear("the end", ({ error }) => error)).toMatchObject({
+      error: { code: "locked" },
+    });
     expect((await home.call("approvals.list")).out.approvals).toEqual([]);
   });
 
   test("at the node works without a gateway, and lifting it there works again", async () => {
     await using home = await world();
-    const at = (verb: string) => new Running(join(root, "dist/node.mjs"), [verb, "--home", home.nodeHome("laptop"), "--json"]).ended;
+    const at = (verb: string) =>
+      new Running(join(root, "dist/node.mjs"), [verb, "--home", home.nodeHome("laptop"), "--json"])
+        .ended;
     await home.gateway?.end();
     expect(await at("lock")).toMatchObject({ code: 0 });
     await home.startGateway();
     await home.offers("laptop", () => true);
-    const refusal = await home.refused("invoke", { device: "laptop", cap: "camera.snap", allow: "once" });
+    const refusal = await home.refused("invoke", {
+      device: "laptop",
+      cap: "camera.snap",
+      allow: "once",
+    });
     expect(["locked", "denied-local"]).toContain(refusal.code);
     expect(refusal.remedy).not.toBe("");
     expect(await home.ledger("laptop")).toEqual([]);
 
     expect(await at("unlock")).toMatchObject({ code: 0 });
-    await home.offers("laptop", (caps) => caps.some(({ cap, policy }) => cap === "camera.snap" && policy === "allow"));
-    expect((await home.call("invoke", { device: "laptop", cap: "camera.snap", allow: "once" })).out.streams).toHaveLength(1);
+    await home.offers("laptop", (caps) =>
+      caps.some(({ cap, policy }) => cap === "camera.snap" && policy === "allow"),
+    );
+    expect(
+      (await home.call("invoke", { device: "laptop", cap: "camera.snap", allow: "once" })).out
+        .streams,
+    ).toHaveLength(1);
     expect((await snap(home)).code).toBe("approval-needed");
   });
 });

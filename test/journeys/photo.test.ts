@@ -8,15 +8,20 @@ import { root } from "../support/home.ts";
 
 /** A person's own Node, when there is an older one: the demo must find the pinned one by itself. */
 function systemNode(): string {
-  const others = (process.env.PATH ?? "").split(":").filter((folder) => !folder.includes("node_modules"));
+  const others = (process.env.PATH ?? "")
+    .split(":")
+    .filter((folder) => !folder.includes("node_modules"));
   const found = others.map((folder) => join(folder, "node")).find((path) => existsSync(path));
-  if (found && /^v2[024]\./.test(execFileSync(found, ["--version"], { encoding: "utf8" }))) return found;
+  if (found && /^v2[024]\./.test(execFileSync(found, ["--version"], { encoding: "utf8" })))
+    return found;
   return process.execPath;
 }
 
 async function demo(...args: string[]): Promise<any> {
   const node = systemNode();
-  const child = spawn(node, [join(root, "gateway/bin/demo.mjs"), "--json", ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(node, [join(root, "gateway/bin/demo.mjs"), "--json", ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let text = "";
   child.stdout.setEncoding("utf8").on("data", (part: string) => (text += part));
   const code = await new Promise((resolve) => child.once("close", resolve));
@@ -28,7 +33,13 @@ describe("the demo", () => {
   test.for([[], ["--crash"]])("pairs a device and gets one photo %s", async (args) => {
     const said = await demo(...args);
     try {
-      expect(said).toMatchObject({ ok: true, device: "laptop", camera: "test-pattern", shots: 1, auditVerified: true });
+      expect(said).toMatchObject({
+        ok: true,
+        device: "laptop",
+        camera: "test-pattern",
+        shots: 1,
+        auditVerified: true,
+      });
       expect(isAbsolute(said.photo)).toBe(true);
       const file = readFileSync(said.photo);
       expect(createHash("sha256").update(file).digest("hex")).toBe(said.sha256);

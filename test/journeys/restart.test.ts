@@ -23,7 +23,8 @@ async function expectOnePhoto(home: World, owner: Owner, most = 1): Promise<void
 }
 
 /** Resolves when the camera is on. */
-const cameraOn = (home: World, name = "laptop") => home.nodes.get(name)?.event("notice", ({ on }) => on);
+const cameraOn = (home: World, name = "laptop") =>
+  home.nodes.get(name)?.event("notice", ({ on }) => on);
 
 describe("a gateway that is killed", () => {
   test("with a question open asks no second time, and /allow once still works", async () => {
@@ -62,16 +63,19 @@ describe("a gateway that is killed", () => {
 });
 
 describe("a gateway that is told to end while the camera works", () => {
-  test.for(["SIGTERM", "SIGINT"] as const)("by %s ends well, and the photo comes in the end", async (signal) => {
-    await using home = await world();
-    const owner = await asked(home);
-    await owner.say("/allow once");
-    await cameraOn(home);
-    expect(await home.gateway?.end(signal)).toEqual({ code: 0, signal: null });
-    await home.startGateway();
-    await hasPhoto(owner);
-    await expectOnePhoto(home, owner);
-  });
+  test.for(["SIGTERM", "SIGINT"] as const)(
+    "by %s ends well, and the photo comes in the end",
+    async (signal) => {
+      await using home = await world();
+      const owner = await asked(home);
+      await owner.say("/allow once");
+      await cameraOn(home);
+      expect(await home.gateway?.end(signal)).toEqual({ code: 0, signal: null });
+      await home.startGateway();
+      await hasPhoto(owner);
+      await expectOnePhoto(home, owner);
+    },
+  );
 });
 
 describe("a node-agent that is killed", () => {
@@ -104,7 +108,10 @@ describe("a node-agent that is killed", () => {
     await cameraOn(home);
     expect(await home.nodes.get("laptop")?.end("SIGTERM")).toMatchObject({ code: 0 });
     await home.startNode("laptop");
-    const { result, error } = await owner.hear("how it ended", (message) => message.final && (message.error ?? message.result));
+    const { result, error } = await owner.hear(
+      "how it ended",
+      (message) => message.final && (message.error ?? message.result),
+    );
     // Either the photo was already on its way, or the owner reads that it was stopped: never silence.
     expect(error?.code ?? result?.state).toMatch(/^(interrupted|done)$/);
     expect(await home.auditIsWhole()).toBe(true);

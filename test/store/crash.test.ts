@@ -33,7 +33,14 @@ test(
 
 test("crashes before the anchor, one after the other while it starts, leave a home that opens", async () => {
   using home = tempHome();
-  for (const point of ["an.write:4", "an.write:1", "an.write:2", "wr.committed:1", "an.write:2", "an.synced:1"]) {
+  for (const point of [
+    "an.write:4",
+    "an.write:1",
+    "an.write:2",
+    "wr.committed:1",
+    "an.write:2",
+    "an.synced:1",
+  ]) {
     const { child } = committer(home.path, point);
     const [code, signal] = (await once(child, "exit")) as [number | null, string | null];
     expect([point, code, signal]).toEqual([point, null, "SIGKILL"]);

@@ -31,7 +31,10 @@ export class Lost extends Error {}
 
 export class Control implements Disposable {
   readonly #socket: Socket;
-  readonly #open = new Map<number, { resolve: (answer: Answer) => void; reject: (why: Error) => void }>();
+  readonly #open = new Map<
+    number,
+    { resolve: (answer: Answer) => void; reject: (why: Error) => void }
+  >();
   #last = 0;
 
   private constructor(socket: Socket, onEvent: (event: string, data: any) => void) {
@@ -55,7 +58,11 @@ export class Control implements Disposable {
   }
 
   /** Rejects when nobody listens. `name`: `control.sock` of a gateway, `node.sock` of a node. */
-  static open(home: string, onEvent: (event: string, data: any) => void = () => {}, name = "control.sock"): Promise<Control> {
+  static open(
+    home: string,
+    onEvent: (event: string, data: any) => void = () => {},
+    name = "control.sock",
+  ): Promise<Control> {
     return new Promise((resolve, reject) => {
       const here = process.cwd();
       process.chdir(home); // A home may be deeper than a socket's path can be long.
@@ -170,14 +177,18 @@ export class Owner implements Disposable {
   /** The next message that fits, among those nobody has listened to. Stays joined while it waits. */
   async hear(what: string, fits: (message: Message) => unknown = () => true): Promise<Message> {
     let found: Message | undefined;
-    await until(what, async () => {
-      await this.#join();
-      while (this.#heard < this.messages.length && !found) {
-        const message = this.messages[this.#heard++];
-        if (message && fits(message)) found = message;
-      }
-      return found !== undefined;
-    }, () => this.messages.map(({ text }) => text).join("\n"));
+    await until(
+      what,
+      async () => {
+        await this.#join();
+        while (this.#heard < this.messages.length && !found) {
+          const message = this.messages[this.#heard++];
+          if (message && fits(message)) found = message;
+        }
+        return found !== undefined;
+      },
+      () => this.messages.map(({ text }) => text).join("\n"),
+    );
     return found as unknown as Message;
   }
 

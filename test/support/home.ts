@@ -83,7 +83,14 @@ export class Running {
   constructor(program: string, args: readonly string[], { env = {}, ...how }: How = {}) {
     const { PATH, LANG } = process.env;
     const crash = how.crashAt !== undefined || how.passed !== undefined;
-    const [first = "", ...rest] = [...(how.through ?? []), process.execPath, ...(crash ? ["--import", hook] : []), program, ...args, ...(how.args ?? [])];
+    const [first = "", ...rest] = [
+      ...(how.through ?? []),
+      process.execPath,
+      ...(crash ? ["--import", hook] : []),
+      program,
+      ...args,
+      ...(how.args ?? []),
+    ];
     this.child = spawn(first, rest, {
       stdio: ["pipe", "pipe", "pipe"],
       env: {
@@ -124,7 +131,11 @@ export class Running {
   /** The first event that fits, counted from the `from`th; rejects when it can come no more. */
   async event(name: string, fits: (event: any) => boolean = () => true, from = 0): Promise<any> {
     const find = () => this.events.slice(from).find((one) => one.event === name && fits(one));
-    await until(`the event ${name}`, () => find() ?? this.over, () => this.words);
+    await until(
+      `the event ${name}`,
+      () => find() ?? this.over,
+      () => this.words,
+    );
     const found = find();
     if (!found) throw new Error(`it ended without ${name}: ${this.words}`);
     return found;
@@ -144,7 +155,8 @@ export class Running {
   }
 }
 
-export const POLICY = "camera.snap=allow,camera.list=allow,device.info=allow,device.status=allow,files.read=allow";
+export const POLICY =
+  "camera.snap=allow,camera.list=allow,device.info=allow,device.status=allow,files.read=allow";
 const NODE_ARGS = ["--camera", "test-pattern"];
 
 /** One gateway's home, the homes of its nodes beside it, and what runs there. */
@@ -174,7 +186,11 @@ export class World implements AsyncDisposable {
 
   /** Does not wait for anything. */
   spawnGateway(how: How = {}): Running {
-    const gateway = new Running(join(root, "dist/gateway.mjs"), ["--home", this.home, "--json"], how);
+    const gateway = new Running(
+      join(root, "dist/gateway.mjs"),
+      ["--home", this.home, "--json"],
+      how,
+    );
     this.gateway = gateway;
     this.#started.push(gateway);
     return gateway;
@@ -189,7 +205,16 @@ export class World implements AsyncDisposable {
 
   spawnNode(name: string, how: How = {}): Running {
     const given = how.args ?? [];
-    const args = ["--home", this.nodeHome(name), "--gateway", this.address, "--name", name, "--json", ...given];
+    const args = [
+      "--home",
+      this.nodeHome(name),
+      "--gateway",
+      this.address,
+      "--name",
+      name,
+      "--json",
+      ...given,
+    ];
     const node = new Running(join(root, "dist/node.mjs"), args, { ...how, args: [] });
     this.nodes.set(name, node);
     this.#started.push(node);
@@ -197,12 +222,20 @@ export class World implements AsyncDisposable {
   }
 
   /** Waits until the gateway knows what the node offers. `allow` changes its policy for good. */
-  async startNode(name: string, { allow, ...how }: How & { readonly allow?: string } = {}): Promise<Running> {
-    const node = this.spawnNode(name, { ...how, args: [...(how.args ?? []), ...(allow === undefined ? [] : ["--allow", allow])] });
+  async startNode(
+    name: string,
+    { allow, ...how }: How & { readonly allow?: string } = {},
+  ): Promise<Running> {
+    const node = this.spawnNode(name, {
+      ...how,
+      args: [...(how.args ?? []), ...(allow === undefined ? [] : ["--allow", allow])],
+    });
     await node.event("ready");
     for (const part of (allow ?? "").split(",").filter(Boolean)) {
       const [cap, rule] = part.split("=");
-      await this.offers(name, (caps) => caps.some((one) => one.cap === cap && one.policy === (rule === "off" ? "deny" : rule)));
+      await this.offers(name, (caps) =>
+        caps.some((one) => one.cap === cap && one.policy === (rule === "off" ? "deny" : rule)),
+      );
     }
     await this.offers(name, (caps) => caps.length > 0);
     return node;
@@ -210,10 +243,14 @@ export class World implements AsyncDisposable {
 
   /** Waits until the gateway has heard that this device is there and offers that. */
   async offers(name: string, fits: (caps: readonly any[]) => boolean): Promise<void> {
-    await until(`what ${name} offers`, async () => {
-      const found = (await this.devices()).find((one) => one.name === name);
-      return found?.state === "online" && fits(found.caps);
-    }, () => this.nodes.get(name)?.words ?? "");
+    await until(
+      `what ${name} offers`,
+      async () => {
+        const found = (await this.devices()).find((one) => one.name === name);
+        return found?.state === "online" && fits(found.caps);
+      },
+      () => this.nodes.get(name)?.words ?? "",
+    );
   }
 
   async devices(): Promise<readonly any[]> {
@@ -245,7 +282,10 @@ export class World implements AsyncDisposable {
 
   /** Oldest first. */
   async audit(about?: string): Promise<readonly { seq: number; what: string; data: any }[]> {
-    const { out } = await this.call("audit.list", { limit: 1_000, ...(about === undefined ? {} : { about }) });
+    const { out } = await this.call("audit.list", {
+      limit: 1_000,
+      ...(about === undefined ? {} : { about }),
+    });
     return out.rows.toSorted((a: any, b: any) => a.seq - b.seq);
   }
 
@@ -254,8 +294,16 @@ export class World implements AsyncDisposable {
   }
 
   /** Rows of the node's own ledger, read from its disk. */
-  async ledger(name: string, cap = "camera.snap"): Promise<readonly { call: string; cap: string; state: string; starts: number }[]> {
-    const reader = new Running(join(root, "dist/node.mjs"), ["ledger", "--home", this.nodeHome(name), "--json"]);
+  async ledger(
+    name: string,
+    cap = "camera.snap",
+  ): Promise<readonly { call: string; cap: string; state: string; starts: number }[]> {
+    const reader = new Running(join(root, "dist/node.mjs"), [
+      "ledger",
+      "--home",
+      this.nodeHome(name),
+      "--json",
+    ]);
     await reader.ended;
     return reader.events.filter((row) => row.cap === cap);
   }
@@ -264,10 +312,15 @@ export class World implements AsyncDisposable {
   async pair(name: string, how: How = {}): Promise<Running> {
     await this.call("pair.listen");
     const owner = await this.owner();
-    const node = this.spawnNode(name, { ...how, args: [...NODE_ARGS, "--allow", POLICY, ...(how.args ?? [])] });
+    const node = this.spawnNode(name, {
+      ...how,
+      args: [...NODE_ARGS, "--allow", POLICY, ...(how.args ?? [])],
+    });
     const { code } = await node.event("code");
     // Typed before the gateway knows it, a right code would be a wrong one.
-    await owner.hear("the news of a device", ({ text }) => text.startsWith(`${name} waits with its code`));
+    await owner.hear("the news of a device", ({ text }) =>
+      text.startsWith(`${name} waits with its code`),
+    );
     const { out } = await this.call("pair.approve", { code });
     await node.event("approved");
     node.types(out.returnCode);
@@ -308,7 +361,10 @@ export function writeConfig({ home, port }: World): void {
 }
 
 /** Gateway and nodes that know each other; nothing runs yet. */
-export async function pairedWorld(devices: readonly string[] = ["laptop"], folder = freshFolder()): Promise<World> {
+export async function pairedWorld(
+  devices: readonly string[] = ["laptop"],
+  folder = freshFolder(),
+): Promise<World> {
   const key = devices.join();
   const made = templates.get(key) ?? template(devices);
   templates.set(key, made);

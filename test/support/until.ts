@@ -11,7 +11,12 @@ export async function until(
   const end = performance.now() + patienceMs;
   for (;;) {
     const left = end - performance.now();
-    const late = new Promise<never>((_, reject) => setTimeout(() => reject(new Error(`${what}: not within ${patienceMs / 1_000} s\n${more?.() ?? ""}`)), Math.max(1, left)).unref());
+    const late = new Promise<never>((_, reject) =>
+      setTimeout(
+        () => reject(new Error(`${what}: not within ${patienceMs / 1_000} s\n${more?.() ?? ""}`)),
+        Math.max(1, left),
+      ).unref(),
+    );
     late.catch(() => {}); // Nobody waits for it once this look is over.
     if (await Promise.race([holds(), late])) return;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));

@@ -10,7 +10,13 @@ import type { ChatMessage } from "../sessions/words.ts";
 
 export interface ConsoleClient {
   readonly terminal: Terminal | undefined;
-  show(message: ChatMessage & { readonly id: string; readonly chat: string; readonly picture?: string }): void;
+  show(
+    message: ChatMessage & {
+      readonly id: string;
+      readonly chat: string;
+      readonly picture?: string;
+    },
+  ): void;
 }
 
 /** A picture that would not fit on a line of the control socket is shown in blocks instead. */
@@ -35,7 +41,8 @@ export class Console {
     const clients = this.#clients.get(chat) ?? new Set();
     this.#clients.set(chat, clients);
     clients.add(client);
-    for (const [id, { message }] of this.#waiting.get(chat) ?? []) this.#show(client, chat, id, message);
+    for (const [id, { message }] of this.#waiting.get(chat) ?? [])
+      this.#show(client, chat, id, message);
     return () => {
       clients.delete(client);
       if (clients.size === 0 && this.#clients.get(chat) === clients) this.#clients.delete(chat);
@@ -72,7 +79,11 @@ export class Console {
       });
       signal.addEventListener("abort", () => {
         over();
-        reject(signal.reason instanceof KithError ? signal.reason : new KithError("expired", "nobody was there to read it"));
+        reject(
+          signal.reason instanceof KithError
+            ? signal.reason
+            : new KithError("expired", "nobody was there to read it"),
+        );
       });
       for (const client of this.#clients.get(chat) ?? []) this.#show(client, chat, key, message);
       return promise;
@@ -94,5 +105,7 @@ export class Console {
 
 async function preview(path: string, terminal: Terminal): Promise<string> {
   const picture = await renderForTerminal(path, terminal);
-  return picture.length <= MOST_PICTURE_CHARS ? picture : renderForTerminal(path, { ...terminal, protocol: "blocks" });
+  return picture.length <= MOST_PICTURE_CHARS
+    ? picture
+    : renderForTerminal(path, { ...terminal, protocol: "blocks" });
 }

@@ -42,7 +42,8 @@ export const INBOUND_TEXT_BYTES = 65_536;
 export function inbox(runtime: Runtime, clock: Clock, rng: Rng): Inbox {
   const fresh = () => newId(clock, rng);
   return async ({ channel, account, chat, messageId, from, text }) => {
-    if (new TextEncoder().encode(text).length > INBOUND_TEXT_BYTES) throw new KithError("too-big", "a message of more than 64 KiB");
+    if (new TextEncoder().encode(text).length > INBOUND_TEXT_BYTES)
+      throw new KithError("too-big", "a message of more than 64 KiB");
     const { documents } = runtime;
     const puts: Parameters<Runtime["accept"]>[3] = [];
     const put = (table: "person" | "identity" | "chat", id: string, body: unknown) =>
@@ -53,7 +54,9 @@ export function inbox(runtime: Runtime, clock: Clock, rng: Rng): Inbox {
     if (!identity) {
       // So far only the console speaks here, and whoever may open its socket is the owner.
       if (channel !== "console") throw new KithError("not-granted", "an unknown sender");
-      const person: Person = documents.list<Person>("person").find(({ role }) => role === "owner") ?? { id: fresh(), role: "owner" };
+      const person: Person = documents
+        .list<Person>("person")
+        .find(({ role }) => role === "owner") ?? { id: fresh(), role: "owner" };
       identity = { person: person.id };
       put("person", person.id, person);
       put("identity", who, identity);
@@ -64,8 +67,16 @@ export function inbox(runtime: Runtime, clock: Clock, rng: Rng): Inbox {
       row = { session: `session/${fresh()}`, agent: "kith" };
       put("chat", place, row);
     }
-    const owner = documents.get<Person>("person", identity.person)?.role === "owner" || puts.length > 0;
-    const key = hex(sha256(new TextEncoder().encode(JSON.stringify([channel, account, chat, messageId]))));
-    await runtime.accept(row.session, { type: "chat.said", chat, text, by: who, owner } as Event, key, puts);
+    const owner =
+      documents.get<Person>("person", identity.person)?.role === "owner" || puts.length > 0;
+    const key = hex(
+      sha256(new TextEncoder().encode(JSON.stringify([channel, account, chat, messageId]))),
+    );
+    await runtime.accept(
+      row.session,
+      { type: "chat.said", chat, text, by: who, owner } as Event,
+      key,
+      puts,
+    );
   };
 }

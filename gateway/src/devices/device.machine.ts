@@ -25,11 +25,24 @@ const ALTERNATION_MS = 60_000;
 type About = Pick<PairBegin, "name" | "kind" | "os" | "arch" | "agent">;
 
 export type DeviceEvent = Event & { readonly at: number } & (
-    | { readonly type: "device.paired"; readonly id: string; readonly device: string; readonly key: string; readonly about: About; readonly ceiling: readonly string[]; readonly how: "code" | "local" }
+    | {
+        readonly type: "device.paired";
+        readonly id: string;
+        readonly device: string;
+        readonly key: string;
+        readonly about: About;
+        readonly ceiling: readonly string[];
+        readonly how: "code" | "local";
+      }
     | { readonly type: "link.asked"; readonly hello: Hello }
     | { readonly type: "link.up"; readonly epoch: number }
     | { readonly type: "link.down"; readonly epoch: number; readonly why: string }
-    | { readonly type: "caps.advertised"; readonly hash: Uint8Array; readonly caps: readonly Offered[]; readonly epoch: number }
+    | {
+        readonly type: "caps.advertised";
+        readonly hash: Uint8Array;
+        readonly caps: readonly Offered[];
+        readonly epoch: number;
+      }
     | { readonly type: "owner.renamed"; readonly name: string; readonly by: string }
     | { readonly type: "owner.released"; readonly by: string }
     | { readonly type: "owner.revoked"; readonly by: string }
@@ -45,16 +58,28 @@ type Args = { context: Context; event: DeviceEvent };
 
 const owe = (effect: (args: Args) => Effect) => ({ type: "fx" as const, params: effect });
 
-const keep = owe(({ context: { row } }) => ({ kind: "put", table: "device", id: row.id, open: true, body: row }));
+const keep = owe(({ context: { row } }) => ({
+  kind: "put",
+  table: "device",
+  id: row.id,
+  open: true,
+  body: row,
+}));
 
 const note = (what: string, more: (args: Args) => Record<string, unknown> = () => ({})) =>
   owe((args) => ({
     kind: "audit",
     what: `device.${what}`,
-    data: { device: args.context.row.id, name: args.context.row.name, ...("by" in args.event ? { by: args.event.by } : {}), ...more(args) },
+    data: {
+      device: args.context.row.id,
+      name: args.context.row.name,
+      ...("by" in args.event ? { by: args.event.by } : {}),
+      ...more(args),
+    },
   }));
 
-const reply = (value: (args: Args) => unknown) => owe((args) => ({ kind: "reply", value: value(args) }));
+const reply = (value: (args: Args) => unknown) =>
+  owe((args) => ({ kind: "reply", value: value(args) }));
 
 const change = (row: (args: Args) => Partial<DeviceRow>) => ({
   type: "assign" as const,
@@ -73,13 +98,23 @@ const restored = ({ context, event }: Args) => hello(event).last_epoch > context
 const alternating = ({ context, event }: Args): boolean => {
   const { boot } = hello(event);
   const recent = context.boots.filter(({ at }) => event.at - at < ALTERNATION_MS);
-  const changes = [...recent, { boot }].filter((one, index, all) => index > 0 && all[index - 1]?.boot !== one.boot);
+  const changes = [...recent, { boot }].filter(
+    (one, index, all) => index > 0 && all[index - 1]?.boot !== one.boot,
+  );
   return changes.length >= ALTERNATIONS && recent.some((one) => one.boot === boot);
 };
 
 const numberLink = change(({ context: { row }, event }) => {
   const { last_epoch, name: _, kind, os, arch, agent, ledger } = hello(event);
-  return { epoch: Math.max(row.epoch, last_epoch) + 1, kind: kind as DeviceKind, os, arch, agent, ledger, seenAt: event.at };
+  return {
+    epoch: Math.max(row.epoch, last_epoch) + 1,
+    kind: kind as DeviceKind,
+    os,
+    arch,
+    agent,
+    ledger,
+    seenAt: event.at,
+  };
 });
 
 const rememberBoot = {
@@ -123,11 +158,21 @@ const pair = change(({ context: { row }, event }) =>
 const paired = [
   pair,
   keep,
-  note("paired", ({ event }) => (event.type === "device.paired" ? { how: event.how, caps: event.ceiling } : {})),
+  note("paired", ({ event }) =>
+    event.type === "device.paired" ? { how: event.how, caps: event.ceiling } : {},
+  ),
   // Calls and grants that rest on the earlier pairing end with it.
-  owe(({ context: { row } }) => ({ kind: "tell", to: "invocation/*", event: { type: "device.revoked", device: row.id } as Event })),
+  owe(({ context: { row } }) => ({
+    kind: "tell",
+    to: "invocation/*",
+    event: { type: "device.revoked", device: row.id } as Event,
+  })),
   reply(({ context }) => context.row),
-  owe(({ context: { row }, event }) => ({ kind: "signal", topic: "device.paired", data: { row, how: event.type === "device.paired" ? event.how : "" } })),
+  owe(({ context: { row }, event }) => ({
+    kind: "signal",
+    topic: "device.paired",
+    data: { row, how: event.type === "device.paired" ? event.how : "" },
+  })),
 ];
 
 export const deviceMachine = setup({
@@ -141,7 +186,9 @@ export const deviceMachine = setup({
   on: {
     "owner.renamed": {
       actions: [
-        change(({ context, event }) => ({ name: event.type === "owner.renamed" ? event.name : context.row.name })),
+        change(({ context, event }) => ({
+          name: event.type === "owner.renamed" ? event.name : context.row.name,
+        })),
         keep,
         note("renamed"),
         reply(({ context }) => context.row),
@@ -162,11 +209,17 @@ export const deviceMachine = setup({
               change(() => ({ state: "held" })),
               keep,
               note("held"),
-              owe(({ context: { row } }) => ({ kind: "signal", topic: "device.held", data: { device: row.id } })),
+              owe(({ context: { row } }) => ({
+                kind: "signal",
+                topic: "device.held",
+                data: { device: row.id },
+              })),
               owe(({ context: { row } }) => ({
                 kind: "signal",
                 topic: "notice",
-                data: { text: `Two agents take turns with the key of ${row.name}: it may have been copied. Both are kept out: /revoke ${row.name}, or \`kith devices release ${row.name}\` if it was you.` },
+                data: {
+                  text: `Two agents take turns with the key of ${row.name}: it may have been copied. Both are kept out: /revoke ${row.name}, or \`kith devices release ${row.name}\` if it was you.`,
+                },
               })),
               reply(() => ({ refuse: "duplicate" })),
             ],
@@ -174,22 +227,37 @@ export const deviceMachine = setup({
           {
             guard: restored,
             actions: [
-              note("restored", ({ context, event }) => ({ stored: context.row.epoch, seen: hello(event).last_epoch })),
+              note("restored", ({ context, event }) => ({
+                stored: context.row.epoch,
+                seen: hello(event).last_epoch,
+              })),
               numberLink,
               rememberBoot,
               keep,
-              owe(({ context }) => ({ kind: "signal", topic: "notice", data: { text: `${context.row.name} remembers more than this gateway: its data is an older copy. Open calls are checked with the device first.` } })),
+              owe(({ context }) => ({
+                kind: "signal",
+                topic: "notice",
+                data: {
+                  text: `${context.row.name} remembers more than this gateway: its data is an older copy. Open calls are checked with the device first.`,
+                },
+              })),
               welcome,
             ],
           },
           { actions: [numberLink, rememberBoot, keep, welcome] },
         ],
-        "link.up": { actions: note("connected", ({ event }) => (event.type === "link.up" ? { epoch: event.epoch } : {})) },
+        "link.up": {
+          actions: note("connected", ({ event }) =>
+            event.type === "link.up" ? { epoch: event.epoch } : {},
+          ),
+        },
         "link.down": {
           actions: [
             change(({ event }) => ({ seenAt: event.at })),
             keep,
-            note("disconnected", ({ event }) => (event.type === "link.down" ? { epoch: event.epoch, why: event.why } : {})),
+            note("disconnected", ({ event }) =>
+              event.type === "link.down" ? { epoch: event.epoch, why: event.why } : {},
+            ),
           ],
         },
         "caps.advertised": {
@@ -201,7 +269,11 @@ export const deviceMachine = setup({
               open: true,
               body: event.type === "caps.advertised" ? { hash: event.hash, caps: event.caps } : {},
             })),
-            owe(({ context: { row }, event }) => ({ kind: "signal", topic: "caps.stored", data: { device: row.id, epoch: event.type === "caps.advertised" ? event.epoch : 0 } })),
+            owe(({ context: { row }, event }) => ({
+              kind: "signal",
+              topic: "caps.stored",
+              data: { device: row.id, epoch: event.type === "caps.advertised" ? event.epoch : 0 },
+            })),
           ],
         },
         "owner.revoked": "revoked",
@@ -210,9 +282,21 @@ export const deviceMachine = setup({
     held: {
       on: {
         "link.asked": { actions: reply(() => ({ refuse: "duplicate" })) },
-        "owner.released": { target: "paired", actions: [change(() => ({ state: "paired" })), { type: "assign" as const, params: { boots: [] } }, keep, note("released"), reply(({ context }) => context.row)] },
+        "owner.released": {
+          target: "paired",
+          actions: [
+            change(() => ({ state: "paired" })),
+            { type: "assign" as const, params: { boots: [] } },
+            keep,
+            note("released"),
+            reply(({ context }) => context.row),
+          ],
+        },
         // Pairing anew, with both codes, is the owner's decision too.
-        "device.paired": { target: "paired", actions: [...paired, { type: "assign" as const, params: { boots: [] } }] },
+        "device.paired": {
+          target: "paired",
+          actions: [...paired, { type: "assign" as const, params: { boots: [] } }],
+        },
         "owner.revoked": "revoked",
         "link.down": {},
         "link.up": {},
@@ -224,8 +308,16 @@ export const deviceMachine = setup({
         change(({ context: { row } }) => ({ state: "revoked", revocation: row.revocation + 1 })),
         keep,
         note("revoked"),
-        owe(({ context: { row } }) => ({ kind: "signal", topic: "device.revoked", data: { device: row.id } })),
-        owe(({ context: { row } }) => ({ kind: "tell", to: "invocation/*", event: { type: "device.revoked", device: row.id } as Event })),
+        owe(({ context: { row } }) => ({
+          kind: "signal",
+          topic: "device.revoked",
+          data: { device: row.id },
+        })),
+        owe(({ context: { row } }) => ({
+          kind: "tell",
+          to: "invocation/*",
+          event: { type: "device.revoked", device: row.id } as Event,
+        })),
         reply(({ context }) => context.row),
       ],
       on: {

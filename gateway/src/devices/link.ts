@@ -30,7 +30,16 @@ export interface DeviceLink {
 
 export type CallFrame = Extract<
   ToGateway,
-  { t: "accept" | "progress" | "result" | "error" | "ledger.answer" | "event" | "capabilities.advertise" }
+  {
+    t:
+      | "accept"
+      | "progress"
+      | "result"
+      | "error"
+      | "ledger.answer"
+      | "event"
+      | "capabilities.advertise";
+  }
 >;
 
 /** What a link asks and tells. All of it comes from an authenticated peer, checked by schema, and is still only a claim. */
@@ -41,12 +50,19 @@ export interface LinkHandlers {
    * A valid `hello`. Resolves after the new epoch is on disk; the link then sends `welcome`.
    * `end` ends an accepted link that lost the race meanwhile.
    */
-  hello(device: KeyId, hello: Hello, source: string): Promise<{ epoch: number; wantCaps: boolean } | { refuse: ByeCode }>;
+  hello(
+    device: KeyId,
+    hello: Hello,
+    source: string,
+  ): Promise<{ epoch: number; wantCaps: boolean } | { refuse: ByeCode }>;
   /** `welcome` was sent: the link may be used. */
   up(link: DeviceLink): void;
   frame(link: DeviceLink, frame: CallFrame): void;
   /** Where the bytes of a stream go; refused streams get `error{code}` and no credit. */
-  sink(link: DeviceLink, open: StreamOpen): Promise<{ sink: Sink; most: number } | { refuse: KithError }>;
+  sink(
+    link: DeviceLink,
+    open: StreamOpen,
+  ): Promise<{ sink: Sink; most: number } | { refuse: KithError }>;
   /** All bytes of a stream are durable, or will never be. */
   stream(link: DeviceLink, call: string, stream: string, failed: KithError | undefined): void;
   /** Whether this device has calls open, for the heartbeat. */
@@ -63,7 +79,12 @@ export interface PairingHandlers {
    * A stranger's `pair.begin`. Resolves when its slot is durably spent.
    * @throws KithError pairing-closed, pairing-full, pairing-locked
    */
-  begin(attempt: { id: string; key: Uint8Array; about: PairBegin; source: string }): Promise<{ leftMs: number }>;
+  begin(attempt: {
+    id: string;
+    key: Uint8Array;
+    about: PairBegin;
+    source: string;
+  }): Promise<{ leftMs: number }>;
   /** Its code is known now. `approved` and `refused` are how the desk speaks to this attempt later. */
   revealed(
     id: string,

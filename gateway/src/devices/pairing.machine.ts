@@ -46,7 +46,12 @@ export type PairingEvent = Event & { readonly at: number } & (
     | { readonly type: "desk.read" }
     | { readonly type: "owner.listened"; readonly by: string }
     | { readonly type: "attempt.begun"; readonly attempt: Omit<Attempt, "since"> }
-    | { readonly type: "attempt.revealed"; readonly attempt: string; readonly code: string; readonly returnCode: string }
+    | {
+        readonly type: "attempt.revealed";
+        readonly attempt: string;
+        readonly code: string;
+        readonly returnCode: string;
+      }
     | { readonly type: "owner.typed"; readonly code: string; readonly by: string }
     | { readonly type: "attempt.confirmed"; readonly attempt: string }
     | { readonly type: "attempt.abandoned"; readonly attempt: string }
@@ -68,22 +73,37 @@ type Args = { context: Desk; event: PairingEvent };
 
 const owe = (effect: (args: Args) => Effect) => ({ type: "fx" as const, params: effect });
 const change = (made: (args: Args) => Partial<Desk>) => ({ type: "assign" as const, params: made });
-const reply = (value: (args: Args) => unknown) => owe((args) => ({ kind: "reply", value: value(args) }));
+const reply = (value: (args: Args) => unknown) =>
+  owe((args) => ({ kind: "reply", value: value(args) }));
 const refuse = (code: ErrorCode, message: string) => reply(() => ({ refuse: code, message }));
 const note = (what: string, data: (args: Args) => Record<string, unknown> = () => ({})) =>
-  owe((args) => ({ kind: "audit", what: `pairing.${what}`, data: { ...("by" in args.event ? { by: args.event.by } : {}), ...data(args) } }));
+  owe((args) => ({
+    kind: "audit",
+    what: `pairing.${what}`,
+    data: { ...("by" in args.event ? { by: args.event.by } : {}), ...data(args) },
+  }));
 const speak = (which: (args: Args) => readonly string[], say: "approved" | "refused", why = "") =>
-  owe((args) => ({ kind: "signal", topic: "pairing.speak", data: { attempts: which(args), say, why } }));
-const door = (open: boolean) => owe(() => ({ kind: "signal", topic: "pairing.window", data: { open } }));
+  owe((args) => ({
+    kind: "signal",
+    topic: "pairing.speak",
+    data: { attempts: which(args), say, why },
+  }));
+const door = (open: boolean) =>
+  owe(() => ({ kind: "signal", topic: "pairing.window", data: { open } }));
 const warn = (text: string) => owe(() => ({ kind: "signal", topic: "notice", data: { text } }));
 
 const today = (times: readonly number[], now: number) => times.filter((at) => now - at < DAY_MS);
 const named = ({ context, event }: Args): Attempt | undefined =>
-  "attempt" in event && typeof event.attempt === "string" ? context.pending.find(({ id }) => id === event.attempt) : undefined;
+  "attempt" in event && typeof event.attempt === "string"
+    ? context.pending.find(({ id }) => id === event.attempt)
+    : undefined;
 const typed = ({ context, event }: Args): Attempt | undefined =>
-  event.type === "owner.typed" ? context.pending.find(({ code }) => code === event.code) : undefined;
+  event.type === "owner.typed"
+    ? context.pending.find(({ code }) => code === event.code)
+    : undefined;
 const everybody = ({ context }: Args) => context.pending.map(({ id }) => id);
-const without = (id: string | undefined, pending: readonly Attempt[]) => pending.filter((one) => one.id !== id);
+const without = (id: string | undefined, pending: readonly Attempt[]) =>
+  pending.filter((one) => one.id !== id);
 
 const spent = ({ context, event }: Args) =>
   context.slotsHere >= pairingLimits.slotsPerWindow ||
@@ -91,10 +111,14 @@ const spent = ({ context, event }: Args) =>
   context.pending.length >= pairingLimits.pending;
 
 const twin = ({ context, event }: Args) =>
-  event.type === "attempt.revealed" && context.pending.some(({ id, code }) => code === event.code && id !== event.attempt);
+  event.type === "attempt.revealed" &&
+  context.pending.some(({ id, code }) => code === event.code && id !== event.attempt);
 
 /** Everybody who waits is told no; the window is gone. */
-const dropAll = [speak(everybody, "refused", "closed"), change(() => ({ pending: [], until: 0, slotsHere: 0, wrong: 0 }))];
+const dropAll = [
+  speak(everybody, "refused", "closed"),
+  change(() => ({ pending: [], until: 0, slotsHere: 0, wrong: 0 })),
+];
 
 const window = timed("window", pairingLimits.windowMs, "closed");
 const lock = timed("lock", pairingLimits.lockMs, "closed");
@@ -112,11 +136,17 @@ export const pairingMachine = setup({
     "gateway.started": {
       actions: [
         change(() => ({ pending: [] })),
-        owe(({ context, event }) => ({ kind: "signal", topic: "pairing.window", data: { open: context.until > event.at } })),
+        owe(({ context, event }) => ({
+          kind: "signal",
+          topic: "pairing.window",
+          data: { open: context.until > event.at },
+        })),
       ],
     },
     "desk.read": { actions: reply(({ context }) => context) },
-    "attempt.abandoned": { actions: change((args) => ({ pending: without(named(args)?.id, args.context.pending) })) },
+    "attempt.abandoned": {
+      actions: change((args) => ({ pending: without(named(args)?.id, args.context.pending) })),
+    },
     "attempt.revealed": { actions: reply(() => ({ refuse: "pairing-closed" })) },
     "attempt.confirmed": { actions: reply(() => ({ refuse: "pairing-closed" })) },
   },
@@ -125,7 +155,8 @@ export const pairingMachine = setup({
       on: {
         "owner.listened": [
           {
-            guard: ({ context, event }) => today(context.windows, event.at).length >= pairingLimits.windowsPerDay,
+            guard: ({ context, event }) =>
+              today(context.windows, event.at).length >= pairingLimits.windowsPerDay,
             actions: refuse("pairing-full", "pairing was opened 24 times today"),
           },
           {
@@ -144,14 +175,22 @@ export const pairingMachine = setup({
       },
     },
     open: {
-      entry: [window.entry, note("opened"), door(true), reply(({ context }) => ({ until: context.until }))],
+      entry: [
+        window.entry,
+        note("opened"),
+        door(true),
+        reply(({ context }) => ({ until: context.until })),
+      ],
       exit: [window.exit, door(false)],
       on: {
         "timer.window": { target: "closed", actions: dropAll },
         // Asked again while it is open: the same window, said again.
         "owner.listened": { actions: reply(({ context }) => ({ until: context.until })) },
         "attempt.begun": [
-          { guard: spent, actions: refuse("pairing-full", "all attempts of this window or of today are used up") },
+          {
+            guard: spent,
+            actions: refuse("pairing-full", "all attempts of this window or of today are used up"),
+          },
           {
             actions: [
               change(({ context, event }) =>
@@ -164,7 +203,13 @@ export const pairingMachine = setup({
                   : {},
               ),
               note("begun", ({ event }) =>
-                event.type === "attempt.begun" ? { device: event.attempt.device, name: event.attempt.about.name, source: event.attempt.source } : {},
+                event.type === "attempt.begun"
+                  ? {
+                      device: event.attempt.device,
+                      name: event.attempt.about.name,
+                      source: event.attempt.source,
+                    }
+                  : {},
               ),
               reply(({ context, event }) => ({ leftMs: Math.max(0, context.until - event.at) })),
             ],
@@ -174,7 +219,13 @@ export const pairingMachine = setup({
           {
             guard: twin,
             target: "locked",
-            actions: [note("twin"), warn("Two devices showed the same pairing code: somebody may be in between. Pairing is closed for 15 minutes."), ...dropAll],
+            actions: [
+              note("twin"),
+              warn(
+                "Two devices showed the same pairing code: somebody may be in between. Pairing is closed for 15 minutes.",
+              ),
+              ...dropAll,
+            ],
           },
           {
             // One code for one slot: whoever could show a second one would have two guesses.
@@ -187,7 +238,11 @@ export const pairingMachine = setup({
                     : one,
                 ),
               })),
-              owe((args) => ({ kind: "signal", topic: "pairing.waiting", data: { name: named(args)?.about.name } })),
+              owe((args) => ({
+                kind: "signal",
+                topic: "pairing.waiting",
+                data: { name: named(args)?.about.name },
+              })),
               reply(() => ({ pending: true })),
             ],
           },
@@ -197,12 +252,17 @@ export const pairingMachine = setup({
           {
             guard: (args) => typed(args) !== undefined,
             actions: [
-              note("approved", (args) => ({ device: typed(args)?.device, name: typed(args)?.about.name })),
+              note("approved", (args) => ({
+                device: typed(args)?.device,
+                name: typed(args)?.about.name,
+              })),
               speak((args) => [typed(args)?.id ?? ""], "approved"),
               reply((args) => ({ attempt: typed(args) })),
               change((args) => ({
                 pending: args.context.pending.map((one) =>
-                  one.id === typed(args)?.id && args.event.type === "owner.typed" ? { ...one, approvedBy: args.event.by } : one,
+                  one.id === typed(args)?.id && args.event.type === "owner.typed"
+                    ? { ...one, approvedBy: args.event.by }
+                    : one,
                 ),
               })),
             ],
@@ -210,13 +270,20 @@ export const pairingMachine = setup({
           {
             guard: ({ context }) => context.wrong + 1 >= pairingLimits.wrongCodes,
             target: "locked",
-            actions: [note("wrong-code"), refuse("pairing-locked", "that was the third wrong code"), ...dropAll],
+            actions: [
+              note("wrong-code"),
+              refuse("pairing-locked", "that was the third wrong code"),
+              ...dropAll,
+            ],
           },
           {
             actions: [
               change(({ context }) => ({ wrong: context.wrong + 1 })),
               note("wrong-code"),
-              refuse("code-unknown", "no device shows that code: it is an old one, or someone is in between"),
+              refuse(
+                "code-unknown",
+                "no device shows that code: it is an old one, or someone is in between",
+              ),
             ],
           },
         ],
@@ -229,11 +296,21 @@ export const pairingMachine = setup({
                 return {
                   kind: "tell",
                   to: `device/${attempt?.device ?? ""}`,
-                  event: { type: "device.paired", device: attempt?.device, key: attempt?.key, about: attempt?.about, ceiling: attempt?.caps, how: "code" } as Event,
+                  event: {
+                    type: "device.paired",
+                    device: attempt?.device,
+                    key: attempt?.key,
+                    about: attempt?.about,
+                    ceiling: attempt?.caps,
+                    how: "code",
+                  } as Event,
                 };
               }),
               reply((args) => ({ attempt: named(args) })),
-              change((args) => ({ pending: without(named(args)?.id, args.context.pending), wrong: 0 })),
+              change((args) => ({
+                pending: without(named(args)?.id, args.context.pending),
+                wrong: 0,
+              })),
             ],
           },
           // A device that confirms what nobody approved is lying.
@@ -246,7 +323,9 @@ export const pairingMachine = setup({
       exit: lock.exit,
       on: {
         ...lock.on,
-        "owner.listened": { actions: refuse("pairing-locked", "three wrong codes closed pairing for 15 minutes") },
+        "owner.listened": {
+          actions: refuse("pairing-locked", "three wrong codes closed pairing for 15 minutes"),
+        },
         "attempt.begun": { actions: refuse("pairing-locked", "pairing is locked") },
         "owner.typed": { actions: refuse("pairing-locked", "pairing is locked") },
       },

@@ -11,7 +11,12 @@ import { freeName } from "./resolve.ts";
 
 const DESK = "pairing/desk";
 const ASK = { deadlineMs: 10_000 } as const;
-type Answer<T> = T | { readonly refuse: "pairing-closed" | "pairing-full" | "pairing-locked" | "pairing-refused"; readonly message?: string };
+type Answer<T> =
+  | T
+  | {
+      readonly refuse: "pairing-closed" | "pairing-full" | "pairing-locked" | "pairing-refused";
+      readonly message?: string;
+    };
 
 interface Voice {
   approved(): void;
@@ -23,16 +28,20 @@ export function pairingHandlers(runtime: Runtime): PairingHandlers {
   /** A window's end in Unix ms as the desk said it last; closed until it says so. */
   let state: { open: boolean } = { open: false };
 
-  runtime.on<{ attempts: readonly string[]; say: keyof Voice; why: string }>("pairing.speak", ({ attempts, say, why }) => {
-    for (const id of attempts) voices.get(id)?.[say](why);
-  });
+  runtime.on<{ attempts: readonly string[]; say: keyof Voice; why: string }>(
+    "pairing.speak",
+    ({ attempts, say, why }) => {
+      for (const id of attempts) voices.get(id)?.[say](why);
+    },
+  );
   runtime.on<{ open: boolean }>("pairing.window", (now) => {
     state = now;
   });
 
   const ask = async <T extends object>(event: object): Promise<T> => {
     const answer = await runtime.ask<Answer<T>>(DESK, event as Event, ASK);
-    if ("refuse" in answer) throw new KithError(answer.refuse, answer.message ?? "pairing was refused");
+    if ("refuse" in answer)
+      throw new KithError(answer.refuse, answer.message ?? "pairing was refused");
     return answer;
   };
 
@@ -45,7 +54,13 @@ export function pairingHandlers(runtime: Runtime): PairingHandlers {
           id,
           device: keyId(key),
           key: hex(key),
-          about: { name: freeName(name, deviceRows(runtime.documents), keyId(key)), kind, os, arch, agent },
+          about: {
+            name: freeName(name, deviceRows(runtime.documents), keyId(key)),
+            kind,
+            os,
+            arch,
+            agent,
+          },
           caps: caps.filter((cap) => catalogue.has(cap) || cap.startsWith("x.")),
           source,
         },
@@ -55,7 +70,10 @@ export function pairingHandlers(runtime: Runtime): PairingHandlers {
       await ask({ type: "attempt.revealed", attempt: id, code, returnCode });
     },
     async confirmed(id) {
-      const { attempt } = await ask<{ attempt: Attempt }>({ type: "attempt.confirmed", attempt: id });
+      const { attempt } = await ask<{ attempt: Attempt }>({
+        type: "attempt.confirmed",
+        attempt: id,
+      });
       voices.delete(id);
       const row = await paired(runtime, attempt.device);
       return { device: row.id, name: row.name, ceiling: [...row.ceiling] };
@@ -79,7 +97,9 @@ function paired(runtime: Runtime, device: string): Promise<DeviceRow> {
     done();
     then();
   };
-  runtime.due.set(key, ASK.deadlineMs, () => finish(() => reject(new KithError("timeout", "the device could not be stored in time"))));
+  runtime.due.set(key, ASK.deadlineMs, () =>
+    finish(() => reject(new KithError("timeout", "the device could not be stored in time"))),
+  );
   // The turn may have been committed before we began to listen.
   const row = runtime.documents.get<DeviceRow>("device", device);
   if (row?.state === "paired" && row.epoch === 0) finish(() => resolve(row));

@@ -59,7 +59,9 @@ export function resolve(words: string, candidates: readonly Candidate[]): Resolu
   const fitting = (alsoKind: boolean) =>
     paired.filter(({ row }) => {
       const name = normal(row.name).split(" ");
-      return parts.every((part) => name.includes(part) || (alsoKind && KIND_WORDS.get(part)?.includes(row.kind)));
+      return parts.every(
+        (part) => name.includes(part) || (alsoKind && KIND_WORDS.get(part)?.includes(row.kind)),
+      );
     });
   const byPart = fitting(false);
   if (byPart.length > 0) return narrow(byPart);
@@ -85,7 +87,9 @@ function narrow(candidates: readonly Candidate[]): Resolution {
 
 /** A name that no other device has: the second laptop becomes `laptop 2`. */
 export function freeName(wish: string, rows: readonly DeviceRow[], id: string): string {
-  const taken = new Set(rows.filter((row) => row.id !== id && row.state !== "revoked").map(({ name }) => normal(name)));
+  const taken = new Set(
+    rows.filter((row) => row.id !== id && row.state !== "revoked").map(({ name }) => normal(name)),
+  );
   if (!taken.has(normal(wish))) return wish;
   for (let at = 2; ; at++) {
     const name = `${wish.slice(0, 56)} ${at}`;

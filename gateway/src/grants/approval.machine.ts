@@ -36,7 +36,12 @@ export interface Question {
 export type ApprovalEvent = Event &
   (
     | ({ readonly type: "approval.requested" } & Question)
-    | { readonly type: "owner.approved"; readonly for: Duration; readonly by: string; readonly key?: string }
+    | {
+        readonly type: "owner.approved";
+        readonly for: Duration;
+        readonly by: string;
+        readonly key?: string;
+      }
     | { readonly type: "owner.denied"; readonly by: string; readonly key?: string }
     | { readonly type: "call.ended" }
     | { readonly type: "timer.patience" }
@@ -49,7 +54,8 @@ interface Input {
 /** An action that owes the runtime one effect, made from the question and the event. */
 const owe = (effect: (question: Question, event: ApprovalEvent) => Effect) => ({
   type: "fx" as const,
-  params: ({ context, event }: { context: Question; event: ApprovalEvent }) => effect(context, event),
+  params: ({ context, event }: { context: Question; event: ApprovalEvent }) =>
+    effect(context, event),
 });
 
 const note = (what: string) =>
@@ -69,11 +75,20 @@ const note = (what: string) =>
 const ask = owe(({ call, device, name, cap, args = {}, session, warning }) => ({
   kind: "tell",
   to: session ?? `invocation/${call}`,
-  event: { type: "approval.asked", call, device, name, cap, args, ...(warning === undefined ? {} : { warning }) } as Event,
+  event: {
+    type: "approval.asked",
+    call,
+    device,
+    name,
+    cap,
+    args,
+    ...(warning === undefined ? {} : { warning }),
+  } as Event,
 }));
 
 /** Names the answer, so that the same one said again after a crash is known as the same. */
-const keyOf = (event: ApprovalEvent): { readonly key?: string } => ("key" in event && event.key !== undefined ? { key: event.key } : {});
+const keyOf = (event: ApprovalEvent): { readonly key?: string } =>
+  "key" in event && event.key !== undefined ? { key: event.key } : {};
 
 const grant = owe(({ call, planHash }, event) => ({
   kind: "tell",
@@ -92,7 +107,12 @@ const refuse = (code: Failure["code"], message: string) =>
   owe(({ call }, event) => ({
     kind: "tell",
     to: `invocation/${call}`,
-    event: { type: "approval.refused", call, failure: { code, message, effect: "none" }, ...keyOf(event) } as Event,
+    event: {
+      type: "approval.refused",
+      call,
+      failure: { code, message, effect: "none" },
+      ...keyOf(event),
+    } as Event,
   }));
 
 /** Whoever gave the answer waits until it is on disk. */
@@ -131,8 +151,14 @@ export const approvalMachine = setup({
       },
     },
     approved: { type: "final", entry: [note("approved"), grant, answer] },
-    denied: { type: "final", entry: [note("denied"), refuse("denied-owner", "the owner said no"), answer] },
-    expired: { type: "final", entry: [note("expired"), refuse("owner-silent", "nobody answered in 15 minutes")] },
+    denied: {
+      type: "final",
+      entry: [note("denied"), refuse("denied-owner", "the owner said no"), answer],
+    },
+    expired: {
+      type: "final",
+      entry: [note("expired"), refuse("owner-silent", "nobody answered in 15 minutes")],
+    },
     withdrawn: { type: "final", entry: note("withdrawn") },
   },
 });

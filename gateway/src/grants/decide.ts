@@ -44,19 +44,45 @@ export function decide(question: Question): Decision {
   const { device, capability, offered, grants, requester, now } = question;
 
   if (!device) return deny("device-known", "device-unknown", "there is no such device");
-  if (device.state === "revoked") return deny("device-known", "revoked", `${device.name} was revoked`);
-  if (device.state === "held") return deny("device-known", "fenced", `${device.name} is kept out: its key may have been copied`);
+  if (device.state === "revoked")
+    return deny("device-known", "revoked", `${device.name} was revoked`);
+  if (device.state === "held")
+    return deny(
+      "device-known",
+      "fenced",
+      `${device.name} is kept out: its key may have been copied`,
+    );
   pass("device-known");
 
-  if (!capability) return deny("capability-known", "unsupported", "Kith does not know that capability");
-  if (!offered) return deny("capability-offered", "not-offered", `${device.name} does not offer ${capability.name}`);
+  if (!capability)
+    return deny("capability-known", "unsupported", "Kith does not know that capability");
+  if (!offered)
+    return deny(
+      "capability-offered",
+      "not-offered",
+      `${device.name} does not offer ${capability.name}`,
+    );
   if (offered.v !== capability.version || weaker(offered.effect, capability.effect)) {
-    return deny("capability-offered", "unsupported", `${device.name} offers another version of ${capability.name}`);
+    return deny(
+      "capability-offered",
+      "unsupported",
+      `${device.name} offers another version of ${capability.name}`,
+    );
   }
-  if (offered.state === "off") return deny("capability-on", "capability-off", `${capability.name} is off at ${device.name}`);
-  if (offered.policy === "deny") return deny("capability-on", "denied-local", `${device.name} does not allow ${capability.name}`);
+  if (offered.state === "off")
+    return deny("capability-on", "capability-off", `${capability.name} is off at ${device.name}`);
+  if (offered.policy === "deny")
+    return deny(
+      "capability-on",
+      "denied-local",
+      `${device.name} does not allow ${capability.name}`,
+    );
   if (offered.state === "denied" || offered.state === "needs-permission") {
-    return deny("capability-on", "os-permission", because(`the system of ${device.name} does not permit ${capability.name}`, offered));
+    return deny(
+      "capability-on",
+      "os-permission",
+      because(`the system of ${device.name} does not permit ${capability.name}`, offered),
+    );
   }
   pass("capability-on");
 
@@ -80,11 +106,21 @@ export function decide(question: Question): Decision {
     steps.push({ rule: "owner-asked", verdict: "ask" });
     return { verdict: "ask", rule: "owner-asked", steps };
   }
-  return deny("owner-asked", "not-granted", `${requester} has no grant for ${capability.name} of ${device.name}`);
+  return deny(
+    "owner-asked",
+    "not-granted",
+    `${requester} has no grant for ${capability.name} of ${device.name}`,
+  );
 }
 
 /** Whether this grant covers that use now. One-use grants are bound to their call when minted. */
-export function matches(grant: Grant, device: DeviceRow, cap: string, requester: string, now: number): boolean {
+export function matches(
+  grant: Grant,
+  device: DeviceRow,
+  cap: string,
+  requester: string,
+  now: number,
+): boolean {
   return (
     grant.state === "live" &&
     grant.device === device.id &&
@@ -99,6 +135,7 @@ export function matches(grant: Grant, device: DeviceRow, cap: string, requester:
 }
 
 const STRICTNESS = { read: 0, idempotent: 1, once: 2 } as const;
-const weaker = (offered: keyof typeof STRICTNESS, known: keyof typeof STRICTNESS) => STRICTNESS[offered] < STRICTNESS[known];
+const weaker = (offered: keyof typeof STRICTNESS, known: keyof typeof STRICTNESS) =>
+  STRICTNESS[offered] < STRICTNESS[known];
 
 const because = (what: string, { reason }: Offered) => (reason ? `${what}: ${reason}` : what);

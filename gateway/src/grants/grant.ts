@@ -34,9 +34,18 @@ const DAY_MS = 86_400_000;
  * When a grant of this duration ends, in Unix ms; undefined for one use. `today` ends at
  * midnight of the gateway's time zone. Never longer than the capability allows.
  */
-export function expiry(duration: Duration, now: number, capability: Pick<Capability, "longestGrantMs">): number | undefined {
+export function expiry(
+  duration: Duration,
+  now: number,
+  capability: Pick<Capability, "longestGrantMs">,
+): number | undefined {
   if (duration === "once") return undefined;
-  const wish = duration === "15m" ? now + 15 * MINUTE_MS : duration === "1h" ? now + 60 * MINUTE_MS : midnight(now);
+  const wish =
+    duration === "15m"
+      ? now + 15 * MINUTE_MS
+      : duration === "1h"
+        ? now + 60 * MINUTE_MS
+        : midnight(now);
   return Math.min(wish, now + capability.longestGrantMs);
 }
 

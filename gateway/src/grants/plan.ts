@@ -7,7 +7,14 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import { hex } from "@kith/shared/ids";
 
-export type Value = null | boolean | number | string | Uint8Array | readonly Value[] | { readonly [key: string]: Value };
+export type Value =
+  | null
+  | boolean
+  | number
+  | string
+  | Uint8Array
+  | readonly Value[]
+  | { readonly [key: string]: Value };
 
 export interface Plan {
   readonly gateway: string;
@@ -27,13 +34,16 @@ export interface Plan {
  * @throws TypeError for unsafe integers, fractions and lone surrogates, which would collide
  */
 export function canonical(value: Value): Uint8Array {
-  if (typeof value === "number" && !Number.isSafeInteger(value)) throw new TypeError("not a safe integer");
+  if (typeof value === "number" && !Number.isSafeInteger(value))
+    throw new TypeError("not a safe integer");
   if (typeof value === "string" && !value.isWellFormed()) throw new TypeError("a lone surrogate");
   if (value === null) return field("0", new Uint8Array());
   if (value instanceof Uint8Array) return field("x", value);
   if (Array.isArray(value)) return field("l", concatBytes(...value.map(canonical)));
   if (typeof value !== "object") return field((typeof value).charAt(0), utf8ToBytes(String(value)));
-  const pairs = Object.entries(value).map(([key, entry]) => [canonical(key), canonical(entry)] as const);
+  const pairs = Object.entries(value).map(
+    ([key, entry]) => [canonical(key), canonical(entry)] as const,
+  );
   pairs.sort(([a], [b]) => (hex(a) < hex(b) ? -1 : 1));
   return field("m", concatBytes(...pairs.flat()));
 }

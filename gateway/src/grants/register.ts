@@ -35,14 +35,22 @@ export class GrantRegister {
   }
 
   /** A one-use grant is burned as it is made: it can carry no second call. Returns its id. */
-  mint(call: For, capability: Capability, duration: Duration, by: string, turn: { readonly at: number; readonly id: string }): string {
+  mint(
+    call: For,
+    capability: Capability,
+    duration: Duration,
+    by: string,
+    turn: { readonly at: number; readonly id: string },
+  ): string {
     const notAfter = expiry(duration, this.#latest(turn.at), capability);
     const standing = this.list().filter(({ device }) => device === call.device);
     const once = duration === "once" || standing.length >= GRANTS_PER_DEVICE;
     const { device, cap, requester, revocation } = call;
     const grant: Grant = {
       ...{ id: turn.id, device, cap, requester, revocation, by, since: turn.at },
-      ...(once ? { uses: 0, call: call.id, planHash: call.planHash, state: "used" } : { state: "live" }),
+      ...(once
+        ? { uses: 0, call: call.id, planHash: call.planHash, state: "used" }
+        : { state: "live" }),
       ...(notAfter === undefined || once ? {} : { notAfter }),
     };
     this.#put(grant, "made", { call: call.id, requester, for: once ? "once" : duration, by });
@@ -53,7 +61,8 @@ export class GrantRegister {
   expire(at: number): void {
     const now = this.#latest(at);
     for (const grant of this.list()) {
-      if (grant.notAfter !== undefined && now >= grant.notAfter) this.#put({ ...grant, state: "expired" }, "expired");
+      if (grant.notAfter !== undefined && now >= grant.notAfter)
+        this.#put({ ...grant, state: "expired" }, "expired");
     }
   }
 
@@ -80,7 +89,11 @@ export class GrantRegister {
     return grant.notAfter === undefined || this.#latest(at) < grant.notAfter;
   }
 
-  #put(grant: Grant, what: "made" | "expired" | "revoked", more: Readonly<Record<string, unknown>> = {}): void {
+  #put(
+    grant: Grant,
+    what: "made" | "expired" | "revoked",
+    more: Readonly<Record<string, unknown>> = {},
+  ): void {
     const { id, device, cap } = grant;
     emit({ kind: "put", table: "grant", id, open: grant.state === "live", body: grant });
     emit({ kind: "audit", what: `grant.${what}`, data: { grant: id, device, cap, ...more } });

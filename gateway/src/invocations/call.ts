@@ -17,7 +17,13 @@ export type CallState =
   | "cancelled";
 
 /** Nothing changes a call in one of these; `unknown` is left by evidence only. */
-export const ended: ReadonlySet<CallState> = new Set(["done", "failed", "denied", "expired", "cancelled"]);
+export const ended: ReadonlySet<CallState> = new Set([
+  "done",
+  "failed",
+  "denied",
+  "expired",
+  "cancelled",
+]);
 
 /** Content of a result, in the gateway's media folder. */
 export interface StoredStream {

@@ -100,9 +100,16 @@ export class Calls implements TableKind {
       case "approval.approved":
         return this.#approved(this.#answered(key, event.key), event);
       case "approval.refused":
-        return this.#apply(this.#answered(key, event.key), { type: "approval.refused", failure: event.failure });
+        return this.#apply(this.#answered(key, event.key), {
+          type: "approval.refused",
+          failure: event.failure,
+        });
       case "device.revoked":
-        return this.#revoked((call) => call.device === event.device, { code: "revoked", message: "the device was revoked", effect: "none" });
+        return this.#revoked((call) => call.device === event.device, {
+          code: "revoked",
+          message: "the device was revoked",
+          effect: "none",
+        });
       case "grant.revoked":
         return this.#revokeGrant(event.grant, event.by);
       case "lock.set":
@@ -110,7 +117,8 @@ export class Calls implements TableKind {
       case "owner.cancelled":
         return this.#apply(this.#open.get(key), { type: "owner.cancelled" });
       case "link.ready":
-        for (const call of this.#of(event.device)) this.#apply(call, { type: "link.ready", epoch: event.epoch, ledger: event.ledger });
+        for (const call of this.#of(event.device))
+          this.#apply(call, { type: "link.ready", epoch: event.epoch, ledger: event.ledger });
         return this.#dispatch(event.device);
       case "node.result":
         return this.#result(this.#theirs(key, event.device), event.result);
@@ -124,7 +132,10 @@ export class Calls implements TableKind {
         return this.#ledgerRead(this.#theirs(key, event.device), event);
       case "deadline.passed": {
         const call = this.#open.get(key);
-        return this.#apply(call, { type: event.type, away: !call || !this.#options.link(call.device) });
+        return this.#apply(call, {
+          type: event.type,
+          away: !call || !this.#options.link(call.device),
+        });
       }
       case "grace.passed":
         return this.#apply(this.#open.get(key), { type: event.type });
@@ -153,40 +164,90 @@ export class Calls implements TableKind {
       deviceRows(this.#options.documents).map((row) => ({
         row,
         online: link(row.id) !== undefined,
-        able: documents.get<OfferedSet>("device", `caps/${row.id}`)?.caps.some((one) => one.cap === cap && one.state !== "off") ?? false,
+        able:
+          documents
+            .get<OfferedSet>("device", `caps/${row.id}`)
+            ?.caps.some((one) => one.cap === cap && one.state !== "off") ?? false,
       })),
     );
   }
 
   #request(id: string, request: Request): void {
     const refuse = (failure: Failure, more: Partial<Outcome> = {}): void => {
-      emit({ kind: "audit", what: "call.refused", data: { call: id, cap: request.cap, code: failure.code, by: request.by, ...(more.device ? { device: more.device } : {}) } });
-      this.#tell(request.session, { call: id, state: "denied", device: "", name: request.device, cap: request.cap, failure, ...more });
+      emit({
+        kind: "audit",
+        what: "call.refused",
+        data: {
+          call: id,
+          cap: request.cap,
+          code: failure.code,
+          by: request.by,
+          ...(more.device ? { device: more.device } : {}),
+        },
+      });
+      this.#tell(request.session, {
+        call: id,
+        state: "denied",
+        device: "",
+        name: request.device,
+        cap: request.cap,
+        failure,
+        ...more,
+      });
     };
     this.#grants.expire(this.#turn.at);
     const found = this.resolve(request.device, request.cap);
     if (found.is === "none") {
-      const names = deviceRows(this.#options.documents).filter(({ state }) => state === "paired").map(({ name }) => name);
+      const names = deviceRows(this.#options.documents)
+        .filter(({ state }) => state === "paired")
+        .map(({ name }) => name);
       // Only their owner hears what devices there are.
-      const known = request.requester !== "owner" ? "" : names.length > 0 ? `; there is ${names.slice(0, 8).join(", ")}` : "; none is paired yet";
-      return refuse({ code: "device-unknown", message: `no device is called “${tame(request.device, 64)}”${known}`, effect: "none" });
+      const known =
+        request.requester !== "owner"
+          ? ""
+          : names.length > 0
+            ? `; there is ${names.slice(0, 8).join(", ")}`
+            : "; none is paired yet";
+      return refuse({
+        code: "device-unknown",
+        message: `no device is called “${tame(request.device, 64)}”${known}`,
+        effect: "none",
+      });
     }
     if (found.is === "several") {
       const choices = found.rows.map((row) => ({ id: row.id, name: row.name }));
-      return refuse({ code: "device-ambiguous", message: `several devices fit: ${choices.map(({ name }) => name).join(", ")}`, effect: "none" }, { choices, request });
+      return refuse(
+        {
+          code: "device-ambiguous",
+          message: `several devices fit: ${choices.map(({ name }) => name).join(", ")}`,
+          effect: "none",
+        },
+        { choices, request },
+      );
     }
     const { row } = found;
     const about = { device: row.id, name: row.name };
     const decision = this.decide(row, request.cap, request.requester, this.#turn.at);
-    if (decision.verdict === "deny") return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
+    if (decision.verdict === "deny")
+      return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
     const capability = catalogue.get(request.cap) as Capability;
     const args = v.safeParse(capability.args, request.args);
     if (!args.success) {
       const where = v.getDotPath(args.issues[0]) ?? "arguments";
-      return refuse({ code: "bad-args", message: `${request.cap}: ${where}: ${args.issues[0].message}`, effect: "none" }, about);
+      return refuse(
+        {
+          code: "bad-args",
+          message: `${request.cap}: ${where}: ${args.issues[0].message}`,
+          effect: "none",
+        },
+        about,
+      );
     }
     if (!this.#options.link(row.id) && !this.#options.settling()) {
-      return refuse({ code: "device-away", message: `${row.name} is not connected`, effect: "none" }, about);
+      return refuse(
+        { code: "device-away", message: `${row.name} is not connected`, effect: "none" },
+        about,
+      );
     }
 
     const plan = {
@@ -212,7 +273,8 @@ export class Calls implements TableKind {
       requester: request.requester,
       by: request.by,
       revocation: row.revocation,
-      ttlMs: capability.ttlMs + (this.#offered(row.id, request.cap)?.policy === "ask" ? CONSENT_MS : 0),
+      ttlMs:
+        capability.ttlMs + (this.#offered(row.id, request.cap)?.policy === "ask" ? CONSENT_MS : 0),
       createdAt: this.#turn.at,
       deadlineAt: this.#turn.at + PATIENCE_MS + times.ttlSlackMs,
       ...(request.session === undefined ? {} : { session: request.session }),
@@ -221,18 +283,33 @@ export class Calls implements TableKind {
       return this.#ready(call, decision.grant?.id, decision.rule);
     }
     if (request.allow !== undefined) {
-      return this.#ready(call, this.#grants.mint(call, capability, request.allow, request.by, this.#turn), "owner-word");
+      return this.#ready(
+        call,
+        this.#grants.mint(call, capability, request.allow, request.by, this.#turn),
+        "owner-word",
+      );
     }
     const waiting = this.list().filter(({ state }) => state === "asked");
     if (
-      waiting.filter(({ requester }) => requester === call.requester).length >= ASKED_PER_REQUESTER ||
+      waiting.filter(({ requester }) => requester === call.requester).length >=
+        ASKED_PER_REQUESTER ||
       waiting.filter(({ device }) => device === call.device).length >= ASKED_PER_DEVICE
     ) {
-      return refuse({ code: "too-many", message: "too many questions wait for an answer already", effect: "none" }, about);
+      return refuse(
+        {
+          code: "too-many",
+          message: "too many questions wait for an answer already",
+          effect: "none",
+        },
+        about,
+      );
     }
     this.#keep(call);
     const offered = this.#offered(row.id, call.cap);
-    const warning = offered?.state === "unavailable" ? (offered.reason ?? "the device says that it is not available") : undefined;
+    const warning =
+      offered?.state === "unavailable"
+        ? (offered.reason ?? "the device says that it is not available")
+        : undefined;
     const question = {
       call: id,
       device: row.id,
@@ -245,13 +322,23 @@ export class Calls implements TableKind {
     emit({
       kind: "tell",
       to: `approval/${id}`,
-      event: { type: "approval.requested", ...question, ...(call.session === undefined ? {} : { session: call.session }) } as Event,
+      event: {
+        type: "approval.requested",
+        ...question,
+        ...(call.session === undefined ? {} : { session: call.session }),
+      } as Event,
     });
     emit({ kind: "reply", value: outcome(call) });
   }
 
   #ready(call: Call, grant: string | undefined, rule: string): void {
-    const ready: Call = { ...call, state: "ready", rule, deadlineAt: this.#turn.at + call.ttlMs, ...(grant === undefined ? {} : { grant }) };
+    const ready: Call = {
+      ...call,
+      state: "ready",
+      rule,
+      deadlineAt: this.#turn.at + call.ttlMs,
+      ...(grant === undefined ? {} : { grant }),
+    };
     emit({ kind: "reply", value: outcome(ready) });
     this.#keep(ready);
     this.#dispatch(call.device);
@@ -262,13 +349,28 @@ export class Calls implements TableKind {
     return call && answer !== undefined ? { ...call, answer } : call;
   }
 
-  #approved(call: Call | undefined, event: Extract<CallsEvent, { type: "approval.approved" }>): void {
+  #approved(
+    call: Call | undefined,
+    event: Extract<CallsEvent, { type: "approval.approved" }>,
+  ): void {
     if (!call || call.state !== "asked") return;
     const capability = catalogue.get(call.cap);
     // An approval fits exactly the plan that was shown, and only while the device's rights are the same.
     const row = this.#options.documents.get<DeviceRow>("device", call.device);
-    if (!capability || event.planHash !== call.planHash || row?.revocation !== call.revocation || row.state !== "paired") {
-      return this.#apply(call, { type: "rights.revoked", failure: { code: "revoked", message: "the device's rights changed meanwhile", effect: "none" } });
+    if (
+      !capability ||
+      event.planHash !== call.planHash ||
+      row?.revocation !== call.revocation ||
+      row.state !== "paired"
+    ) {
+      return this.#apply(call, {
+        type: "rights.revoked",
+        failure: {
+          code: "revoked",
+          message: "the device's rights changed meanwhile",
+          effect: "none",
+        },
+      });
     }
     const grant = this.#grants.mint(call, capability, event.for, event.by, this.#turn);
     this.#apply(call, { type: "approval.approved", grant, deadlineAt: this.#turn.at + call.ttlMs });
@@ -277,21 +379,34 @@ export class Calls implements TableKind {
 
   #revokeGrant(id: string, by: string): void {
     const revoked = this.#grants.revoke(id, by);
-    if (revoked) this.#revoked((call) => call.grant === id, { code: "revoked", message: "the permission was revoked", effect: "none" });
+    if (revoked)
+      this.#revoked((call) => call.grant === id, {
+        code: "revoked",
+        message: "the permission was revoked",
+        effect: "none",
+      });
     emit({ kind: "reply", value: { revoked } });
   }
 
   #lock(locked: boolean, by: string): void {
     emit({ kind: "put", table: "setting", id: "lock", open: true, body: { locked } });
     emit({ kind: "audit", what: locked ? "lock.set" : "lock.lifted", data: { by } });
-    if (locked) this.#revoked(() => true, { code: "locked", message: "everything was locked", effect: "none" });
+    if (locked)
+      this.#revoked(() => true, {
+        code: "locked",
+        message: "everything was locked",
+        effect: "none",
+      });
     emit({ kind: "reply", value: { locked } });
   }
 
   #revoked(which: (call: Call) => boolean, failure: Failure): void {
     // What waits first: the end of a sent call would let one of them leave.
     const gone = this.list().filter(which);
-    for (const call of [...gone.filter(({ state }) => state !== "sent"), ...gone.filter(({ state }) => state === "sent")]) {
+    for (const call of [
+      ...gone.filter(({ state }) => state !== "sent"),
+      ...gone.filter(({ state }) => state === "sent"),
+    ]) {
       this.#apply(call, { type: "rights.revoked", failure });
     }
     if (failure.code === "revoked") this.#grants.revokeStale();
@@ -299,14 +414,16 @@ export class Calls implements TableKind {
 
   #result(call: Call | undefined, result: Result): void {
     const capability = call && catalogue.get(call.cap);
-    if (!call || !capability || (call.state !== "sent" && call.state !== "unknown")) return void this.strays++;
+    if (!call || !capability || (call.state !== "sent" && call.state !== "unknown"))
+      return void this.strays++;
     // Said again: the first word stays, the second is only counted.
     const first = this.#partial.get(call.id) ?? result;
     if (first !== result) this.strays++;
     const verdict = check(capability, first, this.#options.media);
     if (verdict.is === "partial") return void this.#partial.set(call.id, first);
     this.#partial.delete(call.id);
-    if (verdict.is === "broken") return this.#apply(call, { type: "node.failed", failure: verdict.failure });
+    if (verdict.is === "broken")
+      return this.#apply(call, { type: "node.failed", failure: verdict.failure });
     this.#apply(call, { type: "node.answered", out: verdict.out, streams: verdict.streams });
   }
 
@@ -323,7 +440,11 @@ export class Calls implements TableKind {
   #streamGone(device: string, stream: string): void {
     for (const [id, result] of this.#partial) {
       if (!result.streams.some((one) => one.stream === stream)) continue;
-      const failure: Failure = { code: "gone", message: "the device no longer holds the content", effect: "partial" };
+      const failure: Failure = {
+        code: "gone",
+        message: "the device no longer holds the content",
+        effect: "partial",
+      };
       this.#apply(this.#theirs(id, device), { type: "node.failed", failure });
     }
   }
@@ -331,24 +452,25 @@ export class Calls implements TableKind {
   #nodeFailed(call: Call | undefined, error: ErrorFrame): void {
     if (!call || (call.state !== "sent" && call.state !== "unknown")) return void this.strays++;
     const text = tame(error.text, 200) || "the device gave no reason";
-    const failure: Failure = { code: fromWire(error.code), message: `${call.name}: ${text}`, effect: error.effect ?? "unknown" };
+    const failure: Failure = {
+      code: fromWire(error.code),
+      message: `${call.name}: ${text}`,
+      effect: error.effect ?? "unknown",
+    };
     this.#apply(call, { type: "node.failed", failure });
   }
 
   #ledgerRead(call: Call | undefined, event: Extract<CallsEvent, { type: "ledger.read" }>): void {
     if (!call || (call.state !== "sent" && call.state !== "unknown")) return void this.strays++;
-    this.#apply(
-      call,
-      {
-        type: "ledger.read",
-        found: event.found,
-        // A ledger that was replaced, or pruned past the call, proves nothing by "absent".
-        proves: event.ledger === call.ledger && (call.n ?? 0) > event.floor,
-        grantHolds: this.#holds(call),
-        epoch: event.epoch,
-        timeLeft: this.#turn.at < call.deadlineAt - times.ttlSlackMs,
-      },
-    );
+    this.#apply(call, {
+      type: "ledger.read",
+      found: event.found,
+      // A ledger that was replaced, or pruned past the call, proves nothing by "absent".
+      proves: event.ledger === call.ledger && (call.n ?? 0) > event.floor,
+      grantHolds: this.#holds(call),
+      epoch: event.epoch,
+      timeLeft: this.#turn.at < call.deadlineAt - times.ttlSlackMs,
+    });
   }
 
   /** Whether what the call rests on is still there: the device's rights, and a standing grant that has not ended. */
@@ -371,7 +493,13 @@ export class Calls implements TableKind {
       if (sent.filter(({ cap }) => cap === call.cap).length >= parallel) continue;
       // Grows with time as well, so that a gateway restored from a backup does not number again.
       this.#lastN = Math.max(this.#lastN + 1, this.#turn.at * 1_000);
-      this.#apply(call, { type: "slot.free", n: this.#lastN, epoch: link.epoch, ledger: row.ledger, at: this.#turn.at });
+      this.#apply(call, {
+        type: "slot.free",
+        n: this.#lastN,
+        epoch: link.epoch,
+        ledger: row.ledger,
+        at: this.#turn.at,
+      });
     }
   }
 
@@ -379,7 +507,8 @@ export class Calls implements TableKind {
     if (!call || ended.has(call.state)) return void this.strays++;
     const [state, change, ...steps] = move(call, event);
     let next: Call = { ...call, ...change, state };
-    if (state === "sent" && call.state !== "sent") next = { ...next, deadlineAt: this.#turn.at + call.ttlMs + times.ttlSlackMs };
+    if (state === "sent" && call.state !== "sent")
+      next = { ...next, deadlineAt: this.#turn.at + call.ttlMs + times.ttlSlackMs };
     const over = ended.has(state);
     if (over) next = { ...next, endedAt: this.#turn.at };
     if (state === "done") {
@@ -399,17 +528,28 @@ export class Calls implements TableKind {
           args: this.#options.fingerprint(call.args),
           ...(next.rule === undefined ? {} : { rule: next.rule }),
           ...(next.grant === undefined ? {} : { grant: next.grant }),
-          ...(next.failure === undefined || state === "sent" ? {} : { code: next.failure.code, effect: next.failure.effect }),
-          ...(state === "done" ? { result: this.#options.fingerprint([next.out, next.streams?.map(({ sha256 }) => sha256)]) } : {}),
+          ...(next.failure === undefined || state === "sent"
+            ? {}
+            : { code: next.failure.code, effect: next.failure.effect }),
+          ...(state === "done"
+            ? {
+                result: this.#options.fingerprint([
+                  next.out,
+                  next.streams?.map(({ sha256 }) => sha256),
+                ]),
+              }
+            : {}),
         },
       });
     }
     if (steps.includes("again")) return this.#again(next);
     if (next !== call) this.#keep(next);
-    for (const step of steps) emit({ kind: "signal", topic: "call.step", data: { call: next.id, step } });
+    for (const step of steps)
+      emit({ kind: "signal", topic: "call.step", data: { call: next.id, step } });
     if (state !== call.state && (over || state === "unknown")) {
       // The question goes with the call, unless it was the question that ended it.
-      if (call.state === "asked" && event.type !== "approval.refused") emit({ kind: "tell", to: `approval/${call.id}`, event: { type: "call.ended" } });
+      if (call.state === "asked" && event.type !== "approval.refused")
+        emit({ kind: "tell", to: `approval/${call.id}`, event: { type: "call.ended" } });
       this.#partial.delete(call.id);
       this.#tell(call.session, outcome(next));
       this.#dispatch(call.device);
@@ -422,13 +562,32 @@ export class Calls implements TableKind {
    */
   #again(call: Call): void {
     const { n: _n, epoch: _epoch, ledger: _ledger, sentAt: _sentAt, ...rest } = call;
-    this.#keep({ ...call, state: "failed", endedAt: this.#turn.at, failure: { code: "interrupted", message: `tried again as ${this.#turn.id}`, effect: "none" } });
+    this.#keep({
+      ...call,
+      state: "failed",
+      endedAt: this.#turn.at,
+      failure: { code: "interrupted", message: `tried again as ${this.#turn.id}`, effect: "none" },
+    });
     this.#partial.delete(call.id);
     const replaced = { call: call.id, by: this.#turn.id };
-    emit({ kind: "audit", what: "call.replaced", data: { ...replaced, device: call.device, cap: call.cap } });
+    emit({
+      kind: "audit",
+      what: "call.replaced",
+      data: { ...replaced, device: call.device, cap: call.cap },
+    });
     emit({ kind: "signal", topic: "call.replaced", data: replaced });
-    if (call.session) emit({ kind: "tell", to: call.session, event: { type: "call.replaced", ...replaced } as Event });
-    this.#keep({ ...rest, id: this.#turn.id, state: "ready", ttlMs: call.deadlineAt - times.ttlSlackMs - this.#turn.at });
+    if (call.session)
+      emit({
+        kind: "tell",
+        to: call.session,
+        event: { type: "call.replaced", ...replaced } as Event,
+      });
+    this.#keep({
+      ...rest,
+      id: this.#turn.id,
+      state: "ready",
+      ttlMs: call.deadlineAt - times.ttlSlackMs - this.#turn.at,
+    });
     this.#dispatch(call.device);
   }
 
@@ -441,13 +600,16 @@ export class Calls implements TableKind {
   }
 
   #tell(session: ActorId | undefined, told: Outcome): void {
-    if (session) emit({ kind: "tell", to: session, event: { type: "call.ended", outcome: told } as Event });
+    if (session)
+      emit({ kind: "tell", to: session, event: { type: "call.ended", outcome: told } as Event });
     emit({ kind: "reply", value: told });
     emit({ kind: "signal", topic: "call.ended", data: told });
   }
 
   #offered(device: string, cap: string): Offered | undefined {
-    return this.#options.documents.get<OfferedSet>("device", `caps/${device}`)?.caps.find((one) => one.cap === cap);
+    return this.#options.documents
+      .get<OfferedSet>("device", `caps/${device}`)
+      ?.caps.find((one) => one.cap === cap);
   }
 
   #of(device: string): Call[] {

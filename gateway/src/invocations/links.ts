@@ -35,7 +35,14 @@ interface Parts {
   next: number;
 }
 
-export function linkHandlers({ runtime, calls, presence, clock, sink, accepted }: LinksOptions): LinkHandlers {
+export function linkHandlers({
+  runtime,
+  calls,
+  presence,
+  clock,
+  sink,
+  accepted,
+}: LinksOptions): LinkHandlers {
   const parts = new WeakMap<DeviceLink, Parts>();
   const revs = new WeakMap<DeviceLink, number>();
   /** Devices that were asked what they offer now: their calls wait for the answer. */
@@ -50,22 +57,37 @@ export function linkHandlers({ runtime, calls, presence, clock, sink, accepted }
     const link = presence.get(device);
     if (!link) return;
     const now = clock.now();
-    const standing = runtime.documents.list<Grant>("grant").filter((grant) => grant.device === device && (grant.notAfter === undefined || grant.notAfter > now));
+    const standing = runtime.documents
+      .list<Grant>("grant")
+      .filter(
+        (grant) =>
+          grant.device === device && (grant.notAfter === undefined || grant.notAfter > now),
+      );
     const granted = new Set(standing.map(({ cap }) => cap));
-    const asking = (runtime.documents.get<OfferedSet>("device", `caps/${device}`)?.caps ?? []).filter(({ cap }) => !granted.has(cap) && (catalogue.get(cap)?.tier ?? 3) > 0);
+    const asking = (
+      runtime.documents.get<OfferedSet>("device", `caps/${device}`)?.caps ?? []
+    ).filter(({ cap }) => !granted.has(cap) && (catalogue.get(cap)?.tier ?? 3) > 0);
     link.send({
       t: "grants.changed",
       rev: ++grantsRev,
       grants: [
-        ...standing.map(({ cap, notAfter }) => ({ cap, mode: "standing" as const, ...(notAfter === undefined ? {} : { left_ms: notAfter - now }) })),
+        ...standing.map(({ cap, notAfter }) => ({
+          cap,
+          mode: "standing" as const,
+          ...(notAfter === undefined ? {} : { left_ms: notAfter - now }),
+        })),
         ...asking.map(({ cap }) => ({ cap, mode: "ask" as const })),
       ].slice(0, 64),
     });
   };
   runtime.on<{ device: string }>("grants.changed", ({ device }) => tellGrants(device));
-  runtime.on<{ device: string }>("device.revoked", ({ device }) => presence.get(device)?.end("revoked", "the owner ended this pairing"));
+  runtime.on<{ device: string }>("device.revoked", ({ device }) =>
+    presence.get(device)?.end("revoked", "the owner ended this pairing"),
+  );
   // Both links of a copied key go: which of the two is the owner's, nobody here can tell.
-  runtime.on<{ device: string }>("device.held", ({ device }) => presence.get(device)?.end("duplicate", "two agents use the same key"));
+  runtime.on<{ device: string }>("device.held", ({ device }) =>
+    presence.get(device)?.end("duplicate", "two agents use the same key"),
+  );
   runtime.on<{ device: string; epoch: number }>("caps.stored", ({ device, epoch }) => {
     tellGrants(device);
     if (expecting.delete(device)) ready(device, epoch);
@@ -79,7 +101,10 @@ export function linkHandlers({ runtime, calls, presence, clock, sink, accepted }
     }
   };
 
-  const advertise = (link: DeviceLink, frame: Extract<CallFrame, { t: "capabilities.advertise" }>): void => {
+  const advertise = (
+    link: DeviceLink,
+    frame: Extract<CallFrame, { t: "capabilities.advertise" }>,
+  ): void => {
     if (frame.rev <= (revs.get(link) ?? -1)) return;
     let set = parts.get(link);
     if (frame.part === 1) set = { rev: frame.rev, hash: hex(frame.hash), caps: [], next: 1 };
@@ -95,7 +120,12 @@ export function linkHandlers({ runtime, calls, presence, clock, sink, accepted }
     if (frame.part < frame.parts) return;
     parts.delete(link);
     revs.set(link, frame.rev);
-    runtime.tell(`device/${link.device}`, { type: "caps.advertised", hash: frame.hash, caps: set.caps, epoch: link.epoch } as Event);
+    runtime.tell(`device/${link.device}`, {
+      type: "caps.advertised",
+      hash: frame.hash,
+      caps: set.caps,
+      epoch: link.epoch,
+    } as Event);
   };
 
   return {
@@ -105,10 +135,17 @@ export function linkHandlers({ runtime, calls, presence, clock, sink, accepted }
       return known.state === "revoked" ? "revoked" : "paired";
     },
     async hello(device, hello) {
-      const answer = await runtime.ask<{ epoch: number } | { refuse: "revoked" | "duplicate" }>(`device/${device}`, { type: "link.asked", hello } as Event, { deadlineMs: 5_000 });
+      const answer = await runtime.ask<{ epoch: number } | { refuse: "revoked" | "duplicate" }>(
+        `device/${device}`,
+        { type: "link.asked", hello } as Event,
+        { deadlineMs: 5_000 },
+      );
       if ("refuse" in answer) return answer;
       const stored = runtime.documents.get<OfferedSet>("device", `caps/${device}`);
-      const same = stored !== undefined && hello.caps !== undefined && hex(stored.hash) === hex(hello.caps.hash);
+      const same =
+        stored !== undefined &&
+        hello.caps !== undefined &&
+        hex(stored.hash) === hex(hello.caps.hash);
       if (same) expecting.delete(device);
       else expecting.add(device);
       return { epoch: answer.epoch, wantCaps: !same };
@@ -128,10 +165,21 @@ export function linkHandlers({ runtime, calls, presence, clock, sink, accepted }
         case "result":
           return tell(frame.call, { type: "node.result", device, result: frame });
         case "error":
-          if (frame.call !== undefined) return tell(frame.call, { type: "node.error", device, error: frame });
-          return frame.stream === undefined ? undefined : tell("*", { type: "stream.gone", device, stream: frame.stream });
+          if (frame.call !== undefined)
+            return tell(frame.call, { type: "node.error", device, error: frame });
+          return frame.stream === undefined
+            ? undefined
+            : tell("*", { type: "stream.gone", device, stream: frame.stream });
         case "ledger.answer":
-          for (const { call, state } of frame.items) tell(call, { type: "ledger.read", device, found: state, ledger: frame.ledger, floor: frame.floor, epoch: link.epoch });
+          for (const { call, state } of frame.items)
+            tell(call, {
+              type: "ledger.read",
+              device,
+              found: state,
+              ledger: frame.ledger,
+              floor: frame.floor,
+              epoch: link.epoch,
+            });
           return;
         case "accept":
           return accepted(frame.call);
@@ -145,20 +193,36 @@ export function linkHandlers({ runtime, calls, presence, clock, sink, accepted }
       const call = calls.get(id);
       const roles = call && catalogue.get(call.cap)?.streams;
       const allowed = roles && Object.hasOwn(roles, role) ? roles[role] : undefined;
-      if (!call || call.device !== link.device || !allowed || live || (call.state !== "sent" && call.state !== "unknown")) {
+      if (
+        !call ||
+        call.device !== link.device ||
+        !allowed ||
+        live ||
+        (call.state !== "sent" && call.state !== "unknown")
+      ) {
         return { refuse: new KithError("gone", "no open call has such a stream") };
       }
-      if (allowed.types !== "any" && !allowed.types.includes(type)) return { refuse: new KithError("gone", "not a type of this stream") };
+      if (allowed.types !== "any" && !allowed.types.includes(type))
+        return { refuse: new KithError("gone", "not a type of this stream") };
       return { sink: await sink(stream, type), most: allowed.maxBytes };
     },
     stream(link, call, _stream, failed) {
-      const failure: Failure | undefined = failed && { code: failed.code, message: failed.message, effect: "partial" };
+      const failure: Failure | undefined = failed && {
+        code: failed.code,
+        message: failed.message,
+        effect: "partial",
+      };
       tell(call, { type: "stream.ended", device: link.device, ...(failure ? { failure } : {}) });
     },
     busy: (device) => calls.busy(device),
     down(link, why) {
       const last = presence.down(link);
-      if (last) runtime.tell(`device/${link.device}`, { type: "link.down", epoch: link.epoch, why } as Event);
+      if (last)
+        runtime.tell(`device/${link.device}`, {
+          type: "link.down",
+          epoch: link.epoch,
+          why,
+        } as Event);
     },
   };
 }

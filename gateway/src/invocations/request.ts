@@ -22,19 +22,37 @@ export interface Request {
 export type CallsEvent = Event &
   (
     | { readonly type: "call.requested"; readonly request: Request }
-    | { readonly type: "approval.approved"; readonly planHash: string; readonly for: Duration; readonly by: string; readonly key?: string }
+    | {
+        readonly type: "approval.approved";
+        readonly planHash: string;
+        readonly for: Duration;
+        readonly by: string;
+        readonly key?: string;
+      }
     | { readonly type: "approval.refused"; readonly failure: Failure; readonly key?: string }
     | { readonly type: "approval.asked" }
     | { readonly type: "device.revoked"; readonly device: string }
     | { readonly type: "grant.revoked"; readonly grant: string; readonly by: string }
     | { readonly type: "lock.set"; readonly locked: boolean; readonly by: string }
     | { readonly type: "owner.cancelled" }
-    | { readonly type: "link.ready"; readonly device: string; readonly epoch: number; readonly ledger: string }
+    | {
+        readonly type: "link.ready";
+        readonly device: string;
+        readonly epoch: number;
+        readonly ledger: string;
+      }
     | { readonly type: "node.result"; readonly device: string; readonly result: Result }
     | { readonly type: "node.error"; readonly device: string; readonly error: ErrorFrame }
     | { readonly type: "stream.ended"; readonly device: string; readonly failure?: Failure }
     | { readonly type: "stream.gone"; readonly device: string; readonly stream: string }
-    | { readonly type: "ledger.read"; readonly device: string; readonly found: LedgerState; readonly ledger: string; readonly floor: number; readonly epoch: number }
+    | {
+        readonly type: "ledger.read";
+        readonly device: string;
+        readonly found: LedgerState;
+        readonly ledger: string;
+        readonly floor: number;
+        readonly epoch: number;
+      }
     | { readonly type: "deadline.passed" }
     | { readonly type: "grace.passed" }
   );

@@ -16,7 +16,11 @@ export interface Media {
 }
 
 export type Verdict =
-  | { readonly is: "whole"; readonly out: Readonly<Record<string, unknown>>; readonly streams: readonly StoredStream[] }
+  | {
+      readonly is: "whole";
+      readonly out: Readonly<Record<string, unknown>>;
+      readonly streams: readonly StoredStream[];
+    }
   /** Streams of the result are still on their way. */
   | { readonly is: "partial" }
   | { readonly is: "broken"; readonly failure: Failure };
@@ -36,13 +40,16 @@ export function check(capability: Capability, result: Result, media: Media): Ver
     // `constructor` is no role: a device's words never reach a prototype.
     const allowed = Object.hasOwn(capability.streams, role) ? capability.streams[role] : undefined;
     if (!allowed || roles.has(role)) return broken(`${capability.name} has no stream ${role}`);
-    if (allowed.types !== "any" && !allowed.types.includes(type)) return broken(`a ${role} of ${capability.name} is not ${type}`);
-    if (size > allowed.maxBytes) return broken(`the ${role} is larger than ${allowed.maxBytes} bytes`, "too-big");
+    if (allowed.types !== "any" && !allowed.types.includes(type))
+      return broken(`a ${role} of ${capability.name} is not ${type}`);
+    if (size > allowed.maxBytes)
+      return broken(`the ${role} is larger than ${allowed.maxBytes} bytes`, "too-big");
     roles.add(role);
     const path = media.find(hex(sha256), type, size);
     if (path === undefined) return { is: "partial" };
     streams.push({ role, type, bytes: size, sha256: hex(sha256), path });
   }
-  if (Object.keys(capability.streams).some((role) => !roles.has(role))) return broken(`${capability.name} came without its content`);
+  if (Object.keys(capability.streams).some((role) => !roles.has(role)))
+    return broken(`${capability.name} came without its content`);
   return { is: "whole", out: out.output, streams };
 }

@@ -32,7 +32,9 @@ export class Sending {
     this.#presence = presence;
     this.#clock = clock;
     runtime.on<{ call: Call }>("call.kept", ({ call }) => this.#watch(call));
-    runtime.on<{ call: string; step: Step }>("call.step", ({ call, step }) => this.#step(call, step));
+    runtime.on<{ call: string; step: Step }>("call.step", ({ call, step }) =>
+      this.#step(call, step),
+    );
   }
 
   /** At boot: the deadlines of calls that were open. */
@@ -49,7 +51,9 @@ export class Sending {
       case "invoke":
         return call && link ? this.#invoke(call, link) : undefined;
       case "cancel": {
-        this.#runtime.due.set(`grace:${id}`, times.cancelGraceMs, () => this.#runtime.tell(`invocation/${id}`, { type: "grace.passed" }));
+        this.#runtime.due.set(`grace:${id}`, times.cancelGraceMs, () =>
+          this.#runtime.tell(`invocation/${id}`, { type: "grace.passed" }),
+        );
         const why: CancelWhy = call && this.#clock.now() >= call.deadlineAt ? "deadline" : "owner";
         return link?.send({ t: "cancel", call: id, why });
       }
@@ -85,7 +89,10 @@ export class Sending {
       ttl_ms: Math.min(call.ttlMs, left),
       seen: link.seen,
       grant: call.grant ?? call.id,
-      why: { origin: call.requester === "owner" ? "owner" : "other", text: call.session ? "asked in a chat" : "asked at the command line" },
+      why: {
+        origin: call.requester === "owner" ? "owner" : "other",
+        text: call.session ? "asked in a chat" : "asked at the command line",
+      },
       max_bytes: Math.max(0, ...Object.values(capability.streams).map(({ maxBytes }) => maxBytes)),
     });
     link.poke();
@@ -93,7 +100,8 @@ export class Sending {
     // A device that is well says within seconds that it has the call; else its ledger knows.
     this.#runtime.due.set(`accept:${call.id}`, times.acceptMs, () => {
       const still = this.#calls.get(call.id);
-      if (still?.state === "sent" && this.#presence.get(call.device) === link) this.#ask(still, link);
+      if (still?.state === "sent" && this.#presence.get(call.device) === link)
+        this.#ask(still, link);
     });
   }
 
@@ -133,4 +141,3 @@ export class Sending {
     );
   }
 }
-

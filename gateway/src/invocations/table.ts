@@ -15,11 +15,28 @@ export type Step = "invoke" | "cancel" | "cancel-revoked" | "ledger-query" | "ag
 export type CallEvent =
   | { readonly type: "approval.approved"; readonly grant: string; readonly deadlineAt: number }
   | { readonly type: "approval.refused"; readonly failure: Failure }
-  | { readonly type: "slot.free"; readonly n: number; readonly epoch: number; readonly ledger: string; readonly at: number }
-  | { readonly type: "node.answered"; readonly out: Readonly<Record<string, unknown>>; readonly streams: readonly StoredStream[] }
+  | {
+      readonly type: "slot.free";
+      readonly n: number;
+      readonly epoch: number;
+      readonly ledger: string;
+      readonly at: number;
+    }
+  | {
+      readonly type: "node.answered";
+      readonly out: Readonly<Record<string, unknown>>;
+      readonly streams: readonly StoredStream[];
+    }
   | { readonly type: "node.failed"; readonly failure: Failure }
   | { readonly type: "link.ready"; readonly epoch: number; readonly ledger: string }
-  | { readonly type: "ledger.read"; readonly found: LedgerState; readonly proves: boolean; readonly grantHolds: boolean; readonly epoch: number; readonly timeLeft: boolean }
+  | {
+      readonly type: "ledger.read";
+      readonly found: LedgerState;
+      readonly proves: boolean;
+      readonly grantHolds: boolean;
+      readonly epoch: number;
+      readonly timeLeft: boolean;
+    }
   | { readonly type: "rights.revoked"; readonly failure: Failure }
   | { readonly type: "owner.cancelled" }
   /** `away`: the device is not connected; else the call waited for its turn there. */
@@ -27,14 +44,25 @@ export type CallEvent =
   | { readonly type: "grace.passed" };
 
 export type Move = readonly [state: CallState, change: Partial<Call>, ...steps: Step[]];
-type Rule<T extends CallEvent["type"]> = (call: Call, event: Extract<CallEvent, { type: T }>) => Move;
+type Rule<T extends CallEvent["type"]> = (
+  call: Call,
+  event: Extract<CallEvent, { type: T }>,
+) => Move;
 type Row = { readonly [T in CallEvent["type"]]?: Rule<T> };
 
-const failure = (code: Failure["code"], message: string, effect: Failure["effect"]): Failure => ({ code, message, effect });
+const failure = (code: Failure["code"], message: string, effect: Failure["effect"]): Failure => ({
+  code,
+  message,
+  effect,
+});
 
 /** Nothing was started: it ends without a trace in the world. */
 const refuse =
-  (state: "denied" | "expired" | "cancelled", code: Failure["code"], message: string): (() => Move) =>
+  (
+    state: "denied" | "expired" | "cancelled",
+    code: Failure["code"],
+    message: string,
+  ): (() => Move) =>
   () => [state, { failure: failure(code, message, "none") }];
 
 /** Started and gone: `once` may have happened, so it is unknown and shown; others simply failed. */
@@ -48,7 +76,16 @@ const answered: Rule<"node.answered"> = (_, { out, streams }) => ["done", { out,
 const answeredLate: Rule<"node.answered"> = (call, event) => {
   const code = call.failure?.code;
   if (code !== "revoked" && code !== "locked") return answered(call, event);
-  return ["failed", { failure: failure(code, "it was done, but its permission had ended: the result was refused", "partial") }];
+  return [
+    "failed",
+    {
+      failure: failure(
+        code,
+        "it was done, but its permission had ended: the result was refused",
+        "partial",
+      ),
+    },
+  ];
 };
 const failedAtNode: Rule<"node.failed"> = (_, { failure: told }) => [
   told.code === "cancelled" ? "cancelled" : "failed",
@@ -60,20 +97,35 @@ const reconcile: Rule<"ledger.read"> = (call, { found, proves, grantHolds, epoch
   // The stored terminal frame follows; until then there is nothing to decide.
   if (found !== "absent" && found !== "doubt") return ["sent", { epoch }];
   if (!proves || found === "doubt") {
-    if (call.class === "once") return lost(call, "interrupted", "the device cannot tell whether it ran");
-    if (!grantHolds) return ["cancelled", { failure: failure("revoked", "its permission ended while the link was down", "unknown") }];
+    if (call.class === "once")
+      return lost(call, "interrupted", "the device cannot tell whether it ran");
+    if (!grantHolds)
+      return [
+        "cancelled",
+        { failure: failure("revoked", "its permission ended while the link was down", "unknown") },
+      ];
     if (!timeLeft) return lost(call, "interrupted", "the device stopped in the middle");
     // A read gets a new attempt; an idempotent one may run again under its own id.
-    return found === "doubt" && call.class === "idempotent" ? ["sent", { epoch }, "invoke"] : ["sent", { epoch }, "again"];
+    return found === "doubt" && call.class === "idempotent"
+      ? ["sent", { epoch }, "invoke"]
+      : ["sent", { epoch }, "again"];
   }
-  if (!grantHolds) return ["cancelled", { failure: failure("revoked", "its permission ended before it began", "none") }];
-  if (!timeLeft) return ["expired", { failure: failure("expired", "the device was away for too long", "none") }];
+  if (!grantHolds)
+    return [
+      "cancelled",
+      { failure: failure("revoked", "its permission ended before it began", "none") },
+    ];
+  if (!timeLeft)
+    return ["expired", { failure: failure("expired", "the device was away for too long", "none") }];
   return ["sent", { epoch }, "invoke"];
 };
 
 const table: Readonly<Partial<Record<CallState, Row>>> = {
   asked: {
-    "approval.approved": (_, { grant, deadlineAt }) => ["ready", { grant, deadlineAt, rule: `grant ${grant}` }],
+    "approval.approved": (_, { grant, deadlineAt }) => [
+      "ready",
+      { grant, deadlineAt, rule: `grant ${grant}` },
+    ],
     "approval.refused": (_, { failure: why }) => ["denied", { failure: why }],
     "link.ready": () => ["asked", {}],
     "rights.revoked": (_, { failure: why }) => ["denied", { failure: why }],
@@ -81,7 +133,11 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
     "deadline.passed": refuse("expired", "owner-silent", "nobody answered in time"),
   },
   ready: {
-    "slot.free": (_, { n, epoch, ledger, at }) => ["sent", { n, epoch, ledger, sentAt: at }, "invoke"],
+    "slot.free": (_, { n, epoch, ledger, at }) => [
+      "sent",
+      { n, epoch, ledger, sentAt: at },
+      "invoke",
+    ],
     "link.ready": () => ["ready", {}],
     "rights.revoked": (_, { failure: why }) => ["denied", { failure: why }],
     "owner.cancelled": refuse("cancelled", "cancelled", "it was stopped before it began"),
@@ -117,7 +173,10 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
       found === "absent" && proves
         ? ["failed", { failure: failure("interrupted", "it never reached the device", "none") }]
         : ["unknown", {}],
-    "rights.revoked": (_, { failure: why }) => ["unknown", { failure: { ...why, effect: "unknown" } }],
+    "rights.revoked": (_, { failure: why }) => [
+      "unknown",
+      { failure: { ...why, effect: "unknown" } },
+    ],
     "owner.cancelled": () => ["unknown", {}],
     "deadline.passed": () => ["unknown", {}],
     "grace.passed": () => ["unknown", {}],

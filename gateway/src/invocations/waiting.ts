@@ -27,10 +27,17 @@ export class Waiting {
   }
 
   /** Makes the call. Resolves when it ended, or at once with state `asked` when the owner must say yes first. */
-  async request(id: Id, request: Request): Promise<{ first: Outcome; end: Promise<Outcome>; forget: () => void }> {
+  async request(
+    id: Id,
+    request: Request,
+  ): Promise<{ first: Outcome; end: Promise<Outcome>; forget: () => void }> {
     const { end, forget } = this.until(id);
     try {
-      const first = await this.#runtime.ask<Outcome>(`invocation/${id}`, { type: "call.requested", request } as never, { deadlineMs: 10_000 });
+      const first = await this.#runtime.ask<Outcome>(
+        `invocation/${id}`,
+        { type: "call.requested", request } as never,
+        { deadlineMs: 10_000 },
+      );
       if (first.state === "denied" || ended.has(first.state as never)) {
         forget();
         return { first, end: Promise.resolve(first), forget };

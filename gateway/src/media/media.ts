@@ -55,7 +55,12 @@ export class MediaStore implements Media {
   async sink(stream: string, type: string): Promise<Sink> {
     const known = this.#open.get(stream);
     if (known) return known;
-    const file = new PartialFile(join(this.#partial, stream), (sha256) => this.#path(sha256, type), this.#folder, () => this.#open.delete(stream));
+    const file = new PartialFile(
+      join(this.#partial, stream),
+      (sha256) => this.#path(sha256, type),
+      this.#folder,
+      () => this.#open.delete(stream),
+    );
     this.#open.set(stream, file);
     await file.begin();
     return file;
@@ -123,9 +128,10 @@ class PartialFile implements Sink {
 
 async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
   try {
-    for (let at = 0; at < data.length; ) at += (await file.write(data, at)).bytesWritten;
+    for (let at = 0; at < data.length;) at += (await file.write(data, at)).bytesWritten;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOSPC") throw new KithError("disk-full", "no space for the content", { cause: error });
+    if ((error as NodeJS.ErrnoException).code === "ENOSPC")
+      throw new KithError("disk-full", "no space for the content", { cause: error });
     throw error;
   }
 }

@@ -188,7 +188,13 @@ export class Link implements DeviceLink {
       case "result":
         if (bytes > limits.outBytes && pack(frame.out).length > limits.outBytes)
           // It is the call's end all the same: waiting for another one would only waste its time.
-          return this.#pass({ t: "error", call: frame.call, code: "bad-result", effect: "partial", text: "its answer is larger than an answer may be" });
+          return this.#pass({
+            t: "error",
+            call: frame.call,
+            code: "bad-result",
+            effect: "partial",
+            text: "its answer is larger than an answer may be",
+          });
         return this.#pass(frame);
       case "event":
         if (bytes > limits.eventBytes && pack(frame.data).length > limits.eventBytes)

@@ -12,8 +12,17 @@ interface Command {
 }
 
 const say = (text: string): Answer => ({ do: "say", text });
-const operate = (op: string, args: Record<string, unknown> = {}): Answer => ({ do: "operate", op, args });
-const call = (cap: string, device: string, args: Record<string, unknown> = {}): Answer => ({ do: "call", cap, device, args });
+const operate = (op: string, args: Record<string, unknown> = {}): Answer => ({
+  do: "operate",
+  op,
+  args,
+});
+const call = (cap: string, device: string, args: Record<string, unknown> = {}): Answer => ({
+  do: "call",
+  cap,
+  device,
+  args,
+});
 
 /** What a person types for one command or sentence; the longest are paths of files. */
 const COMMAND_CHARS = 2_048;
@@ -34,7 +43,11 @@ function photo(rest: string): Answer {
   const facing = words.map((word) => FACINGS.get(word.toLowerCase())).find(Boolean);
   const device = words.filter((word) => !FACINGS.has(word.toLowerCase())).join(" ");
   // “the front camera of my phone's”: what is left of a phrase names no device by itself.
-  return call("camera.snap", device.replace(/^(?:the|my|a|an|our|its)$/i, "").replace(/[’']s$/i, ""), facing ? { facing } : {});
+  return call(
+    "camera.snap",
+    device.replace(/^(?:the|my|a|an|our|its)$/i, "").replace(/[’']s$/i, ""),
+    facing ? { facing } : {},
+  );
 }
 
 const DURATION = /^(once|15\s*m(?:in(?:utes?)?)?|1\s*h(?:our)?|today)$/i;
@@ -49,7 +62,10 @@ function allow(rest: string): Answer {
   const words = rest.split(/\s+/).filter(Boolean);
   const wishes = words.map(duration).filter((wish) => wish !== undefined);
   const ids = words.filter((word) => !duration(word));
-  if (ids.length > 1 || wishes.length > 1) return say("Say /allow once, /allow 15m, /allow 1h or /allow today, with the id when several questions are open.");
+  if (ids.length > 1 || wishes.length > 1)
+    return say(
+      "Say /allow once, /allow 15m, /allow 1h or /allow today, with the id when several questions are open.",
+    );
   return operate("allow", { for: wishes[0] ?? "once", ...(ids[0] ? { id: ids[0] } : {}) });
 }
 
@@ -58,8 +74,16 @@ const id = (rest: string) => (rest ? { id: rest } : {});
 const commands: Readonly<Record<string, Command>> = {
   help: { form: "/help", what: "what can be said here", parse: () => say(help()) },
   photo: { form: "/photo [device] [front|back]", what: "take a photo", parse: photo },
-  cameras: { form: "/cameras [device]", what: "list its cameras", parse: (rest) => call("camera.list", rest) },
-  info: { form: "/info [device]", what: "what the device is", parse: (rest) => call("device.info", rest) },
+  cameras: {
+    form: "/cameras [device]",
+    what: "list its cameras",
+    parse: (rest) => call("camera.list", rest),
+  },
+  info: {
+    form: "/info [device]",
+    what: "what the device is",
+    parse: (rest) => call("device.info", rest),
+  },
   status: {
     form: "/status [device]",
     what: "how the gateway, or a device, is doing",
@@ -70,33 +94,76 @@ const commands: Readonly<Record<string, Command>> = {
     what: "fetch a file from a shared folder",
     parse: (rest) => {
       const match = /^get\s+(\S+)\s+(.+)$/i.exec(rest);
-      return match ? call("files.read", match[1] ?? "", { path: match[2] ?? "" }) : say("Say /files get <device> <path>, with the path inside a shared folder.");
+      return match
+        ? call("files.read", match[1] ?? "", { path: match[2] ?? "" })
+        : say("Say /files get <device> <path>, with the path inside a shared folder.");
     },
   },
-  devices: { form: "/devices", what: "your devices and what they offer", parse: () => operate("devices.list") },
-  pair: { form: "/pair", what: "open pairing for a new device", parse: () => operate("pair.listen") },
+  devices: {
+    form: "/devices",
+    what: "your devices and what they offer",
+    parse: () => operate("devices.list"),
+  },
+  pair: {
+    form: "/pair",
+    what: "open pairing for a new device",
+    parse: () => operate("pair.listen"),
+  },
   approve: {
     form: "/approve <code>",
     what: "let in the device that shows this code",
-    parse: (rest) => (rest ? operate("pair.approve", { code: rest }) : say("Say /approve with the code that the device shows.")),
+    parse: (rest) =>
+      rest
+        ? operate("pair.approve", { code: rest })
+        : say("Say /approve with the code that the device shows."),
   },
   allow: { form: "/allow once|15m|1h|today [id]", what: "permit what was asked", parse: allow },
-  deny: { form: "/deny [id]", what: "refuse what was asked", parse: (rest) => operate("deny", id(rest)) },
-  approvals: { form: "/approvals", what: "questions that wait for your answer", parse: () => operate("approvals.list") },
-  grants: { form: "/grants", what: "permissions that are in force", parse: () => operate("grants.list") },
+  deny: {
+    form: "/deny [id]",
+    what: "refuse what was asked",
+    parse: (rest) => operate("deny", id(rest)),
+  },
+  approvals: {
+    form: "/approvals",
+    what: "questions that wait for your answer",
+    parse: () => operate("approvals.list"),
+  },
+  grants: {
+    form: "/grants",
+    what: "permissions that are in force",
+    parse: () => operate("grants.list"),
+  },
   revoke: {
     form: "/revoke <device>",
     what: "end a device's pairing at once",
-    parse: (rest) => (rest ? operate("devices.revoke", { device: rest }) : say("Say /revoke with the name of the device.")),
+    parse: (rest) =>
+      rest
+        ? operate("devices.revoke", { device: rest })
+        : say("Say /revoke with the name of the device."),
   },
-  audit: { form: "/audit", what: "what was done and decided lately", parse: () => operate("audit.list", { limit: 15 }) },
-  why: { form: "/why <id>", what: "the story of a call, device or question", parse: (rest) => (rest ? operate("why", { id: rest }) : say("Say /why with an id.")) },
-  lock: { form: "/lock", what: "turn everything off (/unlock lifts it)", parse: () => operate("lock") },
+  audit: {
+    form: "/audit",
+    what: "what was done and decided lately",
+    parse: () => operate("audit.list", { limit: 15 }),
+  },
+  why: {
+    form: "/why <id>",
+    what: "the story of a call, device or question",
+    parse: (rest) => (rest ? operate("why", { id: rest }) : say("Say /why with an id.")),
+  },
+  lock: {
+    form: "/lock",
+    what: "turn everything off (/unlock lifts it)",
+    parse: () => operate("lock"),
+  },
   unlock: {
     form: "/unlock",
     what: "lift the lock",
     // Locking more than was meant is safe; unlocking more is not.
-    parse: (rest) => (rest ? say("There is one lock, for everything. Say /unlock alone to lift it.") : operate("lock", { lift: true })),
+    parse: (rest) =>
+      rest
+        ? say("There is one lock, for everything. Say /unlock alone to lift it.")
+        : operate("lock", { lift: true }),
   },
 };
 
@@ -115,35 +182,48 @@ const NOUN = "(?:photo|picture|pic|snapshot|image|shot)";
 const PICTURE = `(?: (?:quick|new))?(?: (?:(?<facing>front|back|rear|selfie) )?${NOUN}| (?<selfie>selfie))`;
 
 /** Plain sentences, each the same tool call as its command. */
-const sentences: readonly { readonly match: RegExp; readonly to: (groups: Readonly<Record<string, string | undefined>>) => Answer }[] = [
+const sentences: readonly {
+  readonly match: RegExp;
+  readonly to: (groups: Readonly<Record<string, string | undefined>>) => Answer;
+}[] = [
   {
     // “Show me the picture” means one that is there already, so it is none of these.
-    match: new RegExp(`^${PLEASE}(?:(?:grab|take|snap|shoot|make)(?: me)?(?: (?:an?|the|another|one))?|(?:get|send|show|give)(?: me)? (?:an?|another|one))${PICTURE}${DEVICE}${END}`, "iu"),
+    match: new RegExp(
+      `^${PLEASE}(?:(?:grab|take|snap|shoot|make)(?: me)?(?: (?:an?|the|another|one))?|(?:get|send|show|give)(?: me)? (?:an?|another|one))${PICTURE}${DEVICE}${END}`,
+      "iu",
+    ),
     to: ({ subject = "", device = subject, facing, selfie }) =>
       // A cat is no device, and nobody here can point a camera at it.
       device === subject && subject !== "" && !/\b(?:web)?cam(?:era)?\b/iu.test(subject)
-        ? say("I take pictures with the cameras of your devices, whatever is in front of them. Say which device, as in “take a photo from my laptop”.")
+        ? say(
+            "I take pictures with the cameras of your devices, whatever is in front of them. Say which device, as in “take a photo from my laptop”.",
+          )
         : photo([cameraOf(device), facing ?? selfie ?? ""].join(" ")),
   },
   {
-    match: /^(?:list|show|which|what)(?: me)? (?:the |are the )?cameras(?: (?:of|on|from|does) (?<device>.+?)(?: have)?)?[.!?]*$/iu,
+    match:
+      /^(?:list|show|which|what)(?: me)? (?:the |are the )?cameras(?: (?:of|on|from|does) (?<device>.+?)(?: have)?)?[.!?]*$/iu,
     to: ({ device }) => call("camera.list", device ?? ""),
   },
   {
-    match: /^(?:how is|how[’']s) (?!(?:it|this|that|everything|everyone|life|things|the weather)\b)(?<device>.+?)(?: doing)?[.!?]*$/iu,
+    match:
+      /^(?:how is|how[’']s) (?!(?:it|this|that|everything|everyone|life|things|the weather)\b)(?<device>.+?)(?: doing)?[.!?]*$/iu,
     to: ({ device }) => call("device.status", device ?? ""),
   },
   {
-    match: /^(?:(?:get|show|tell)(?: me)? )?(?:the )?(?:status|battery|load) (?:of|from|on) (?<device>.+?)[.!?]*$/iu,
+    match:
+      /^(?:(?:get|show|tell)(?: me)? )?(?:the )?(?:status|battery|load) (?:of|from|on) (?<device>.+?)[.!?]*$/iu,
     to: ({ device }) => call("device.status", device ?? ""),
   },
   {
-    match: /^(?:(?:show|list)(?: me)? )?(?:my |the )?devices[.!?]*$|^(?:what|which) devices (?:do i have|are there|are online)[.!?]*$/iu,
+    match:
+      /^(?:(?:show|list)(?: me)? )?(?:my |the )?devices[.!?]*$|^(?:what|which) devices (?:do i have|are there|are online)[.!?]*$/iu,
     to: () => operate("devices.list"),
   },
   {
     // “Add a reminder” opens no door.
-    match: /^(?:pair|add) (?:(?:a|an|another|my|the|new) )*(?:device|phone|laptop|computer|desktop|pc|server|tablet|raspberry pi|node)[.!?]*$/iu,
+    match:
+      /^(?:pair|add) (?:(?:a|an|another|my|the|new) )*(?:device|phone|laptop|computer|desktop|pc|server|tablet|raspberry pi|node)[.!?]*$/iu,
     to: () => operate("pair.listen"),
   },
   { match: /^(?:what can (?:you|i) (?:do|say)|help)[.!?]*$/iu, to: () => say(help()) },
@@ -153,7 +233,10 @@ const sentences: readonly { readonly match: RegExp; readonly to: (groups: Readon
 /** “my laptop camera”, “the camera of my laptop”: the device is what is left. */
 function cameraOf(words: string | undefined): string {
   return (words ?? "")
-    .replace(/^(?:the\s+)?(?:(?<facing>front|back|rear)\s+)?(?:web)?cam(?:era)?\s+(?:of|on|in)\s+/iu, "$1 ")
+    .replace(
+      /^(?:the\s+)?(?:(?<facing>front|back|rear)\s+)?(?:web)?cam(?:era)?\s+(?:of|on|in)\s+/iu,
+      "$1 ",
+    )
     .replace(/[’']s\s+(?:web)?cam(?:era)?$/iu, "")
     .replace(/\s+(?:web)?cam(?:era)?$/iu, "")
     .replace(/^(?:web)?cam(?:era)?$/iu, "")
@@ -164,16 +247,24 @@ function cameraOf(words: string | undefined): string {
 /** The gateway's own methods decide, or tell what only its owner should know: devices, grants, audit. */
 export function parse({ text, owner }: Turn): Answer {
   const answer = read(text.trim());
-  if (answer.do === "operate" && !owner) return say("Only an owner can say that, in a private chat.");
+  if (answer.do === "operate" && !owner)
+    return say("Only an owner can say that, in a private chat.");
   return answer;
 }
 
 function read(text: string): Answer {
-  if (text.length > (text.startsWith("/") ? COMMAND_CHARS : SENTENCE_CHARS)) return text.startsWith("/") ? say("That is too long for a command. /help shows what there is.") : say(PUZZLED);
+  if (text.length > (text.startsWith("/") ? COMMAND_CHARS : SENTENCE_CHARS))
+    return text.startsWith("/")
+      ? say("That is too long for a command. /help shows what there is.")
+      : say(PUZZLED);
   const slash = /^\/([a-z]+)(?:\s+([\s\S]*))?$/i.exec(text);
   if (slash) {
-    const command = Object.hasOwn(commands, (slash[1] ?? "").toLowerCase()) ? commands[(slash[1] ?? "").toLowerCase()] : undefined;
-    return command ? command.parse((slash[2] ?? "").trim()) : say(`There is no command /${(slash[1] ?? "").slice(0, 32)}. /help shows what there is.`);
+    const command = Object.hasOwn(commands, (slash[1] ?? "").toLowerCase())
+      ? commands[(slash[1] ?? "").toLowerCase()]
+      : undefined;
+    return command
+      ? command.parse((slash[2] ?? "").trim())
+      : say(`There is no command /${(slash[1] ?? "").slice(0, 32)}. /help shows what there is.`);
   }
   const words = text.replaceAll(/\s+/g, " ");
   for (const { match, to } of sentences) {
@@ -183,7 +274,8 @@ function read(text: string): Answer {
   return say(PUZZLED);
 }
 
-const PUZZLED = "I did not understand that. I can take photos, list devices, tell how a device is doing and fetch files; /help shows how to say it.";
+const PUZZLED =
+  "I did not understand that. I can take photos, list devices, tell how a device is doing and fetch files; /help shows how to say it.";
 
 export const commandModel: Model = {
   name: "commands",

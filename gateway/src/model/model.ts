@@ -10,9 +10,18 @@ export interface Turn {
 
 export type Answer =
   /** A tool call: a capability of a device. The device is still in the speaker's words. */
-  | { readonly do: "call"; readonly cap: string; readonly device: string; readonly args: Readonly<Record<string, unknown>> }
+  | {
+      readonly do: "call";
+      readonly cap: string;
+      readonly device: string;
+      readonly args: Readonly<Record<string, unknown>>;
+    }
   /** A tool call of the gateway itself, as the command line has it. */
-  | { readonly do: "operate"; readonly op: string; readonly args: Readonly<Record<string, unknown>> }
+  | {
+      readonly do: "operate";
+      readonly op: string;
+      readonly args: Readonly<Record<string, unknown>>;
+    }
   | { readonly do: "say"; readonly text: string };
 
 export interface Model {

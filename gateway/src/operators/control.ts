@@ -20,7 +20,11 @@ const CONNECTIONS = 64;
 const REQUESTS_AT_ONCE = 64;
 const OWNER = "console:owner";
 
-const request = v.strictObject({ id: int(0, Number.MAX_SAFE_INTEGER), op: v.pipe(v.string(), v.maxLength(48)), args: v.optional(v.record(v.string(), v.unknown()), {}) });
+const request = v.strictObject({
+  id: int(0, Number.MAX_SAFE_INTEGER),
+  op: v.pipe(v.string(), v.maxLength(48)),
+  args: v.optional(v.record(v.string(), v.unknown()), {}),
+});
 
 const terminal = v.strictObject({
   columns: int(1, 1_000),
@@ -28,9 +32,15 @@ const terminal = v.strictObject({
   protocol: v.picklist(["kitty", "iterm", "blocks"]),
   color: v.picklist(["truecolor", "256"]),
 });
-const chatOpen = v.strictObject({ chat: v.optional(str(64), "console"), terminal: v.optional(terminal) });
+const chatOpen = v.strictObject({
+  chat: v.optional(str(64), "console"),
+  terminal: v.optional(terminal),
+});
 // The schema's own `str` refuses line breaks, which a person may well type.
-const chatSay = v.strictObject({ text: v.pipe(v.string(), v.maxLength(INBOUND_TEXT_BYTES)), id: v.optional(id26) });
+const chatSay = v.strictObject({
+  text: v.pipe(v.string(), v.maxLength(INBOUND_TEXT_BYTES)),
+  id: v.optional(id26),
+});
 const chatSeen = v.strictObject({ message: id26 });
 
 export interface ControlOptions {
@@ -82,8 +92,13 @@ function serve(socket: Socket, options: ControlOptions): void {
     if (!socket.destroyed) socket.write(`${JSON.stringify(line)}\n`);
   };
   const fail = (id: number | undefined, error: KithError) => {
-    const more = error instanceof ApprovalNeeded ? { approval: error.approval, call: error.approval } : {};
-    send({ ...(id === undefined ? {} : { id }), ok: false, error: { code: error.code, message: error.message, remedy: error.remedy, ...more } });
+    const more =
+      error instanceof ApprovalNeeded ? { approval: error.approval, call: error.approval } : {};
+    send({
+      ...(id === undefined ? {} : { id }),
+      ok: false,
+      error: { code: error.code, message: error.message, remedy: error.remedy, ...more },
+    });
   };
 
   const chats: Readonly<Record<string, (args: unknown) => Promise<object> | object>> = {
@@ -92,7 +107,10 @@ function serve(socket: Socket, options: ControlOptions): void {
       leave();
       // A sentence at the command line is a chat of its own: its answers go to nobody else.
       chat = wish.chat === "ask" ? `ask-${newId(options.clock, options.rng)}` : wish.chat;
-      const client: ConsoleClient = { terminal: wish.terminal as Terminal | undefined, show: (message) => send({ event: "chat.message", data: message }) };
+      const client: ConsoleClient = {
+        terminal: wish.terminal as Terminal | undefined,
+        show: (message) => send({ event: "chat.message", data: message }),
+      };
       const name = chat;
       entering = () => {
         leave = options.console.attach(name, client);
@@ -103,7 +121,14 @@ function serve(socket: Socket, options: ControlOptions): void {
       const { text, id } = checked(chatSay, args);
       if (chat === undefined) throw new KithError("usage", "chat.open comes first");
       const message = id ?? newId(options.clock, options.rng);
-      await options.inbox({ channel: "console", account: "local", chat, messageId: message, from: "owner", text });
+      await options.inbox({
+        channel: "console",
+        account: "local",
+        chat,
+        messageId: message,
+        from: "owner",
+        text,
+      });
       return { message };
     },
     "chat.seen": (args) => {
@@ -151,7 +176,11 @@ function serve(socket: Socket, options: ControlOptions): void {
       buffer = buffer.slice(end + 1);
       const parsed = read(line);
       if (!parsed || running >= REQUESTS_AT_ONCE) {
-        return hangUp(parsed ? new KithError("rate", "too many requests at once") : new KithError("schema", "that line is not a request"));
+        return hangUp(
+          parsed
+            ? new KithError("rate", "too many requests at once")
+            : new KithError("schema", "that line is not a request"),
+        );
       }
       running++;
       void handle(parsed.id, parsed.op, parsed.args).finally(() => running--);

@@ -21,7 +21,12 @@ export interface MethodsOptions {
   readonly presence: Presence;
   readonly clock: Clock;
   readonly rng: Rng;
-  readonly gateway: { readonly id: string; readonly name: string; readonly key: string; readonly version: string };
+  readonly gateway: {
+    readonly id: string;
+    readonly name: string;
+    readonly key: string;
+    readonly version: string;
+  };
   /** Addresses that devices can dial, `host:port`. */
   readonly addresses: () => readonly string[];
 }

@@ -6,7 +6,8 @@ export const time = (at: number): string => {
   return `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
 };
 
-export const dayTime = (at: number): string => `${new Date(at).toLocaleDateString("sv")} ${time(at)}`;
+export const dayTime = (at: number): string =>
+  `${new Date(at).toLocaleDateString("sv")} ${time(at)}`;
 
 /** “3 min ago”, for presence and lists. */
 export function ago(at: number, now: number): string {
@@ -19,8 +20,19 @@ export function ago(at: number, now: number): string {
 
 /** Columns under each other, two spaces apart. */
 export function table(rows: readonly (readonly string[])[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) => row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0))).join("  ").trimEnd()).join("\n");
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) =>
+          column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0),
+        )
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }
 
 export const listening = (until: number, addresses: readonly string[]): string =>
@@ -30,11 +42,16 @@ export const listening = (until: number, addresses: readonly string[]): string =
     "It shows a code; type it here: /approve CODE",
   ].join("\n");
 
-export function approved(attempt: { name: string; platform: string; source: string; caps: readonly string[]; returnCode: string }): string {
+export function approved(attempt: {
+  name: string;
+  platform: string;
+  source: string;
+  caps: readonly string[];
+  returnCode: string;
+}): string {
   return [
     `${attempt.name} (${attempt.platform}, from ${attempt.source}) offers: ${attempt.caps.join(", ") || "nothing yet"}.`,
     `Type this at the device to finish: return code ${attempt.returnCode}`,
     "Nothing is permitted yet: each first use asks you.",
   ].join("\n");
 }
-

@@ -37,7 +37,9 @@ export class Asks {
       reject,
       release: () => options.signal?.removeEventListener("abort", abort),
     });
-    this.#due.set(`ask:${replyTo}`, options.deadlineMs, () => giveUp("timeout", "no answer in time"));
+    this.#due.set(`ask:${replyTo}`, options.deadlineMs, () =>
+      giveUp("timeout", "no answer in time"),
+    );
     options.signal?.addEventListener("abort", abort, { once: true });
     if (options.signal?.aborted) abort();
     return promise;

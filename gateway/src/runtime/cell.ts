@@ -59,7 +59,11 @@ export class Cell {
    * Handles one message; effects go to whoever collects.
    * @throws Unreadable, or whatever the machine threw: the caller drops the cell's root
    */
-  turn(env: Envelope, given: { at: number; id: string }, store: Pick<Store, "load">): "changed" | "ignored" {
+  turn(
+    env: Envelope,
+    given: { at: number; id: string },
+    store: Pick<Store, "load">,
+  ): "changed" | "ignored" {
     if (this.table) {
       this.table.receive(env, given.at, given.id);
       return "changed";
@@ -86,7 +90,14 @@ export class Cell {
     if (!machine || !this.#root) return [];
     const snapshot = packSnapshot(machine, this.#root.getPersistedSnapshot());
     return [
-      { k: "actor", id: this.id, kind: machine.name, seq: this.seq, status: this.#root.getSnapshot().status === "done" ? "final" : "live", snapshot },
+      {
+        k: "actor",
+        id: this.id,
+        kind: machine.name,
+        seq: this.seq,
+        status: this.#root.getSnapshot().status === "done" ? "final" : "live",
+        snapshot,
+      },
       { k: "journal", actor: this.id, seq: this.seq, at, event: env.event },
     ];
   }

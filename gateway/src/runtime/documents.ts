@@ -6,7 +6,15 @@
 import type { Table } from "./effect.ts";
 import type { Store } from "./store.ts";
 
-const TABLES: readonly Table[] = ["device", "grant", "call", "setting", "person", "identity", "chat"];
+const TABLES: readonly Table[] = [
+  "device",
+  "grant",
+  "call",
+  "setting",
+  "person",
+  "identity",
+  "chat",
+];
 
 export class Documents {
   readonly #store: Pick<Store, "openDocuments" | "document">;
@@ -18,7 +26,10 @@ export class Documents {
 
   reload(): void {
     for (const table of TABLES) {
-      this.#tables.set(table, new Map(this.#store.openDocuments(table).map(({ id, body }) => [id, body])));
+      this.#tables.set(
+        table,
+        new Map(this.#store.openDocuments(table).map(({ id, body }) => [id, body])),
+      );
     }
   }
 

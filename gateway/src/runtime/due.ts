@@ -15,7 +15,8 @@ interface Entry {
 /** Below so many entries, cleared ones are not worth looking for. */
 const MIN_SWEPT = 128;
 
-const before = (a: Entry, b: Entry): boolean => a.due < b.due || (a.due === b.due && a.order < b.order);
+const before = (a: Entry, b: Entry): boolean =>
+  a.due < b.due || (a.due === b.due && a.order < b.order);
 
 export class Due {
   readonly #clock: Clock;

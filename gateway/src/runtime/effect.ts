@@ -54,7 +54,11 @@ export type Effect =
   | { readonly kind: "timer"; readonly name: string; readonly inMs: number; readonly event: Event }
   | { readonly kind: "untimer"; readonly name: string }
   /** One row of the audit chain. `data` holds no message text, argument values or secrets. */
-  | { readonly kind: "audit"; readonly what: string; readonly data: Readonly<Record<string, unknown>> }
+  | {
+      readonly kind: "audit";
+      readonly what: string;
+      readonly data: Readonly<Record<string, unknown>>;
+    }
   /** A whole document. `open: false`: finished, kept for reading but not loaded at boot. */
   | {
       readonly kind: "put";

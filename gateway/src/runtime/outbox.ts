@@ -54,7 +54,10 @@ export class Outbox {
   }
 
   get open(): readonly Step[] {
-    return [...[...this.#running.values()].map(({ step }) => step), ...[...this.#waiting.values()].flat()];
+    return [
+      ...[...this.#running.values()].map(({ step }) => step),
+      ...[...this.#waiting.values()].flat(),
+    ];
   }
 
   /** Takes over a step that is on disk: after its turn's commit, or at boot. */
@@ -63,7 +66,9 @@ export class Outbox {
     const list = this.#waiting.get(step.op) ?? [];
     list.push(step);
     this.#waiting.set(step.op, list);
-    this.#options.due.set(`step:${step.id}`, step.expiresAt - this.#options.clock.now(), () => this.#expire(step));
+    this.#options.due.set(`step:${step.id}`, step.expiresAt - this.#options.clock.now(), () =>
+      this.#expire(step),
+    );
     this.#pump(step.op);
   }
 
@@ -79,7 +84,7 @@ export class Outbox {
     const performer = this.#performers.get(op);
     const list = this.#waiting.get(op);
     if (!performer || !list || this.#stopped) return;
-    for (let at = 0; at < list.length; ) {
+    for (let at = 0; at < list.length;) {
       const running = [...this.#running.values()].filter(({ step }) => step.op === op).length;
       if (running >= performer.parallel) return;
       const step = list[at];
@@ -137,7 +142,11 @@ export class Outbox {
     this.#options.settle(
       step,
       "expired",
-      failed(step, { code: "expired", message: "it waited too long and was dropped", effect: "none" }),
+      failed(step, {
+        code: "expired",
+        message: "it waited too long and was dropped",
+        effect: "none",
+      }),
     );
   }
 }

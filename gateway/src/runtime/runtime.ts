@@ -93,7 +93,11 @@ export class Runtime {
       settle: (step, state, event) => this.#settle(step, state, event),
       report: options.report,
     });
-    this.#timers = new Timers({ clock: options.clock, due: this.due, fire: (env) => this.#enqueue(env) });
+    this.#timers = new Timers({
+      clock: options.clock,
+      due: this.due,
+      fire: (env) => this.#enqueue(env),
+    });
     this.#committer = new Committer({
       commit: (writes) => options.store.commit(writes),
       rolledBack: (error) => this.#rolledBack(error),
@@ -199,7 +203,11 @@ export class Runtime {
     const promise = this.#asks.wait(replyTo, options, () => {
       cell.mailbox.remove((waiting) => waiting.replyTo === replyTo);
     });
-    if (!this.#enqueue(env)) this.#asks.fail(replyTo, new KithError("mailbox-full", `${to} has too many messages waiting`));
+    if (!this.#enqueue(env))
+      this.#asks.fail(
+        replyTo,
+        new KithError("mailbox-full", `${to} has too many messages waiting`),
+      );
     return promise as Promise<T>;
   }
 
@@ -261,7 +269,10 @@ export class Runtime {
     }
     const cell = this.#cell(env.to);
     if (cell.status === "down" && env.replyTo !== undefined) {
-      this.#asks.fail(env.replyTo, new KithError("actor-down", `${env.to} was stopped after too many failures`));
+      this.#asks.fail(
+        env.replyTo,
+        new KithError("actor-down", `${env.to} was stopped after too many failures`),
+      );
       return true;
     }
     // Its row stays on disk, and so do those of all that come after it: `refill` keeps their order.
@@ -462,7 +473,12 @@ export class Runtime {
     const why = error instanceof Error ? error.name : "error";
     const writes: Write[] = [
       { k: "dead", env, error: why, at },
-      { k: "audit", at, what: "message.dead", data: { actor: env.to, event: env.event.type, error: why } },
+      {
+        k: "audit",
+        at,
+        what: "message.dead",
+        data: { actor: env.to, event: env.event.type, error: why },
+      },
     ];
     if (env.durable) writes.push({ k: "taken", to: env.to, msg: env.msg, at });
     if (env.timer !== undefined) {
@@ -472,7 +488,10 @@ export class Runtime {
     cell.status = "live";
     this.#commit(cell, env, writes, () => {
       this.#reject(env, "internal", "the message was put aside: it failed three times");
-      this.#options.notice(`A message (${env.event.type}) was put aside: it failed three times.`, env.to);
+      this.#options.notice(
+        `A message (${env.event.type}) was put aside: it failed three times.`,
+        env.to,
+      );
     });
   }
 
@@ -496,7 +515,11 @@ export class Runtime {
 
   /** The disk refused and nothing was written: memory is read again, new work is refused. */
   #rolledBack(error: KithError): void {
-    if (!this.#full) this.#options.notice("The disk is full. What was accepted is safe; new work is refused.", undefined);
+    if (!this.#full)
+      this.#options.notice(
+        "The disk is full. What was accepted is safe; new work is refused.",
+        undefined,
+      );
     this.#full = error;
     this.#unconfirmed.clear();
     this.documents.reload();
@@ -508,7 +531,11 @@ export class Runtime {
     this.#timers.reload(this.#options.store.timers());
     // One probe at a time: the first that commits opens the door again.
     this.due.set("disk-full", FULL_PROBE_MS, () => {
-      this.#committer.add({ writes: [{ k: "untimer", actor: "runtime/probe", name: "probe" }], after: () => this.#roomAgain(), undo: () => {} });
+      this.#committer.add({
+        writes: [{ k: "untimer", actor: "runtime/probe", name: "probe" }],
+        after: () => this.#roomAgain(),
+        undo: () => {},
+      });
       this.#committer.flush();
     });
   }

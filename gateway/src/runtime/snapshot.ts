@@ -22,7 +22,8 @@ interface Packed {
 export function packSnapshot(kind: MachineKind, state: unknown): Uint8Array {
   const packed: Packed = { format: FORMAT, kind: kind.name, version: kind.version, state };
   const bytes = packr.pack(packed);
-  if (bytes.length > MAX_BYTES) throw new RangeError(`a ${kind.name} snapshot of ${bytes.length} bytes`);
+  if (bytes.length > MAX_BYTES)
+    throw new RangeError(`a ${kind.name} snapshot of ${bytes.length} bytes`);
   return bytes;
 }
 
@@ -34,7 +35,9 @@ export function packSnapshot(kind: MachineKind, state: unknown): Uint8Array {
 export function unpackSnapshot(kind: MachineKind, bytes: Uint8Array): unknown {
   const packed = packr.unpack(bytes) as Packed;
   if (packed.format !== FORMAT || packed.kind !== kind.name || packed.version > kind.version) {
-    throw new RangeError(`a ${packed.kind} snapshot of version ${packed.version}, format ${packed.format}`);
+    throw new RangeError(
+      `a ${packed.kind} snapshot of version ${packed.version}, format ${packed.format}`,
+    );
   }
   let { state } = packed;
   for (let version = packed.version; version < kind.version; version++) {

@@ -42,7 +42,13 @@ export interface Saved {
 export type Write =
   | ({ readonly k: "actor"; readonly id: ActorId } & Saved)
   /** What happened, for `kith why`; never replayed. */
-  | { readonly k: "journal"; readonly actor: ActorId; readonly seq: number; readonly at: number; readonly event: Event }
+  | {
+      readonly k: "journal";
+      readonly actor: ActorId;
+      readonly seq: number;
+      readonly at: number;
+      readonly event: Event;
+    }
   /** A durable message waits; ignored when (to, msg) is in `inbox` or `seen`. */
   | { readonly k: "accept"; readonly env: Envelope; readonly at: number }
   /** Its turn is done: the inbox row goes, the dedupe tombstone comes. */
@@ -52,12 +58,29 @@ export type Write =
   | { readonly k: "timer"; readonly timer: Timer }
   | { readonly k: "untimer"; readonly actor: ActorId; readonly name: string }
   /** The writer adds sequence, previous hash and hash. */
-  | { readonly k: "audit"; readonly at: number; readonly what: string; readonly data: Readonly<Record<string, unknown>> }
-  | { readonly k: "put"; readonly table: Table; readonly id: string; readonly open: boolean; readonly at: number; readonly body: unknown }
+  | {
+      readonly k: "audit";
+      readonly at: number;
+      readonly what: string;
+      readonly data: Readonly<Record<string, unknown>>;
+    }
+  | {
+      readonly k: "put";
+      readonly table: Table;
+      readonly id: string;
+      readonly open: boolean;
+      readonly at: number;
+      readonly body: unknown;
+    }
   /** A message that nobody could handle, kept for the owner. */
   | { readonly k: "dead"; readonly env: Envelope; readonly error: string; readonly at: number }
   /** A delivery that crashed its actor: counted here so that a restart does not forget. */
-  | { readonly k: "attempt"; readonly to: ActorId; readonly msg: string; readonly attempts: number };
+  | {
+      readonly k: "attempt";
+      readonly to: ActorId;
+      readonly msg: string;
+      readonly attempts: number;
+    };
 
 export interface AuditRow {
   readonly seq: number;

@@ -40,7 +40,10 @@ export interface Session {
   /** Calls that have no end yet. */
   readonly calls: readonly string[];
   /** A call that waits for the choice of its device. */
-  readonly choosing?: { readonly request: Request; readonly choices: readonly { readonly id: string; readonly name: string }[] };
+  readonly choosing?: {
+    readonly request: Request;
+    readonly choices: readonly { readonly id: string; readonly name: string }[];
+  };
 }
 
 export type SessionEvent = Event & { readonly id: string } & (
@@ -58,7 +61,10 @@ export type SessionEvent = Event & { readonly id: string } & (
 type Args = { context: Session; event: SessionEvent };
 
 const owe = (effect: (args: Args) => Effect) => ({ type: "fx" as const, params: effect });
-const change = (made: (args: Args) => Partial<Session>) => ({ type: "assign" as const, params: made });
+const change = (made: (args: Args) => Partial<Session>) => ({
+  type: "assign" as const,
+  params: made,
+});
 
 /** To the chat, in order; the text is committed with the turn that made it. */
 const say = (message: (args: Args) => ChatMessage) =>
@@ -88,21 +94,36 @@ const outcomeOf = (event: SessionEvent): Outcome => {
   return event.outcome;
 };
 
-const does = (what: Answer["do"]) => ({ event }: Args) => answerOf(event).do === what;
+const does =
+  (what: Answer["do"]) =>
+  ({ event }: Args) =>
+    answerOf(event).do === what;
 /** Nothing is on its way any more once this call is gone, and nothing waits to be thought about. */
-const quiet = ({ calls, waiting }: Session, gone?: string) => waiting.length === 0 && calls.every((call) => call === gone);
+const quiet = ({ calls, waiting }: Session, gone?: string) =>
+  waiting.length === 0 && calls.every((call) => call === gone);
 
 const request = ({ context, event }: Args): Request => {
   const answer = answerOf(event);
   if (answer.do !== "call") throw new Error("no call in this answer");
   const { by = "", owner = false } = context.current ?? {};
   // Only an owner acts for themselves; anybody else needs a grant of their own.
-  return { device: answer.device, cap: answer.cap, args: answer.args, requester: owner ? "owner" : by, by, session: context.id };
+  return {
+    device: answer.device,
+    cap: answer.cap,
+    args: answer.args,
+    requester: owner ? "owner" : by,
+    by,
+    session: context.id,
+  };
 };
 
 /** The call's id is the turn's: fresh, and committed with the request. */
 const call = (made: (args: Args) => Request | undefined) => [
-  owe((args) => ({ kind: "tell", to: `invocation/${args.event.id}`, event: { type: "call.requested", request: made(args) } as Event })),
+  owe((args) => ({
+    kind: "tell",
+    to: `invocation/${args.event.id}`,
+    event: { type: "call.requested", request: made(args) } as Event,
+  })),
   change(({ context, event }) => ({ calls: [...context.calls, event.id] })),
 ];
 
@@ -111,14 +132,19 @@ const chosen = ({ context, event }: Args): string | undefined => {
   if (event.type !== "chat.said" || event.by !== context.choosing?.request.by) return undefined;
   const words = event.text.trim().toLowerCase();
   const { choices } = context.choosing;
-  return (choices[Number(words) - 1] ?? choices.find(({ name }) => name.toLowerCase() === words))?.id;
+  return (choices[Number(words) - 1] ?? choices.find(({ name }) => name.toLowerCase() === words))
+    ?.id;
 };
 const choice = (args: Args): Request | undefined => {
   const device = chosen(args);
   return args.context.choosing && device ? { ...args.context.choosing.request, device } : undefined;
 };
 
-const begin = change(({ event }) => (event.type === "chat.said" ? { current: { text: event.text, by: event.by, owner: event.owner } } : {}));
+const begin = change(({ event }) =>
+  event.type === "chat.said"
+    ? { current: { text: event.text, by: event.by, owner: event.owner } }
+    : {},
+);
 const forgetChoice = { type: "drop" as const, params: "choosing" as const };
 const next = change(({ context }) => {
   const [current, ...waiting] = context.waiting;
@@ -127,26 +153,43 @@ const next = change(({ context }) => {
 
 /** After each message: the next one that waits, or silence. */
 const settle = [
-  { guard: ({ context }: Args) => context.waiting.length > 0, target: "thinking", actions: next, reenter: true },
+  {
+    guard: ({ context }: Args) => context.waiting.length > 0,
+    target: "thinking",
+    actions: next,
+    reenter: true,
+  },
   { target: "listening", actions: { type: "drop" as const, params: "current" as const } },
 ] as const;
 
 const bytes = (text: string): number => new TextEncoder().encode(text).length;
 const tooLong = ({ event }: Args) => event.type === "chat.said" && bytes(event.text) > TEXT_BYTES;
 const refuseLong = (final: (context: Session) => boolean) =>
-  say(({ context }) => ({ text: "That is too long for me: a message may have 16 kB. Send it in parts.", final: final(context) }));
+  say(({ context }) => ({
+    text: "That is too long for me: a message may have 16 kB. Send it in parts.",
+    final: final(context),
+  }));
 const hasRoom = ({ context: { waiting }, event }: Args) =>
-  waiting.length < WAITING && event.type === "chat.said" && waiting.reduce((sum, { text }) => sum + bytes(text), bytes(event.text)) <= WAITING_BYTES;
+  waiting.length < WAITING &&
+  event.type === "chat.said" &&
+  waiting.reduce((sum, { text }) => sum + bytes(text), bytes(event.text)) <= WAITING_BYTES;
 
 const wait = [
   { guard: tooLong, actions: refuseLong(() => false) },
   {
     guard: hasRoom,
     actions: change(({ context, event }) =>
-      event.type === "chat.said" ? { waiting: [...context.waiting, { text: event.text, by: event.by, owner: event.owner }] } : {},
+      event.type === "chat.said"
+        ? { waiting: [...context.waiting, { text: event.text, by: event.by, owner: event.owner }] }
+        : {},
     ),
   },
-  { actions: say(() => ({ text: "Too much at once: I did not take that in. Say it again in a moment.", final: false })) },
+  {
+    actions: say(() => ({
+      text: "Too much at once: I did not take that in. Say it again in a moment.",
+      final: false,
+    })),
+  },
 ];
 
 export const sessionMachine = setup({
@@ -179,21 +222,33 @@ export const sessionMachine = setup({
         actions: [
           change(({ context, event }) => {
             const { call, choices = [], request: asked } = outcomeOf(event);
-            return { calls: context.calls.filter((id) => id !== call), ...(asked ? { choosing: { request: asked, choices } } : {}) };
+            return {
+              calls: context.calls.filter((id) => id !== call),
+              ...(asked ? { choosing: { request: asked, choices } } : {}),
+            };
           }),
-          say(({ context, event }) => ({ ...choose(outcomeOf(event)), final: quiet(context) && !context.current })),
+          say(({ context, event }) => ({
+            ...choose(outcomeOf(event)),
+            final: quiet(context) && !context.current,
+          })),
         ],
       },
       {
         actions: [
-          say(({ context, event }) => ended(outcomeOf(event), quiet(context, outcomeOf(event).call) && !context.current)),
-          change(({ context, event }) => ({ calls: context.calls.filter((id) => id !== outcomeOf(event).call) })),
+          say(({ context, event }) =>
+            ended(outcomeOf(event), quiet(context, outcomeOf(event).call) && !context.current),
+          ),
+          change(({ context, event }) => ({
+            calls: context.calls.filter((id) => id !== outcomeOf(event).call),
+          })),
         ],
       },
     ],
     "call.replaced": {
       actions: change(({ context, event }) =>
-        event.type === "call.replaced" ? { calls: context.calls.map((id) => (id === event.call ? event.by : id)) } : {},
+        event.type === "call.replaced"
+          ? { calls: context.calls.map((id) => (id === event.call ? event.by : id)) }
+          : {},
       ),
     },
     // A reply that nobody took in time, or a result that came after its session moved on.
@@ -226,7 +281,10 @@ export const sessionMachine = setup({
                 op: "operate",
                 class: "idempotent",
                 ttlMs: MODEL_TTL_MS,
-                args: { ...(answer.do === "operate" ? { op: answer.op, args: answer.args } : {}), by: context.current?.by ?? "" },
+                args: {
+                  ...(answer.do === "operate" ? { op: answer.op, args: answer.args } : {}),
+                  by: context.current?.by ?? "",
+                },
               };
             }),
           },

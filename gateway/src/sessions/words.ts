@@ -6,7 +6,12 @@ export interface ChatMessage {
   readonly text: string;
   /** Nothing more comes for what was asked. */
   readonly final: boolean;
-  readonly question?: { readonly approval: string; readonly call: string; readonly device: string; readonly cap: string };
+  readonly question?: {
+    readonly approval: string;
+    readonly call: string;
+    readonly device: string;
+    readonly cap: string;
+  };
   readonly result?: Outcome;
   readonly error?: { readonly code: string; readonly message: string; readonly remedy: string };
 }
@@ -25,7 +30,12 @@ export interface Asked {
 function what(cap: string, args: Readonly<Record<string, unknown>>): string {
   switch (cap) {
     case "camera.snap": {
-      const camera = args.camera === undefined ? (args.facing === "any" || args.facing === undefined ? "the camera" : `the ${String(args.facing)} camera`) : `camera ${String(args.camera)}`;
+      const camera =
+        args.camera === undefined
+          ? args.facing === "any" || args.facing === undefined
+            ? "the camera"
+            : `the ${String(args.facing)} camera`
+          : `camera ${String(args.camera)}`;
       return `take a photo with ${camera}`;
     }
     case "files.read":
@@ -57,7 +67,8 @@ function size(bytes: number): string {
   return `${step > 1 && value < 100 ? value.toFixed(1) : Math.round(value)} ${UNITS[step] ?? ""}`;
 }
 
-const clock = (at: unknown): string => (typeof at === "number" ? new Date(at).toTimeString().slice(0, 8) : "");
+const clock = (at: unknown): string =>
+  typeof at === "number" ? new Date(at).toTimeString().slice(0, 8) : "";
 
 function done({ cap, name, out = {}, streams = [] }: Outcome): string {
   const [stream] = streams;
@@ -73,7 +84,10 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
     case "device.info":
       return `${name}: ${String(out.os)} ${String(out.release)}, ${String(out.arch)}, ${String(out.cpus)} processors, ${size(Number(out.memory_bytes))} of memory.`;
     case "device.status": {
-      const battery = out.battery_percent === undefined ? "" : `, battery ${String(out.battery_percent)} %${out.charging === true ? " and charging" : ""}`;
+      const battery =
+        out.battery_percent === undefined
+          ? ""
+          : `, battery ${String(out.battery_percent)} %${out.charging === true ? " and charging" : ""}`;
       return `${name}: load ${(Number(out.load_percent) / 100).toFixed(2)}, ${size(Number(out.memory_free_bytes))} of memory free, up ${Math.floor(Number(out.uptime_s) / 3_600)} h${battery}.`;
     }
     case "files.read":
@@ -86,16 +100,28 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
 /** A sentence begins with a capital, but the name of a device stays as it is. */
 export function problem(failure: Failure, name = ""): NonNullable<ChatMessage["error"]> {
   const named = name !== "" && failure.message.startsWith(name);
-  const message = named ? failure.message : failure.message.charAt(0).toUpperCase() + failure.message.slice(1);
+  const message = named
+    ? failure.message
+    : failure.message.charAt(0).toUpperCase() + failure.message.slice(1);
   return { code: failure.code, message, remedy: remedies[failure.code] };
 }
 
 export function ended(told: Outcome, final: boolean): ChatMessage {
   if (told.state === "done") return { text: done(told), final, result: told };
-  const failure = told.failure ?? { code: "internal", message: "it ended without a reason", effect: "unknown" };
+  const failure = told.failure ?? {
+    code: "internal",
+    message: "it ended without a reason",
+    effect: "unknown",
+  };
   const error = problem(failure, told.name);
-  const doubt = told.state === "unknown" ? `It may or may not have happened (${short(told.call)}). ` : "";
-  return { text: `${doubt}${error.message}. ${error.remedy}`, final, error, ...(told.device ? { result: told } : {}) };
+  const doubt =
+    told.state === "unknown" ? `It may or may not have happened (${short(told.call)}). ` : "";
+  return {
+    text: `${doubt}${error.message}. ${error.remedy}`,
+    final,
+    error,
+    ...(told.device ? { result: told } : {}),
+  };
 }
 
 export function choose(told: Outcome): ChatMessage {
@@ -103,6 +129,10 @@ export function choose(told: Outcome): ChatMessage {
   return {
     text: `Which one?\n${choices.map(({ name }, at) => `  ${at + 1}  ${name}`).join("\n")}\nAnswer with the number or the name.`,
     final: true,
-    error: { code: "device-ambiguous", message: `Several devices fit: ${choices.map(({ name }) => name).join(", ")}`, remedy: remedies["device-ambiguous"] },
+    error: {
+      code: "device-ambiguous",
+      message: `Several devices fit: ${choices.map(({ name }) => name).join(", ")}`,
+      remedy: remedies["device-ambiguous"],
+    },
   };
 }

@@ -46,7 +46,10 @@ const WRITER = new URL(
 /** One home's database. Nothing is touched before `open()`. */
 export function openStore(home: string, options: StoreOptions = {}): Store {
   const file = join(home, "kith.db");
-  const waiting = new Map<number, { resolve: (answer: Answer) => void; reject: (why: Error) => void }>();
+  const waiting = new Map<
+    number,
+    { resolve: (answer: Answer) => void; reject: (why: Error) => void }
+  >();
   const statements = new Map<string, StatementSync>();
   let requests = 0;
   let worker: Worker | undefined;

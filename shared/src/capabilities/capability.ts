@@ -8,7 +8,10 @@ import type { EffectClass } from "../protocol/call.ts";
 
 type Fields = v.GenericSchema<Record<string, unknown>, Record<string, unknown>>;
 
-export interface Capability<Args extends v.GenericSchema = Fields, Out extends v.GenericSchema = Fields> {
+export interface Capability<
+  Args extends v.GenericSchema = Fields,
+  Out extends v.GenericSchema = Fields,
+> {
   readonly name: string;
   readonly version: number;
   /** One sentence for the model and for people. */
@@ -30,7 +33,10 @@ export interface Capability<Args extends v.GenericSchema = Fields, Out extends v
 }
 
 /** Keeps the exact schema types while checking the shape. */
-export const defineCapability = <const Args extends v.GenericSchema, const Out extends v.GenericSchema>(
+export const defineCapability = <
+  const Args extends v.GenericSchema,
+  const Out extends v.GenericSchema,
+>(
   capability: Capability<Args, Out>,
 ): Capability<Args, Out> => capability;
 

@@ -18,7 +18,10 @@ export const filesRead = defineCapability({
     root: v.optional(
       v.pipe(name(64), v.description("Name of the shared folder, when there are several.")),
     ),
-    path: v.pipe(name(1_024), v.description("Path inside the shared folder, with forward slashes.")),
+    path: v.pipe(
+      name(1_024),
+      v.description("Path inside the shared folder, with forward slashes."),
+    ),
     max_bytes: v.optional(int(1, 4 * 1_024 ** 3), 4 * 1_024 ** 3),
   }),
   out: v.strictObject({

@@ -74,7 +74,10 @@ export class Channel<Schema extends v.GenericSchema> {
   }
 
   /** From pairing to the paired stage of the same link: other frames become legal. */
-  expect<Next extends v.GenericSchema>(schema: Next, events: ChannelEvents<v.InferOutput<Next>>): Channel<Next> {
+  expect<Next extends v.GenericSchema>(
+    schema: Next,
+    events: ChannelEvents<v.InferOutput<Next>>,
+  ): Channel<Next> {
     const next = this as unknown as Channel<Next>;
     next.#read = frameReader(schema);
     next.#events = events;
@@ -85,7 +88,8 @@ export class Channel<Schema extends v.GenericSchema> {
   send(frame: Frame): void {
     if (this.#closed) return;
     const bytes = pack(frame);
-    if (bytes.length + 4 > limits.controlBytes) throw new KithError("too-big", `a ${frame.t} frame too large to send`);
+    if (bytes.length + 4 > limits.controlBytes)
+      throw new KithError("too-big", `a ${frame.t} frame too large to send`);
     this.#outgoing.push(bytes);
     if (this.#flushing) return;
     this.#flushing = true;
@@ -148,9 +152,15 @@ export class Channel<Schema extends v.GenericSchema> {
       }
       const type = message[0] ?? 0;
       if (type !== CONTROL && type !== CHUNK) return this.#fault(4400, "message type");
-      if (this.#received >= limits.hardStopFrames) return this.#fault(4400, "frames after the hard stop");
+      if (this.#received >= limits.hardStopFrames)
+        return this.#fault(4400, "frames after the hard stop");
       try {
-        const opened = open(this.#keys.receive, this.#received++, message.subarray(0, 1), message.subarray(1));
+        const opened = open(
+          this.#keys.receive,
+          this.#received++,
+          message.subarray(0, 1),
+          message.subarray(1),
+        );
         if (opened instanceof Uint8Array) {
           this.#deliver(type, opened);
           continue;
@@ -178,11 +188,17 @@ export class Channel<Schema extends v.GenericSchema> {
         if (plaintext.length <= CHUNK_HEAD_BYTES) throw new KithError("schema", "an empty chunk");
         const view = new DataView(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength);
         const offset = view.getBigUint64(4);
-        if (offset > BigInt(Number.MAX_SAFE_INTEGER)) throw new KithError("schema", "a chunk offset too large");
-        return this.#events.onChunk(view.getUint32(0), Number(offset), plaintext.subarray(CHUNK_HEAD_BYTES));
+        if (offset > BigInt(Number.MAX_SAFE_INTEGER))
+          throw new KithError("schema", "a chunk offset too large");
+        return this.#events.onChunk(
+          view.getUint32(0),
+          Number(offset),
+          plaintext.subarray(CHUNK_HEAD_BYTES),
+        );
       }
       for (const bytes of splitControl(plaintext)) {
-        if (bytes.length > (this.#events.frameBytes ?? limits.controlBytes)) throw new KithError("schema", "a frame too large");
+        if (bytes.length > (this.#events.frameBytes ?? limits.controlBytes))
+          throw new KithError("schema", "a frame too large");
         let frame: v.InferOutput<Schema>;
         try {
           frame = this.#read(bytes);
@@ -203,7 +219,10 @@ export class Channel<Schema extends v.GenericSchema> {
     if (this.#transport.buffered > limits.queueHardBytes) return this.#fault(4429, "slow peer");
     if (this.#sent < limits.hardStopFrames - 1) return this.#seal(type, plaintext);
     // The very last message is a goodbye; what it displaces goes on with the next link.
-    for (const farewell of joinControl([pack({ t: "bye", code: "rollover", text: "no frames left" })])) this.#seal(CONTROL, farewell);
+    for (const farewell of joinControl([
+      pack({ t: "bye", code: "rollover", text: "no frames left" }),
+    ]))
+      this.#seal(CONTROL, farewell);
     this.#fault(1000, "hard stop");
   }
 

@@ -42,7 +42,11 @@ export function scan(bytes: Uint8Array): void {
   };
   const length = (size: 1 | 2 | 4): number => {
     const from = need(size);
-    return size === 1 ? view.getUint8(from) : size === 2 ? view.getUint16(from) : view.getUint32(from);
+    return size === 1
+      ? view.getUint8(from)
+      : size === 2
+        ? view.getUint16(from)
+        : view.getUint32(from);
   };
   const text = (n: number): string => {
     const from = need(n);
@@ -113,7 +117,8 @@ export function scan(bytes: Uint8Array): void {
       case 0xd2:
         return void need(4);
       case 0xcf: {
-        if (view.getBigUint64(need(8)) > BigInt(Number.MAX_SAFE_INTEGER)) throw bad("an integer too large");
+        if (view.getBigUint64(need(8)) > BigInt(Number.MAX_SAFE_INTEGER))
+          throw bad("an integer too large");
         return;
       }
       case 0xd3: {

@@ -23,7 +23,11 @@ export const pairBegin = v.strictObject({
   caps: list(name(48), 64),
   commit: bin(32),
 });
-export const pairNonce = v.strictObject({ t: v.literal("pair.nonce"), nonce: bin(16), left_ms: ms });
+export const pairNonce = v.strictObject({
+  t: v.literal("pair.nonce"),
+  nonce: bin(16),
+  left_ms: ms,
+});
 export const pairReveal = v.strictObject({ t: v.literal("pair.reveal"), nonce: bin(16) });
 export const pairApproved = v.strictObject({ t: v.literal("pair.approved") });
 export const pairConfirm = v.strictObject({ t: v.literal("pair.confirm") });

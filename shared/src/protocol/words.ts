@@ -45,7 +45,11 @@ export const id26 = v.pipe(v.string(), v.regex(/^[0-9A-HJKMNP-TV-Z]{26}$/));
 export const key16 = v.pipe(v.string(), v.regex(/^[0-9a-hjkmnp-tv-z]{16}$/));
 
 /** A media type such as `image/jpeg`. */
-export const mediaType = v.pipe(v.string(), v.maxLength(64), v.regex(/^[a-z0-9.+-]+\/[a-z0-9.+-]+$/));
+export const mediaType = v.pipe(
+  v.string(),
+  v.maxLength(64),
+  v.regex(/^[a-z0-9.+-]+\/[a-z0-9.+-]+$/),
+);
 
 /** Drops what `str` refuses and cuts to `bytes`, for text that we send ourselves. */
 export function tame(text: string, bytes: number): string {

@@ -40,7 +40,14 @@ export class StreamReceiver {
   #over = false;
 
   /** `most`: bytes this stream may carry in all. `window`: credit outstanding at once. */
-  constructor(ch: number, link: Pick<StreamLink, "send">, sink: Sink, events: ReceiverEvents, most: number, window: number = limits.creditPerStream) {
+  constructor(
+    ch: number,
+    link: Pick<StreamLink, "send">,
+    sink: Sink,
+    events: ReceiverEvents,
+    most: number,
+    window: number = limits.creditPerStream,
+  ) {
     this.ch = ch;
     this.#link = link;
     this.#sink = sink;
@@ -63,7 +70,8 @@ export class StreamReceiver {
     if (offset !== this.#expected) throw new KithError("schema", "a chunk out of order");
     const end = offset + data.length;
     if (end > this.#granted) throw new KithError("schema", "a chunk beyond the credit");
-    if (end > this.#most) return this.#fail(new KithError("too-big", `more than ${this.#most} bytes`));
+    if (end > this.#most)
+      return this.#fail(new KithError("too-big", `more than ${this.#most} bytes`));
     this.#expected = end;
     this.#writing = this.#writing.then(async () => {
       if (this.#over) return;
@@ -82,7 +90,8 @@ export class StreamReceiver {
   end(size: number, sha256: Uint8Array): void {
     this.#writing = this.#writing.then(async () => {
       if (this.#over) return;
-      if (size !== this.#written) throw new KithError("hash-mismatch", "the content ended at another size");
+      if (size !== this.#written)
+        throw new KithError("hash-mismatch", "the content ended at another size");
       await this.#sink.finish(size, sha256);
       this.#over = true;
       this.#link.send({ t: "stream.done", ch: this.ch, size });
@@ -105,5 +114,7 @@ export class StreamReceiver {
 }
 
 function asKithError(error: unknown): KithError {
-  return error instanceof KithError ? error : new KithError("internal", "the content could not be stored", { cause: error });
+  return error instanceof KithError
+    ? error
+    : new KithError("internal", "the content could not be stored", { cause: error });
 }

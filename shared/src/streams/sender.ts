@@ -92,7 +92,16 @@ export class StreamSender {
     this.#ended = false;
     const { stream, call, role, type } = this.identity;
     const size = this.#source.size;
-    link.send({ t: "stream.open", stream, ch, call, role, type, live: false, ...(size === undefined ? {} : { size }) });
+    link.send({
+      t: "stream.open",
+      stream,
+      ch,
+      call,
+      role,
+      type,
+      live: false,
+      ...(size === undefined ? {} : { size }),
+    });
   }
 
   detach(): void {

@@ -19,6 +19,7 @@ import { pairingHandlers } from "./devices/pairing.ts";
 import { Presence } from "./devices/presence.ts";
 import { latestTime } from "./grants/latest.ts";
 import { type Value, canonical } from "./grants/plan.ts";
+import { type Call, ended } from "./invocations/call.ts";
 import { Calls } from "./invocations/calls.ts";
 import { linkHandlers } from "./invocations/links.ts";
 import { Sending } from "./invocations/sending.ts";
@@ -42,6 +43,8 @@ export const VERSION = "0.1.0";
 
 /** After a start, devices may be on their way back for so long: calls to them wait instead of failing. */
 const SETTLING_MS = 10_000;
+/** How often content that nobody finished is looked for. */
+const SWEEP_MS = 600_000;
 /** How long sent calls may finish when the gateway is asked to stop. */
 const DRAIN_MS = 1_000;
 
@@ -101,7 +104,8 @@ async function assemble({
   const id = keyId(keys.noise.publicKey);
   const media = new MediaStore(join(home, "media"));
   privateFolder(join(home, "media"));
-  await media.start(clock.now());
+  await media.start();
+  await media.sweep(clock.now());
   const report = (what: string, error: unknown) => log.error(what, error);
 
   const presence = new Presence();
@@ -201,6 +205,15 @@ async function assemble({
     },
   });
 
+  runtime.on<{ call: Call }>("call.kept", ({ call }) => {
+    if (ended.has(call.state)) media.drop(call.id).catch((error: unknown) => report("media", error));
+  });
+  const sweep = (): void => {
+    media.sweep(clock.now()).catch((error: unknown) => report("media", error));
+    runtime.due.set("media", SWEEP_MS, sweep);
+  };
+  runtime.due.set("media", SWEEP_MS, sweep);
+
   // Frames that waited while this machine slept would look fresh: new links, and the ledgers tell.
   const sleep = new SleepWatch(clock);
   const tick = (): void => {
@@ -222,8 +235,8 @@ async function assemble({
       calls,
       presence,
       clock,
-      accepted: (call) => sending.accepted(call),
-      sink: (stream, type) => media.sink(stream, type),
+      sending,
+      sink: (content) => media.sink(content),
     }),
     pairing,
     clock,

@@ -10,8 +10,8 @@ export interface Active {
   readonly driver: AnyDriver;
   readonly args: unknown;
   readonly abort: AbortController;
-  /** On the monotonic clock. */
-  readonly endsAt: number;
+  /** On the monotonic clock: of the call while a person is asked, of the driver from then on. */
+  endsAt: number;
   phase: "received" | "asking" | "running";
   /** Why it was stopped, when it was. */
   why?: KithError;

@@ -12,7 +12,7 @@ const PATIENCE_MS = 60_000;
 export interface Question {
   readonly call: string;
   readonly cap: string;
-  /** Why, in the gateway's words: shown, never believed. */
+  /** The whole question, as `question.ts` puts it: shown as it is. */
   readonly text: string;
   /** On our monotonic clock. */
   readonly until: number;

@@ -13,7 +13,6 @@ import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
 import type { ToGateway, ToNode } from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
-import { tame } from "@kith/shared/protocol/words";
 import { type Active, stop, stopAtDeadline } from "./active.ts";
 import { checked, inTime, type ServeLink } from "./admission.ts";
 import type { Consent } from "./consent.ts";
@@ -27,6 +26,7 @@ import type { EndState, Row, TerminalFrame } from "./ledger-rows.ts";
 import type { Notices } from "./notice.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Policy } from "./policy.ts";
+import { questionOf } from "./question.ts";
 
 export interface ServeParts {
   readonly drivers: readonly AnyDriver[];
@@ -156,7 +156,9 @@ export class Server {
     const active: Active = {
       ...{ invoke: frame, driver, args, abort: new AbortController() },
       ...{ phase: "received", started: false },
-      endsAt: clock.mono() + Math.min(frame.ttl_ms, driver.maxMs),
+      // A person's time to think is the call's, not the driver's.
+      endsAt:
+        clock.mono() + (rule === "ask" ? frame.ttl_ms : Math.min(frame.ttl_ms, driver.maxMs)),
     };
     this.#active.set(frame.call, active);
     this.#running.set(frame.cap, running + 1);
@@ -186,7 +188,7 @@ export class Server {
   ): Promise<void> {
     const { ledger, outgoing, clock, policy } = this.#parts;
     const { invoke } = active;
-    const cancelDeadline = stopAtDeadline(active, clock);
+    let cancelDeadline = stopAtDeadline(active, clock);
     let row = known;
     try {
       let stored: Promise<unknown> = Promise.resolve();
@@ -198,6 +200,9 @@ export class Server {
         await stored;
         crashpoint("node.intent");
         await this.#consented(active);
+        cancelDeadline();
+        active.endsAt = Math.min(active.endsAt, clock.mono() + active.driver.maxMs);
+        cancelDeadline = stopAtDeadline(active, clock);
         policy.check(invoke.cap); // a lock that came meanwhile
       }
       active.abort.signal.throwIfAborted();
@@ -268,12 +273,11 @@ export class Server {
   /** @throws KithError denied-person */
   async #consented(active: Active): Promise<void> {
     const { consent, clock } = this.#parts;
-    const { call, cap, why, args } = active.invoke;
+    const { call, cap } = active.invoke;
     active.phase = "asking";
     this.#accept(active);
-    const text = tame(`${why.text} ${JSON.stringify(args)}`.trim(), 300);
     const yes = await consent.ask(
-      { call, cap, text },
+      { call, cap, text: questionOf(cap, active.args) },
       active.endsAt - clock.mono(),
       active.abort.signal,
     );

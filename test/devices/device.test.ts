@@ -48,6 +48,13 @@ test("pairing keeps the row, tells who is there now, and raises no right", () =>
       open: true,
       body: { state: "paired", epoch: 0, revocation: 0, pairedAt: BIRTH_AT },
     },
+    // Usable at once: what it named is presumed until it says what it offers.
+    {
+      kind: "put",
+      table: "device",
+      id: "caps/key16",
+      body: { caps: [{ cap: "camera.snap", state: "ready", effect: "idempotent" }] },
+    },
     {
       kind: "audit",
       what: "device.paired",

@@ -1,3 +1,4 @@
+import { systemClock } from "@kith/shared/clock";
 import { limits } from "@kith/shared/protocol/limits";
 import { admission, canonicalSource, plainAddress } from "@kith/gateway/mesh/admission";
 import { later, recent } from "@kith/gateway/mesh/recent";
@@ -114,18 +115,29 @@ test("32 connections of one source may knock at once", () => {
   expect(doors.knock("10.0.0.1")).toBeDefined();
 });
 
+test("a peer that proves its key is no failure, on a clock with fractions too", () => {
+  const doors = admission(systemClock);
+  for (let at = 0; at < 50; at++) {
+    const guest = doors.admit("10.0.0.1");
+    if (typeof guest === "number") throw new Error(`refused with ${guest} at ${at}`);
+    guest.trusted();
+  }
+});
+
 test("a window counts exactly, and takes back only what it still has", () => {
   const clock = fakeClock();
   const window = recent(clock, 2, 1_000);
-  const at = clock.mono();
-  expect([window.hit(), window.hit(), window.hit()]).toEqual([true, true, false]);
+  const counted = () => window.hit() !== undefined;
+  const at = window.hit();
+  if (at === undefined) throw new Error("the first one counts");
+  expect([counted(), counted()]).toEqual([true, false]);
   window.forgive(at);
-  expect([window.hit(), window.hit()]).toEqual([true, false]);
+  expect([counted(), counted()]).toEqual([true, false]);
   clock.pass(999);
-  expect([window.hit(), window.idle]).toEqual([false, false]);
+  expect([counted(), window.idle]).toEqual([false, false]);
   clock.pass(1);
   window.forgive(at);
-  expect([window.idle, window.hit()]).toEqual([true, true]);
+  expect([window.idle, counted()]).toEqual([true, true]);
 });
 
 test("a long wait ends at its time, and not at all when it is cancelled", () => {

@@ -45,6 +45,16 @@ class Kept implements Sink {
       throw new KithError("hash-mismatch", "the content changed on the way");
     this.finished = true;
   }
+
+  /** How often it was let go of: kept for a resume, or thrown away. */
+  closed = 0;
+  discarded = 0;
+  async close() {
+    this.closed++;
+  }
+  async discard() {
+    this.discarded++;
+  }
 }
 
 /** Every stream goes into a sink of its own, made by `make`. */
@@ -66,7 +76,8 @@ const open = (
   ch: number,
   changes: Partial<Extract<Frame, { t: "stream.open" }>> = {},
 ): Extract<Frame, { t: "stream.open" }> => ({
-  ...{ t: "stream.open", stream: id(), ch, call, role: "image", type: "image/jpeg", live: false },
+  ...{ t: "stream.open", stream: id(), ch, call, type: "image/jpeg", live: false },
+  role: `image ${ch}`,
   ...changes,
 });
 
@@ -410,6 +421,16 @@ async function openMany(home: World, laptop: NodeEnd): Promise<void> {
   await laptop.hears("pong");
   expect(home.heard.down).toEqual([]);
 }
+
+test("one content of a call comes once at a time", async () => {
+  const { home } = await start();
+  await using _ = home;
+  using laptop = await connected(home);
+  laptop.say(open(1, { role: "image" }));
+  await laptop.hears("stream.credit");
+  laptop.say(open(3, { role: "image" }));
+  expect(await errorOf(laptop)).toMatchObject({ code: "gone" });
+});
 
 test("sixteen streams are open at once, one more is refused until one is done", async () => {
   const { home } = await start();

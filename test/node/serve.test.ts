@@ -498,7 +498,9 @@ describe("a question at the device", () => {
     world.consent.listen(({ call, cap, text }) => asked.push(`${call} ${cap} ${text}`));
     peer.send(invoke);
     expect(await peer.next("accept")).toMatchObject({ state: "asking" });
-    expect(asked).toEqual([`${invoke.call} camera.snap a photo {}`]);
+    expect(asked).toEqual([
+      `${invoke.call} camera.snap Your assistant wants to use camera.snap here, asked in a chat. Allow it this once?`,
+    ]);
     expect(world.snap.runs).toBe(0);
     expect(world.consent.answer(invoke.call, true)).toBe(true);
     expect(await peer.next("accept")).toMatchObject({ state: "running" });
@@ -528,6 +530,37 @@ describe("a question at the device", () => {
     await peer.next("accept");
     world.clock.pass(5_000);
     expect(await peer.next("error")).toMatchObject({ code: "denied-person", effect: "none" });
+  });
+
+  test("takes nothing of the time that the driver has", async () => {
+    await using world = await node({ "device.info": "ask" });
+    world.info.current = forever;
+    const peer = await world.connect();
+    const invoke = world.invoke({ cap: "device.info", effect: "read", ttl_ms: 40_000 });
+    peer.send(invoke);
+    expect(await peer.next("accept")).toMatchObject({ state: "asking", left_ms: 40_000 });
+    await world.live(30_000);
+    expect(world.consent.answer(invoke.call, true)).toBe(true);
+    expect(await peer.next("accept")).toMatchObject({ state: "running", left_ms: 5_000 });
+    world.clock.pass(4_999);
+    await settle();
+    expect(peer.count("error")).toBe(0);
+    world.clock.pass(1);
+    expect(await peer.next("error")).toMatchObject({ code: "timeout" });
+  });
+
+  test("leaves the driver no more than what remains of the call", async () => {
+    await using world = await node({ "device.info": "ask" });
+    world.info.current = forever;
+    const peer = await world.connect();
+    const invoke = world.invoke({ cap: "device.info", effect: "read", ttl_ms: 12_000 });
+    peer.send(invoke);
+    await peer.next("accept");
+    await world.live(10_000);
+    world.consent.answer(invoke.call, true);
+    expect(await peer.next("accept")).toMatchObject({ state: "running", left_ms: 2_000 });
+    world.clock.pass(2_000);
+    expect(await peer.next("error")).toMatchObject({ code: "timeout" });
   });
 
   test("is withdrawn by cancel", async () => {

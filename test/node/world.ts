@@ -99,10 +99,11 @@ const driver = (
   capability: unknown,
   run: { current: Run; runs: number },
   parallel = 1,
+  maxMs = 600_000,
 ): AnyDriver => ({
   capability: capability as AnyDriver["capability"],
   parallel,
-  maxMs: 600_000,
+  maxMs,
   probe: () => Promise.resolve({ state: "ready" }),
   run: (args: unknown, tools) => {
     run.runs++;
@@ -172,7 +173,7 @@ export async function node(
   };
   const drivers = [
     driver(cameraSnap, runs.snap),
-    driver(deviceInfo, runs.info, 2),
+    driver(deviceInfo, runs.info, 2, 5_000),
     driver(filesRead, runs.files, 4),
   ];
   let epoch = 0;

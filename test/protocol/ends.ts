@@ -49,6 +49,16 @@ export class Memory implements Sink {
     this.finished = true;
     return Promise.resolve();
   }
+  closed = 0;
+  discarded = 0;
+  close(): Promise<void> {
+    this.closed++;
+    return Promise.resolve();
+  }
+  discard(): Promise<void> {
+    this.discarded++;
+    return Promise.resolve();
+  }
 }
 
 /** One link: frames and chunks arrive in order, a turn later. `cut` drops everything from then on. */
@@ -130,7 +140,7 @@ export function link(
     async cut() {
       state.cut = true;
       sender.detach();
-      await receiver?.stop();
+      await receiver?.stop(true);
     },
   };
 }

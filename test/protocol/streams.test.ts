@@ -94,6 +94,8 @@ test("64 MiB pass while no more than the credit is held", async () => {
     length: 0,
     write: () => new Promise((resolve) => setImmediate(resolve)),
     finish: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    discard: () => Promise.resolve(),
   };
   const sender = new StreamSender(
     identity,

@@ -10,13 +10,13 @@
  * process that was replaced can never outrank the one that replaced it. Which link is live
  * now is nobody's state but the socket's (presence.ts).
  */
-import type { Hello } from "@kith/shared/protocol/session";
+import { catalogue } from "@kith/shared/capabilities/index";
 import type { PairBegin } from "@kith/shared/protocol/pairing";
-import type { Offered } from "@kith/shared/protocol/session";
+import type { Hello, Offered } from "@kith/shared/protocol/session";
 import { assign, setup } from "xstate";
 import type { Effect, Event } from "../runtime/effect.ts";
 import { fx } from "../runtime/fx.ts";
-import type { DeviceKind, DeviceRow } from "./device.ts";
+import type { DeviceKind, DeviceRow, OfferedSet } from "./device.ts";
 
 /** Two boots that alternate this often within a minute mean a copied key. */
 const ALTERNATIONS = 3;
@@ -155,9 +155,31 @@ const pair = change(({ context: { row }, event }) =>
       }
     : {},
 );
+/**
+ * Until the device says what it offers now, what it named while pairing is taken as there: it is
+ * usable at once, and it has the last word on its own policy anyway.
+ */
+const presumed = (ceiling: readonly string[]): OfferedSet => ({
+  hash: new Uint8Array(32),
+  caps: ceiling.flatMap((cap) => {
+    const known = catalogue.get(cap);
+    if (!known) return [];
+    const { version, effect, ttlMs } = known;
+    const now = { state: "ready", policy: "allow", foreground: false, parallel: 1 } as const;
+    return [{ cap, v: version, effect, ...now, max_ms: ttlMs, max_bytes: 0 }];
+  }),
+});
+
 const paired = [
   pair,
   keep,
+  owe(({ context: { row } }) => ({
+    kind: "put",
+    table: "device",
+    id: `caps/${row.id}`,
+    open: true,
+    body: presumed(row.ceiling),
+  })),
   note("paired", ({ event }) =>
     event.type === "device.paired" ? { how: event.how, caps: event.ceiling } : {},
   ),

@@ -63,6 +63,8 @@ export interface Call {
   readonly n?: number;
   readonly epoch?: number;
   readonly ledger?: string;
+  /** How often a read was tried again under a new id. */
+  readonly tries?: number;
   readonly ttlMs: number;
   readonly createdAt: number;
   readonly sentAt?: number;

@@ -46,6 +46,10 @@ const ASKED_PER_REQUESTER = 3;
 const ASKED_PER_DEVICE = 10;
 /** A person at the device has so long to say yes; their thinking must not eat the call's own time. */
 const CONSENT_MS = 60_000;
+/** A read is tried again so often, when its device keeps no trace of it. */
+const MOST_TRIES = 2;
+/** What the wire allows for a call. */
+const MOST_TTL_MS = 600_000;
 
 export class Calls implements TableKind {
   readonly name = "invocation";
@@ -105,7 +109,8 @@ export class Calls implements TableKind {
           failure: event.failure,
         });
       case "device.revoked":
-        return this.#revoked((call) => call.device === event.device, {
+        // Also told when a device paired anew: what was asked since then stands on the new rights.
+        return this.#revoked((call) => call.device === event.device && !this.#rights(call), {
           code: "revoked",
           message: "the device was revoked",
           effect: "none",
@@ -274,7 +279,9 @@ export class Calls implements TableKind {
       by: request.by,
       revocation: row.revocation,
       ttlMs:
-        capability.ttlMs + (this.#offered(row.id, request.cap)?.policy === "ask" ? CONSENT_MS : 0),
+        this.#offered(row.id, request.cap)?.policy === "ask"
+          ? Math.min(MOST_TTL_MS, capability.ttlMs + CONSENT_MS)
+          : capability.ttlMs,
       createdAt: this.#turn.at,
       deadlineAt: this.#turn.at + PATIENCE_MS + times.ttlSlackMs,
       ...(request.session === undefined ? {} : { session: request.session }),
@@ -475,9 +482,14 @@ export class Calls implements TableKind {
 
   /** Whether what the call rests on is still there: the device's rights, and a standing grant that has not ended. */
   #holds(call: Call): boolean {
-    const row = this.#options.documents.get<DeviceRow>("device", call.device);
-    if (row?.state !== "paired" || row.revocation !== call.revocation) return false;
+    if (!this.#rights(call)) return false;
     return call.grant === undefined || this.#grants.holds(call.grant, this.#turn.at);
+  }
+
+  /** Whether the device has the rights that it had when the call was made. */
+  #rights({ device, revocation }: Call): boolean {
+    const row = this.#options.documents.get<DeviceRow>("device", device);
+    return row?.state === "paired" && row.revocation === revocation;
   }
 
   /** Sends what is ready, in order, as far as the device takes more at once. */
@@ -542,8 +554,13 @@ export class Calls implements TableKind {
         },
       });
     }
-    if (steps.includes("again")) return this.#again(next);
-    if (next !== call) this.#keep(next);
+    if (steps.includes("again")) {
+      if ((call.tries ?? 0) < MOST_TRIES) return this.#again(next);
+      const failure: Failure = { code: "interrupted", message: `${call.name} forgot it again and again`, effect: "none" };
+      return this.#apply(call, { type: "node.failed", failure });
+    }
+    // An event that changes nothing writes nothing: else a deadline that passed would arm itself again.
+    if (state !== call.state || Object.keys(change).length > 0) this.#keep(next);
     for (const step of steps)
       emit({ kind: "signal", topic: "call.step", data: { call: next.id, step } });
     if (state !== call.state && (over || state === "unknown")) {
@@ -585,6 +602,7 @@ export class Calls implements TableKind {
     this.#keep({
       ...rest,
       id: this.#turn.id,
+      tries: (call.tries ?? 0) + 1,
       state: "ready",
       ttlMs: call.deadlineAt - times.ttlSlackMs - this.#turn.at,
     });

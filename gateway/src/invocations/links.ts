@@ -16,15 +16,15 @@ import type { Grant } from "../grants/grant.ts";
 import type { Event } from "../runtime/effect.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Calls } from "./calls.ts";
+import type { Sending } from "./sending.ts";
 
 export interface LinksOptions {
   readonly runtime: Runtime;
   readonly calls: Calls;
   readonly presence: Presence;
   readonly clock: Clock;
-  /** The device took the call in: its ledger row is on disk. */
-  readonly accepted: (call: string) => void;
-  readonly sink: (stream: string, type: string) => Promise<Sink>;
+  readonly sending: Pick<Sending, "accepted" | "answers" | "linkDown">;
+  readonly sink: (content: { call: string; role: string; stream: string; type: string }) => Promise<Sink>;
 }
 
 /** Capability parts of one link that are not complete yet. */
@@ -41,7 +41,7 @@ export function linkHandlers({
   presence,
   clock,
   sink,
-  accepted,
+  sending,
 }: LinksOptions): LinkHandlers {
   const parts = new WeakMap<DeviceLink, Parts>();
   const revs = new WeakMap<DeviceLink, number>();
@@ -171,7 +171,7 @@ export function linkHandlers({
             ? undefined
             : tell("*", { type: "stream.gone", device, stream: frame.stream });
         case "ledger.answer":
-          for (const { call, state } of frame.items)
+          for (const { call, state } of frame.items.filter((one) => sending.answers(device, frame.q, one.call)))
             tell(call, {
               type: "ledger.read",
               device,
@@ -182,7 +182,7 @@ export function linkHandlers({
             });
           return;
         case "accept":
-          return accepted(frame.call);
+          return sending.accepted(frame.call);
         case "progress":
         case "event":
           // Life signs: worth nothing a second later.
@@ -204,7 +204,7 @@ export function linkHandlers({
       }
       if (allowed.types !== "any" && !allowed.types.includes(type))
         return { refuse: new KithError("gone", "not a type of this stream") };
-      return { sink: await sink(stream, type), most: allowed.maxBytes };
+      return { sink: await sink({ call: id, role, stream, type }), most: allowed.maxBytes };
     },
     stream(link, call, _stream, failed) {
       const failure: Failure | undefined = failed && {
@@ -217,6 +217,7 @@ export function linkHandlers({
     busy: (device) => calls.busy(device),
     down(link, why) {
       const last = presence.down(link);
+      if (last) sending.linkDown(link.device);
       if (last)
         runtime.tell(`device/${link.device}`, {
           type: "link.down",

@@ -25,6 +25,10 @@ export class Sending {
   /** Ledger queries that wait to share a frame, per device. */
   readonly #asking = new Map<string, Call[]>();
   #q = 0;
+  /** Calls that were told to stop and have their grace running. */
+  readonly #ending = new Set<string>();
+  /** Ledger questions without an answer: only what was asked is heard, and once. */
+  readonly #asked = new Map<string, Map<number, Set<string>>>();
 
   constructor(runtime: Runtime, calls: Calls, presence: Presence, clock: Clock) {
     this.#runtime = runtime;
@@ -51,6 +55,9 @@ export class Sending {
       case "invoke":
         return call && link ? this.#invoke(call, link) : undefined;
       case "cancel": {
+        // Its last seconds run once: nothing that the device says meanwhile gives it new ones.
+        if (this.#ending.has(id)) return;
+        this.#ending.add(id);
         this.#runtime.due.set(`grace:${id}`, times.cancelGraceMs, () =>
           this.#runtime.tell(`invocation/${id}`, { type: "grace.passed" }),
         );
@@ -122,10 +129,24 @@ export class Sending {
       this.#asking.delete(link.device);
       for (let from = 0; from < batch.length; from += 64) {
         const calls = batch.slice(from, from + 64).map(({ id, n }) => ({ call: id, n: n ?? 0 }));
-        link.send({ t: "ledger.query", q: ++this.#q % 2 ** 32, calls });
+        const q = ++this.#q % 2 ** 32;
+        const open = this.#asked.get(link.device) ?? new Map<number, Set<string>>();
+        this.#asked.set(link.device, open);
+        open.set(q, new Set(calls.map((one) => one.call)));
+        link.send({ t: "ledger.query", q, calls });
       }
       link.poke();
     });
+  }
+
+  /** Whether this answer about this call was asked for. A ledger that speaks unasked is not heard. */
+  answers(device: string, q: number, call: string): boolean {
+    return this.#asked.get(device)?.get(q)?.delete(call) ?? false;
+  }
+
+  /** Questions die with their link; the next one asks anew. */
+  linkDown(device: string): void {
+    this.#asked.delete(device);
   }
 
   #watch(call: Call): void {
@@ -133,9 +154,11 @@ export class Sending {
       this.#runtime.due.clear(`call:${call.id}`);
       this.#runtime.due.clear(`grace:${call.id}`);
       this.#runtime.due.clear(`accept:${call.id}`);
+      this.#ending.delete(call.id);
       if (call.state !== "done") this.#presence.get(call.device)?.forget(call.id);
       return;
     }
+    if (this.#ending.has(call.id)) return;
     this.#runtime.due.set(`call:${call.id}`, call.deadlineAt - this.#clock.now(), () =>
       this.#runtime.tell(`invocation/${call.id}`, { type: "deadline.passed" }),
     );

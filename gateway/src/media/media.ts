@@ -19,9 +19,17 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
   "application/pdf": "pdf",
   "text/plain": "txt",
 };
-/** Partial content that nobody resumed for a day is thrown away at the next start. */
-const KEEP_PARTIAL_MS = 86_400_000;
+/** Partial content that nobody resumed for so long is thrown away. */
+const KEEP_PARTIAL_MS = 3_600_000;
 const READ_BYTES = 1_048_576;
+
+/** Which content of which call: one file each, however many streams try to bring it. */
+export interface Content {
+  readonly call: string;
+  readonly role: string;
+  readonly stream: string;
+  readonly type: string;
+}
 
 export class MediaStore implements Media {
   readonly #folder: string;
@@ -33,12 +41,25 @@ export class MediaStore implements Media {
     this.#partial = join(folder, "partial");
   }
 
-  /** Makes the folders and clears what nobody will resume. `now` in Unix ms. */
-  async start(now: number): Promise<void> {
+  /** Makes the folders. */
+  async start(): Promise<void> {
     await mkdir(this.#partial, { recursive: true, mode: 0o700 });
+  }
+
+  /** Clears what nobody will resume: at the start and from time to time. `now` in Unix ms. */
+  async sweep(now: number): Promise<void> {
     for (const name of (await readdir(this.#partial)).toSorted()) {
+      if (this.#open.has(name)) continue;
       const path = join(this.#partial, name);
-      if (now - (await stat(path)).mtimeMs > KEEP_PARTIAL_MS) await rm(path, { force: true });
+      const found = await stat(path).catch(() => undefined);
+      if (found && now - found.mtimeMs > KEEP_PARTIAL_MS) await rm(path, { force: true });
+    }
+  }
+
+  /** The call is over: nobody will bring the rest of its content. */
+  async drop(call: string): Promise<void> {
+    for (const name of (await readdir(this.#partial)).toSorted()) {
+      if (name.startsWith(`${call}.`) && !this.#open.has(name)) await rm(join(this.#partial, name), { force: true });
     }
   }
 
@@ -52,17 +73,27 @@ export class MediaStore implements Media {
   }
 
   /** Where this stream goes on: an open partial file, one of an earlier process, or a new one. */
-  async sink(stream: string, type: string): Promise<Sink> {
-    const known = this.#open.get(stream);
+  async sink({ call, role, stream, type }: Content): Promise<Sink> {
+    const name = `${call}.${role}.${stream}`;
+    const known = this.#open.get(name);
     if (known) return known;
+    // Another stream for the same content: what the earlier one brought is worth nothing now.
+    for (const other of await readdir(this.#partial)) {
+      if (other.startsWith(`${call}.${role}.`) && other !== name) await (this.#open.get(other)?.discard() ?? rm(join(this.#partial, other), { force: true }));
+    }
     const file = new PartialFile(
-      join(this.#partial, stream),
+      join(this.#partial, name),
       (sha256) => this.#path(sha256, type),
       this.#folder,
-      () => this.#open.delete(stream),
+      () => this.#open.delete(name),
     );
-    this.#open.set(stream, file);
-    await file.begin();
+    this.#open.set(name, file);
+    try {
+      await file.begin();
+    } catch (error) {
+      this.#open.delete(name);
+      throw error;
+    }
     return file;
   }
 }
@@ -101,6 +132,19 @@ class PartialFile implements Sink {
     await writeAll(this.#file, data);
     this.#hash.update(data);
     this.length += data.length;
+  }
+
+  async close(): Promise<void> {
+    const file = this.#file;
+    if (!file) return;
+    this.#file = undefined;
+    this.#over();
+    await file.close();
+  }
+
+  async discard(): Promise<void> {
+    await this.close();
+    await rm(this.#path, { force: true });
   }
 
   async finish(size: number, sha256: Uint8Array): Promise<void> {

@@ -89,12 +89,14 @@ export function admission(clock: Clock): Admission {
       if (source.pausedUntil > now) return 429;
       if (source.strangers >= limits.strangersPerSource) return 429;
       if (strangers >= limits.strangers) return 503;
-      if (!source.failures.hit()) {
+      const here = source.failures.hit();
+      if (here === undefined) {
         source.pausedUntil = now + limits.failuresPauseMs;
         return 429;
       }
-      if (!everywhere.hit()) {
-        source.failures.forgive(now);
+      const all = everywhere.hit();
+      if (all === undefined) {
+        source.failures.forgive(here);
         return 503;
       }
       source.strangers++;
@@ -104,8 +106,8 @@ export function admission(clock: Clock): Admission {
         strangers--;
       });
       const forgive = once(() => {
-        source.failures.forgive(now);
-        everywhere.forgive(now);
+        source.failures.forgive(here);
+        everywhere.forgive(all);
       });
       return {
         left,

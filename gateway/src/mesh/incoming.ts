@@ -46,6 +46,7 @@ interface Incoming {
   readonly ch: number;
   readonly stream: string;
   readonly call: string;
+  readonly role: string;
   readonly window: number;
   receiver: StreamReceiver | undefined;
 }
@@ -71,11 +72,15 @@ export class IncomingStreams {
 
   /** @throws KithError schema when the channel or stream is not the node's to open */
   open(frame: StreamOpen): void {
-    const { ch, stream, call } = frame;
+    const { ch, stream, call, role } = frame;
     if (ch % 2 === 0) throw new KithError("schema", "a channel of the other side");
     if (this.#used.has(ch)) throw new KithError("schema", "a channel opened twice");
-    for (const other of this.#open.values())
+    for (const other of this.#open.values()) {
       if (other.stream === stream) throw new KithError("schema", "a stream opened twice");
+      // One content for each role of a call: more would only be room for a flood.
+      if (other.call === call && other.role === role)
+        return this.#refuse(stream, new KithError("gone", "that content is on its way already"));
+    }
     this.#used.add(ch);
     if (this.#used.size >= CHANNELS) return this.#events.exhausted();
     if (this.#open.size >= limits.streamsPerLink)
@@ -84,6 +89,7 @@ export class IncomingStreams {
       ch,
       stream,
       call,
+      role,
       window: this.#nextWindow(),
       receiver: undefined,
     };
@@ -135,7 +141,7 @@ export class IncomingStreams {
 
   /** The link is over: nothing more is written or told. The content may go on on the next link. */
   stop(): void {
-    for (const incoming of this.#open.values()) this.#stop(incoming);
+    for (const incoming of this.#open.values()) this.#stop(incoming, true);
     this.#open.clear();
     this.#late.clear();
     this.#used.clear();
@@ -189,8 +195,12 @@ export class IncomingStreams {
     return true;
   }
 
-  #stop(incoming: Incoming): void {
-    if (incoming.receiver) this.#events.stopping(incoming.stream, incoming.receiver.stop());
+  #stop(incoming: Incoming, keep = false): void {
+    if (!incoming.receiver) return;
+    const done = incoming.receiver.stop(keep).catch((error: unknown) => {
+      this.#events.log("content could not be let go of", error);
+    });
+    this.#events.stopping(incoming.stream, done);
   }
 
   #refuse(stream: string, error: KithError): void {

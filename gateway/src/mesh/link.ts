@@ -72,7 +72,7 @@ export class Link implements DeviceLink {
     this.#born = clock.mono();
     this.#spending = new Spending(clock);
     const schemaErrors = recent(clock, limits.schemaErrors - 1, SCHEMA_WINDOW_MS);
-    this.#broken = () => !schemaErrors.hit();
+    this.#broken = () => schemaErrors.hit() === undefined;
     this.#streams = new IncomingStreams({
       send: (frame) => this.#channel.send(frame),
       quiet: (stream) => house.writing.get(this.device + stream) ?? Promise.resolve(),

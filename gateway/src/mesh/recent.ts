@@ -2,10 +2,10 @@
 import { type Clock, MAX_AFTER_MS } from "@kith/shared/clock";
 
 export interface Recent {
-  /** Counts one. False, and nothing is counted, when there were `most` in the window already. */
-  hit(): boolean;
-  /** Takes one back that was counted at this time of the clock, if the window still has it. */
-  forgive(at: number): void;
+  /** Counts one and returns when (monotonic ms). Undefined, and nothing is counted, when there were `most` in the window already. */
+  hit(): number | undefined;
+  /** Takes back what a `hit` returned, if the window still has it. */
+  forgive(hit: number): void;
   /** Whether anything of the window is left. */
   readonly idle: boolean;
 }
@@ -19,9 +19,10 @@ export function recent(clock: Clock, most: number, windowMs: number): Recent {
   return {
     hit() {
       prune();
-      if (times.length >= most) return false;
-      times.push(clock.mono());
-      return true;
+      if (times.length >= most) return undefined;
+      const now = clock.mono();
+      times.push(now);
+      return now;
     },
     forgive(at) {
       const index = times.indexOf(at);

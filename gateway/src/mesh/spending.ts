@@ -61,7 +61,7 @@ export class Spending {
   /** A message of the socket, before it is opened. */
   bytes(message: Uint8Array): "take" | "hold" | "stop" {
     if (message[0] !== CONTROL || this.#control(message.length)) return "take";
-    return this.#holds.hit() ? "hold" : "stop";
+    return this.#holds.hit() !== undefined ? "hold" : "stop";
   }
 
   #answers(frame: ToGateway, known: (ch: number) => boolean): "take" | "drop" | "stop" | undefined {
@@ -71,7 +71,7 @@ export class Spending {
         const affordable = this.#calls.get(frame.call);
         if (!affordable) return undefined;
         if (affordable()) return "take";
-        return this.#dropped.hit() ? "drop" : "stop";
+        return this.#dropped.hit() !== undefined ? "drop" : "stop";
       }
       case "result":
         return this.#calls.delete(frame.call) ? "take" : undefined;

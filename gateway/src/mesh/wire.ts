@@ -50,7 +50,7 @@ export class Wire implements Transport {
       else this.#tell((events) => events.message(data as Buffer)); // `nodebuffer`, the default of ws
     });
     ws.on("ping", (data) => {
-      if (!pings.hit()) this.#fault(4429, "WebSocket pings");
+      if (pings.hit() === undefined) this.#fault(4429, "WebSocket pings");
       // Strangers get no answer but the handshake's.
       else if (this.#ceiling === Infinity && !this.#over) ws.pong(data);
     });

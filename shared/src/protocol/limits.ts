@@ -43,6 +43,8 @@ export const limits = {
   rolloverFrames: 2 ** 20,
   hardStopFrames: 2 ** 21,
   rolloverMs: 24 * 3_600_000,
+  /** Chunks of one stream that may wait to be written: 1 MiB of credit in honest chunks is 16. */
+  waitingChunks: 256,
   callsPerDevice: 64,
   streamsPerLink: 16,
   /** Outstanding credit: first, per stream, per link. */

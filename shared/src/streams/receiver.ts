@@ -17,6 +17,10 @@ export interface Sink {
    * @throws KithError hash-mismatch (the content is deleted)
    */
   finish(size: number, sha256: Uint8Array): Promise<void>;
+  /** Nothing more comes on this link: lets go of what it holds open. What is there stays, for a resume. */
+  close(): Promise<void>;
+  /** Nothing more comes at all: what is there goes. */
+  discard(): Promise<void>;
 }
 
 export interface ReceiverEvents {
@@ -33,6 +37,8 @@ export class StreamReceiver {
   readonly #events: ReceiverEvents;
   readonly #most: number;
   readonly #window: number;
+  /** Chunks that wait to be written. Credit bounds their bytes, this their number: tiny ones cost as much memory. */
+  #waiting = 0;
   #expected: number;
   #granted: number;
   #writing: Promise<void> = Promise.resolve();
@@ -68,6 +74,7 @@ export class StreamReceiver {
   chunk(offset: number, data: Uint8Array): void {
     if (this.#over) return;
     if (offset !== this.#expected) throw new KithError("schema", "a chunk out of order");
+    if (++this.#waiting > limits.waitingChunks) throw new KithError("schema", "too many small chunks");
     const end = offset + data.length;
     if (end > this.#granted) throw new KithError("schema", "a chunk beyond the credit");
     if (end > this.#most)
@@ -76,6 +83,7 @@ export class StreamReceiver {
     this.#writing = this.#writing.then(async () => {
       if (this.#over) return;
       await this.#sink.write(data);
+      this.#waiting--;
       this.#written = end;
       const upto = this.#written + this.#window;
       if (upto - this.#granted >= this.#window / 4) {
@@ -100,15 +108,18 @@ export class StreamReceiver {
     this.#writing.catch((error: unknown) => this.#fail(asKithError(error)));
   }
 
-  /** The link is gone or the call ended: nothing more is written. Resolves when the last write is. */
-  async stop(): Promise<void> {
+  /** The link is gone (`keep`), or the call ended: nothing more is written. Resolves when the last write is. */
+  async stop(keep: boolean): Promise<void> {
     this.#over = true;
     await this.#writing.catch(() => {});
+    await (keep ? this.#sink.close() : this.#sink.discard());
   }
 
   #fail(error: KithError): void {
     if (this.#over) return;
     this.#over = true;
+    // What it holds goes; that it could not be let go of changes nothing for the call.
+    this.#writing.catch(() => {}).then(() => this.#sink.discard()).catch(() => {});
     this.#events.failed(error);
   }
 }

@@ -1,0 +1,32 @@
+/** What the person at the device reads before they say yes, and what counts as yes. */
+import { tame } from "@kith/shared/protocol/words";
+
+const MOST_WORD_BYTES = 160;
+
+/** The arguments that matter to a person, by capability; all others stay unsaid. */
+const telling: Readonly<Record<string, readonly string[]>> = {
+  "files.read": ["path", "root"],
+  "camera.snap": ["camera", "facing"],
+};
+
+/** `args` were checked by the capability's schema; their text is still a stranger's. */
+export function questionOf(cap: string, args: unknown): string {
+  const given = new Map(Object.entries(args ?? {}));
+  const told = (Object.hasOwn(telling, cap) ? telling[cap]! : []).flatMap((name) => {
+    const value: unknown = given.get(name);
+    return typeof value === "string" && value !== "any" ? [`${name}: ${short(value)}`] : [];
+  });
+  const what = told.length > 0 ? ` (${told.join(", ")})` : "";
+  return `Your assistant wants to use ${cap} here${what}, asked in a chat. Allow it this once?`;
+}
+
+/** A long path keeps both ends: what it is in, and what it is. */
+function short(text: string): string {
+  const safe = tame(text, 4_096);
+  if (Buffer.byteLength(safe) <= MOST_WORD_BYTES) return safe;
+  const chars = [...safe];
+  const tail = tame(chars.slice(-MOST_WORD_BYTES / 4).join(""), MOST_WORD_BYTES);
+  return `${tame(safe, MOST_WORD_BYTES / 4)}…${tail}`;
+}
+
+export const isYes = (typed: string): boolean => /^(y|\/?yes)$/i.test(typed.trim());

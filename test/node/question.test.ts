@@ -1,0 +1,44 @@
+import { isYes, questionOf } from "@kith/node-agent/question";
+import { expect, test } from "vitest";
+
+const ask = (cap: string, args: unknown) => {
+  const [, what] =
+    /^Your assistant wants to use (.*), asked in a chat\. Allow it this once\?$/.exec(
+      questionOf(cap, args),
+    ) ?? [];
+  return what;
+};
+
+test.each([
+  ["camera.snap", { facing: "any", max_edge_px: 1_600 }, "camera.snap here"],
+  ["camera.snap", { facing: "front" }, "camera.snap here (facing: front)"],
+  [
+    "camera.snap",
+    { camera: "video0", facing: "back" },
+    "camera.snap here (camera: video0, facing: back)",
+  ],
+  ["files.read", { path: "notes.txt", max_bytes: 9 }, "files.read here (path: notes.txt)"],
+  [
+    "files.read",
+    { root: "docs", path: "a/b.txt" },
+    "files.read here (path: a/b.txt, root: docs)",
+  ],
+  ["device.info", {}, "device.info here"],
+  ["device.info", { path: "x" }, "device.info here"],
+])("%s with %j is asked for in words", (cap, args, what) => {
+  expect(ask(cap, args)).toBe(what);
+});
+
+test("a path that is long keeps its end, and none brings a terminal's keys along", () => {
+  const what = ask("files.read", { path: `\u001b[2J${"a/".repeat(400)}secret.txt` });
+  expect(what).toMatch(/^files\.read here \(path: \[2Ja\/.*….*\/secret\.txt\)$/);
+  expect(what!.length).toBeLessThan(200);
+});
+
+test.each(["y", "Y", "yes", "YES", "/yes", "/Yes", " y "])("%j is yes", (typed) => {
+  expect(isYes(typed)).toBe(true);
+});
+
+test.each(["", "n", "/y", "yes please", "ye", "//yes", "1"])("%j is no", (typed) => {
+  expect(isYes(typed)).toBe(false);
+});

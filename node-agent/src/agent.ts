@@ -184,7 +184,7 @@ export class Agent {
       }
       if (!(error instanceof KithError)) throw error;
       if (error.code === "gateway-unreachable")
-        return { ending: { how: "unreachable", why: error.message } };
+        return { ending: { how: "unreachable", why: error.message, unpaired: !pinned } };
       return this.#afterPairing(error);
     }
   }

@@ -17,6 +17,8 @@ export interface Ending {
   readonly close?: number;
   /** From `bye`: earliest next try. */
   readonly retryMs?: number;
+  /** No gateway is pinned yet: somebody waits in front of this device. */
+  readonly unpaired?: boolean;
   /** From `welcome` to the end; undefined when there was no welcome. */
   readonly livedMs?: number;
 }
@@ -29,6 +31,7 @@ export interface Next {
   readonly stop?: boolean;
 }
 
+const UNPAIRED_CAP_MS = 5_000;
 const BROKEN_WINDOW_MS = 10 * 60_000;
 const BROKEN_MOST = 3;
 const BROKEN_WAIT_MS = 5 * 60_000;
@@ -66,8 +69,9 @@ export class Backoff {
     if ((how === "slept" || how === "rollover") && ending.livedMs !== undefined)
       return { waitMs: ending.retryMs ?? 0 };
 
+    const cap = ending.unpaired ? UNPAIRED_CAP_MS : times.backoffCapMs;
     const jitter = Math.floor(
-      this.#rng.float() * Math.min(times.backoffCapMs, times.backoffFirstMs * 2 ** this.#n),
+      this.#rng.float() * Math.min(cap, times.backoffFirstMs * 2 ** this.#n),
     );
     this.#n = Math.min(this.#n + 1, 16);
     const wait = (least: number, report?: KithError): Next => ({

@@ -9,6 +9,8 @@ export type AgentEvent =
   /** The owner typed the code: now the return code is read from stdin. */
   | { event: "approved" }
   | { event: "return-code-wrong"; tries_left: number }
+  /** What was typed cannot be a return code; it cost no try. */
+  | { event: "return-code-malformed" }
   | { event: "paired"; device: string; gateway: string }
   | { event: "ready"; epoch: number }
   /** A camera, microphone or screen is in use; `on: true` is out before the first frame. */
@@ -28,8 +30,15 @@ export function failed({ code, message, remedy }: KithError): AgentEvent {
   return { event: "failed", error: { code, message, remedy } };
 }
 
-/** The same for people. */
-export function sentence(event: AgentEvent): string {
+/** What a device may do, in one line. */
+export const chosen = (policy: Readonly<Record<string, string>>): string =>
+  Object.entries(policy)
+    .filter(([, rule]) => rule !== "off")
+    .map(([cap, rule]) => `${cap} ${rule}`)
+    .join(", ") || "everything stays off";
+
+/** The same for people. `screen`: the tick screen follows an approval. */
+export function sentence(event: AgentEvent, screen = false): string {
   switch (event.event) {
     case "starting":
       return `This is ${event.name} (${event.home}).`;
@@ -38,11 +47,15 @@ export function sentence(event: AgentEvent): string {
     case "code":
       return `Code: ${event.code}\nType it at the gateway: /approve ${event.code.replaceAll("-", "")} (${Math.round(event.left_ms / 60_000)} min left).`;
     case "approved":
-      return "The gateway says: approved. It shows a return code of 4 digits; type it here.";
+      return screen
+        ? "The gateway says: approved. First, what this device may do for you:"
+        : "The gateway says: approved. Type the return code it shows (4 digits):";
     case "return-code-wrong":
       return event.tries_left > 0
         ? `That is not the return code (${event.tries_left} left).`
         : "That is not the return code.";
+    case "return-code-malformed":
+      return "That is not 4 digits.";
     case "paired":
       return `Paired: this device is ${event.device}, its gateway ${event.gateway}.`;
     case "ready":
@@ -50,17 +63,13 @@ export function sentence(event: AgentEvent): string {
     case "notice":
       return event.on ? `● in use: ${event.what}` : `○ no longer in use: ${event.what}`;
     case "asked":
-      return `${event.cap}: ${event.text || "no reason given"}\nAllow it this once? [y/N] (${Math.round(event.left_ms / 1_000)} s)`;
+      return `${event.text} [y/N] (${Math.round(event.left_ms / 1_000)} s)`;
     case "locked":
       return event.locked
         ? "Locked: nothing runs on this device until you unlock it."
         : "Unlocked.";
     case "settings":
-      return `${event.name}: ${
-        Object.entries(event.policy)
-          .map(([cap, rule]) => `${cap} ${rule}`)
-          .join(", ") || "every capability is off"
-      }.`;
+      return `${event.name}: ${chosen(event.policy)}.`;
     case "waiting":
       return `${event.why}; trying again in ${Math.ceil(event.retry_ms / 1_000)} s.`;
     case "ended":

@@ -25,6 +25,9 @@ import type { Wire } from "./socket.ts";
 
 const ANSWER_MS = 15_000;
 const RETURN_CODE_TRIES = 3;
+/** Lines that are no return code at all; each costs no try. */
+const MOST_MALFORMED = 20;
+const PROMPT = "Return code (4 digits, shown at the gateway): ";
 const LAST_WORDS_MS = 500;
 
 export interface PairingParts {
@@ -113,16 +116,20 @@ async function returnCode(
   { broken, channel, ended: signal }: Conversation,
   { person, say }: PairingParts,
 ): Promise<void> {
-  for (let left = RETURN_CODE_TRIES - 1; left >= 0; left--) {
-    const typed = await unless(broken, person.line(signal));
-    if (typed === undefined)
+  let tries = RETURN_CODE_TRIES;
+  let malformed = 0;
+  while (tries > 0 && malformed <= MOST_MALFORMED) {
+    const line = await unless(broken, person.line(signal, PROMPT));
+    if (line === undefined)
       throw new KithError("pairing-unfinished", "nobody typed the return code");
-    if (sameText(typed.replaceAll(/\s/g, ""), right)) return;
-    void say({ event: "return-code-wrong", tries_left: left });
+    const typed = line.replaceAll(/\s/g, "");
+    if (sameText(typed, right)) return;
+    if (/^\d{4}$/.test(typed)) void say({ event: "return-code-wrong", tries_left: --tries });
+    else if (++malformed <= MOST_MALFORMED) void say({ event: "return-code-malformed" });
   }
   channel.send({ t: "pair.refused", why: "return-code" });
   channel.flush();
-  throw new KithError("return-code-wrong", "three wrong return codes");
+  throw new KithError("return-code-wrong", "this device was not paired");
 }
 
 type Conversation = ReturnType<typeof talk>;

@@ -9,8 +9,8 @@ export interface Person {
     caps: readonly { readonly name: string; readonly summary: string }[],
     now: Choice,
   ): Promise<Choice | undefined>;
-  /** One line; undefined when nobody can type (any more), or `signal` fired. */
-  line(signal: AbortSignal): Promise<string | undefined>;
+  /** One line; undefined when nobody can type (any more), or `signal` fired. `prompt`: what a screen says first. */
+  line(signal: AbortSignal, prompt?: string): Promise<string | undefined>;
 }
 
 /** What of a choice goes into node.json: only what is not off. */

@@ -9,15 +9,16 @@ const telling: Readonly<Record<string, readonly string[]>> = {
   "camera.snap": ["camera", "facing"],
 };
 
-/** `args` were checked by the capability's schema; their text is still a stranger's. */
-export function questionOf(cap: string, args: unknown): string {
+/** `args` were checked by the capability's schema; their text, and `why`, are still a stranger's. */
+export function questionOf(cap: string, args: unknown, why: string): string {
   const given = new Map(Object.entries(args ?? {}));
   const told = (Object.hasOwn(telling, cap) ? telling[cap]! : []).flatMap((name) => {
     const value: unknown = given.get(name);
     return typeof value === "string" && value !== "any" ? [`${name}: ${short(value)}`] : [];
   });
   const what = told.length > 0 ? ` (${told.join(", ")})` : "";
-  return `Your assistant wants to use ${cap} here${what}, asked in a chat. Allow it this once?`;
+  const asked = why && `, ${short(why)}`;
+  return `Your assistant wants to use ${cap} here${what}${asked}. Allow it this once?`;
 }
 
 /** A long path keeps both ends: what it is in, and what it is. */

@@ -273,11 +273,11 @@ export class Server {
   /** @throws KithError denied-person */
   async #consented(active: Active): Promise<void> {
     const { consent, clock } = this.#parts;
-    const { call, cap } = active.invoke;
+    const { call, cap, why } = active.invoke;
     active.phase = "asking";
     this.#accept(active);
     const yes = await consent.ask(
-      { call, cap, text: questionOf(cap, active.args) },
+      { call, cap, text: questionOf(cap, active.args, why.text) },
       active.endsAt - clock.mono(),
       active.abort.signal,
     );

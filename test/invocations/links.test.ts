@@ -225,3 +225,28 @@ describe("deadlines", () => {
     ]);
   });
 });
+
+test("a deadline that passes writes nothing, so that it cannot arm itself again", () => {
+  const desk = new Desk();
+  desk.sent("A", { cap: "device.info" });
+  desk.now += 60_000;
+  const effects = desk.tell("A", { type: "deadline.passed" });
+  expect(effects.map(({ kind }) => kind)).toEqual(["signal"]);
+  expect(desk.call("A").state).toBe("sent");
+  desk.tell("A", { type: "grace.passed" });
+  expect(desk.call("A")).toMatchObject({ state: "failed", failure: { code: "timeout" } });
+});
+
+test("a read that its device forgets again and again ends", () => {
+  const desk = new Desk();
+  desk.sent("A", { cap: "device.info" });
+  let id = "A";
+  for (let tries = 0; tries < 2; tries++) {
+    desk.ledger(id, "doubt");
+    const next = desk.calls.list()[0];
+    expect(next?.id).not.toBe(id);
+    id = next?.id ?? "";
+  }
+  desk.ledger(id, "doubt");
+  expect(desk.call(id)).toMatchObject({ state: "failed", failure: { code: "interrupted" } });
+});

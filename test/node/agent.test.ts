@@ -25,6 +25,8 @@ interface Options {
   readonly addresses?: string[];
 }
 
+const wrong = (code: string) => String((Number(code) + 1) % 10_000).padStart(4, "0");
+
 /** A whole agent on a real socket; only time is ours. */
 async function agent({
   gateway,
@@ -263,8 +265,10 @@ describe("pairing by code", () => {
     const { code, returnCode, begin } = await link.pairQuietly();
     expect(begin).toMatchObject({ how: "code", name: "laptop", caps: ["device.info"] });
     expect((await node.event("code")).code.replaceAll("-", "")).toBe(code);
-    lines.push("0000x", ` ${returnCode.slice(0, 2)} ${returnCode.slice(2)} `);
+    lines.push("12 3", "", wrong(returnCode), ` ${returnCode.slice(0, 2)} ${returnCode.slice(2)} `);
     link.send({ t: "pair.approved" });
+    expect(await node.event("return-code-malformed")).toEqual({ event: "return-code-malformed" });
+    await node.event("return-code-malformed");
     expect(await node.event("return-code-wrong")).toMatchObject({ tries_left: 2 });
     await link.next("pair.confirm");
     expect(await node.event("paired")).toMatchObject({ device: node.device, gateway: gateway.id });
@@ -326,13 +330,27 @@ describe("pairing by code", () => {
     const lines: string[] = [];
     await using node = await agent({ gateway, paired: false, lines });
     const link = await gateway.accepted();
-    await link.pairQuietly();
-    lines.push("x", "y", "z", "never read");
+    const bad = wrong((await link.pairQuietly()).returnCode);
+    lines.push(bad, "x", bad, bad, "never read");
     link.send({ t: "pair.approved" });
     expect(await link.next("pair.refused")).toMatchObject({ why: "return-code" });
     await expect(node.ended).rejects.toMatchObject({ code: "return-code-wrong" });
     expect(node.home.settings.gateway?.key).toBeUndefined();
     expect(lines).toEqual(["never read"]);
+  });
+
+  test("ends when nothing that is typed is a return code", async () => {
+    await using gateway = await fakeGateway();
+    const lines: string[] = [];
+    await using node = await agent({ gateway, paired: false, lines });
+    const link = await gateway.accepted();
+    await link.pairQuietly();
+    lines.push(...Array<string>(21).fill("hello"), "never read");
+    link.send({ t: "pair.approved" });
+    expect(await link.next("pair.refused")).toMatchObject({ why: "return-code" });
+    await expect(node.ended).rejects.toMatchObject({ code: "return-code-wrong" });
+    expect(lines).toEqual(["never read"]);
+    expect(node.events.filter(({ event }) => event === "return-code-malformed")).toHaveLength(20);
   });
 
   test("asks for an open window and tries again every ten seconds", async () => {
@@ -350,6 +368,18 @@ describe("pairing by code", () => {
     gateway.admit = () => true;
     node.clock.pass(1);
     expect((await gateway.accepted()).pattern).toBe("XX");
+  });
+
+  test("tries a gateway that is not there every five seconds at least", async () => {
+    const gone = await fakeGateway();
+    await gone[Symbol.asyncDispose]();
+    await using node = await agent({ gateway: gone, paired: false });
+    for (let at = 0; at < 12; at++) {
+      const { retry_ms } = await node.event("waiting");
+      expect(retry_ms).toBeLessThanOrEqual(5_000);
+      await settle(2);
+      node.clock.pass(5_000);
+    }
   });
 
   test("shows three codes at most", async () => {

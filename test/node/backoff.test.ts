@@ -18,6 +18,15 @@ test("waits between nothing and twice as long as before, at most thirty seconds"
   expect(Array.from({ length: 10 }, () => lucky.next(lost).waitMs)).toEqual(Array(10).fill(0));
 });
 
+test("waits at most five seconds for a gateway that it was never paired with", () => {
+  const { backoff } = start();
+  const waits = Array.from(
+    { length: 8 },
+    () => backoff.next({ how: "unreachable", why: "", unpaired: true }).waitMs,
+  );
+  expect(waits).toEqual([249, 499, 999, 1_999, 3_999, 4_999, 4_999, 4_999]);
+});
+
 test("starts from the beginning after thirty seconds of stable link, not before", () => {
   const { backoff } = start();
   for (let at = 0; at < 5; at++) backoff.next(lost);

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 const ask = (cap: string, args: unknown) => {
   const [, what] =
     /^Your assistant wants to use (.*), asked in a chat\. Allow it this once\?$/.exec(
-      questionOf(cap, args),
+      questionOf(cap, args, "asked in a chat"),
     ) ?? [];
   return what;
 };
@@ -33,6 +33,12 @@ test("a path that is long keeps its end, and none brings a terminal's keys along
   const what = ask("files.read", { path: `\u001b[2J${"a/".repeat(400)}secret.txt` });
   expect(what).toMatch(/^files\.read here \(path: \[2Ja\/.*….*\/secret\.txt\)$/);
   expect(what!.length).toBeLessThan(200);
+});
+
+test("nothing is said of a reason that nobody gave", () => {
+  expect(questionOf("device.info", {}, "")).toBe(
+    "Your assistant wants to use device.info here. Allow it this once?",
+  );
 });
 
 test.each(["y", "Y", "yes", "YES", "/yes", "/Yes", " y "])("%j is yes", (typed) => {

@@ -499,7 +499,7 @@ describe("a question at the device", () => {
     peer.send(invoke);
     expect(await peer.next("accept")).toMatchObject({ state: "asking" });
     expect(asked).toEqual([
-      `${invoke.call} camera.snap Your assistant wants to use camera.snap here, asked in a chat. Allow it this once?`,
+      `${invoke.call} camera.snap Your assistant wants to use camera.snap here, a photo. Allow it this once?`,
     ]);
     expect(world.snap.runs).toBe(0);
     expect(world.consent.answer(invoke.call, true)).toBe(true);

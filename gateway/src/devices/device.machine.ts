@@ -50,6 +50,8 @@ export type DeviceEvent = Event & { readonly at: number } & (
 
 interface Context {
   readonly row: DeviceRow;
+  /** When its owner was last told that our data is older than the device's memory, Unix ms. */
+  readonly warnedAt?: number;
   /** Recent starts of the device's agent: a key that was copied shows here. */
   readonly boots: readonly { readonly boot: string; readonly at: number }[];
 }
@@ -91,8 +93,13 @@ const hello = (event: DeviceEvent): Hello => {
   return event.hello;
 };
 
+/** A node that lies about it again and again fills neither the chat nor the audit. */
+const WARN_AGAIN_MS = 3_600_000;
+
 /** A node that saw a higher epoch than we have stored: our data is older than its memory. */
-const restored = ({ context, event }: Args) => hello(event).last_epoch > context.row.epoch;
+const restored = ({ context, event }: Args) =>
+  hello(event).last_epoch > context.row.epoch &&
+  event.at - (context.warnedAt ?? -WARN_AGAIN_MS) >= WARN_AGAIN_MS;
 
 /** Boots that came back after another one had taken over. */
 const alternating = ({ context, event }: Args): boolean => {
@@ -249,6 +256,7 @@ export const deviceMachine = setup({
           {
             guard: restored,
             actions: [
+              { type: "assign" as const, params: ({ event }: Args) => ({ warnedAt: event.at }) },
               note("restored", ({ context, event }) => ({
                 stored: context.row.epoch,
                 seen: hello(event).last_epoch,

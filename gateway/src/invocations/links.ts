@@ -6,6 +6,7 @@ import { catalogue } from "@kith/shared/capabilities/index";
 import type { Clock } from "@kith/shared/clock";
 import { type Failure, KithError } from "@kith/shared/errors";
 import { hex } from "@kith/shared/ids";
+import { budget } from "@kith/shared/protocol/budget";
 import { limits } from "@kith/shared/protocol/limits";
 import type { Offered } from "@kith/shared/protocol/session";
 import type { Sink } from "@kith/shared/streams/receiver";
@@ -35,6 +36,9 @@ interface Parts {
   next: number;
 }
 
+const SETS_PER_SECOND = 0.2;
+const SETS_BURST = 30;
+
 export function linkHandlers({
   runtime,
   calls,
@@ -47,6 +51,8 @@ export function linkHandlers({
   const revs = new WeakMap<DeviceLink, number>();
   /** Devices that were asked what they offer now: their calls wait for the answer. */
   const expecting = new Set<string>();
+  /** How often each device may change what it offers: every set is written to disk. */
+  const changes = new Map<string, () => boolean>();
   let grantsRev = clock.now();
 
   const row = (device: string) => runtime.documents.get<DeviceRow>("device", device);
@@ -120,6 +126,11 @@ export function linkHandlers({
     if (frame.part < frame.parts) return;
     parts.delete(link);
     revs.set(link, frame.rev);
+    const known = runtime.documents.get<OfferedSet>("device", `caps/${link.device}`);
+    if (known && hex(known.hash) === set.hash && !expecting.has(link.device)) return;
+    let mayChange = changes.get(link.device);
+    if (!mayChange) changes.set(link.device, (mayChange = budget(clock, SETS_PER_SECOND, SETS_BURST)));
+    if (!mayChange()) return link.end("rate", "capabilities change too often");
     runtime.tell(`device/${link.device}`, {
       type: "caps.advertised",
       hash: frame.hash,

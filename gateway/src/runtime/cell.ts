@@ -6,7 +6,7 @@ import { type AnyActor, createActor } from "xstate";
 import type { ActorId, Envelope } from "./effect.ts";
 import { type Kind, type MachineKind, type TableKind, isTable } from "./kind.ts";
 import { Mailbox } from "./mailbox.ts";
-import { packSnapshot, unpackSnapshot } from "./snapshot.ts";
+import { forJournal, packSnapshot, unpackSnapshot } from "./snapshot.ts";
 import type { Saved, Store, Write } from "./store.ts";
 
 /** A stored state that this version cannot read, kept as it is: nothing may be lost over it. */
@@ -98,7 +98,7 @@ export class Cell {
         status: this.#root.getSnapshot().status === "done" ? "final" : "live",
         snapshot,
       },
-      { k: "journal", actor: this.id, seq: this.seq, at, event: env.event },
+      { k: "journal", actor: this.id, seq: this.seq, at, event: forJournal(env.event) },
     ];
   }
 

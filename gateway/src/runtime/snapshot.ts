@@ -4,12 +4,21 @@
  * an error, so the header decides before XState sees it.
  */
 import { Packr } from "msgpackr";
+import type { Event } from "./effect.ts";
 import type { MachineKind } from "./kind.ts";
 
 const packr = new Packr({ useRecords: false });
 const FORMAT = 1;
 /** Contexts hold ids, not content. Above the limit the turn fails, below it stays cheap. */
 const MAX_BYTES = 65_536;
+
+/** An event above this is told in the journal by its type alone: a story needs no more. */
+const JOURNAL_BYTES = 2_048;
+
+/** What of an event the journal keeps. */
+export function forJournal(event: Event): Event {
+  return packr.pack(event).length <= JOURNAL_BYTES ? event : { type: event.type };
+}
 
 interface Packed {
   readonly format: number;

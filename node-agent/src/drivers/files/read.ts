@@ -54,7 +54,7 @@ export function fileReader(
         .slice(0, 16)
         .map((root) => ({ id: tame(root, 64), label: tame(root, 64) }));
       if (devices.length === 0)
-        return { state: "unavailable", reason: "no folder of this device is shared" };
+        return { state: "unavailable", reason: "no folder shared yet (--root NAME=PATH)" };
       const found = await Promise.allSettled([...roots.values()].map((path) => stat(path)));
       const there = found.some((one) => one.status === "fulfilled" && one.value.isDirectory());
       return there

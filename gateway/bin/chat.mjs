@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { openChat } from "./chat-link.mjs";
 import { watchConsent } from "./consent.mjs";
 import { Failure } from "./control.mjs";
-import { isTerminal, paint, tame, terminal, toJson } from "./print.mjs";
+import { isTerminal, paint, tame, terminal, toJson, wrap } from "./print.mjs";
 
 /**
  * @param {{ home: string, json: boolean, greeting?: string,
@@ -43,7 +43,8 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
       const text = tame(message.text);
       const hint = message.question && !text.includes("/allow");
       const words = hint ? `${text}\n/allow once, 15m, 1h or today, or /deny` : text;
-      if (words) put(message.question ? paint("yellow", words) : words);
+      const lines = person ? wrap(words, process.stdout.columns - 1) : words;
+      if (words) put(message.question ? paint("yellow", lines) : lines);
       if (message.error && !text.includes(message.error.message)) wrong(message.error);
       if (message.picture) put(message.picture);
     }
@@ -67,7 +68,9 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
   });
   ready?.(note, leave);
   const device = person
-    ? watchConsent(home, (text) => put(paint("yellow", tame(text))))
+    ? watchConsent(home, (text) =>
+        put(paint("yellow", wrap(tame(text), process.stdout.columns - 1))),
+      )
     : undefined;
 
   reader.on("line", (text) => {

@@ -225,7 +225,7 @@ async function demo({ crash }) {
   await nodeSays("paired");
   ms.paired = since();
   await nodeSays("ready");
-  step(`laptop: paired and ready, after ${pairingActions} things typed`);
+  step(`laptop: paired and ready, after ${pairingActions} things typed at the two ends`);
   const actions = pairingActions;
 
   await say("grab a photo from my laptop camera");
@@ -293,7 +293,10 @@ async function main() {
   ]).catch((why) => why);
   chat?.close();
   await stop([...running.values()]);
-  if (env.KITH_HOME) step(`everything was ended; the demo's home stays: ${resolve(env.KITH_HOME)}`);
+  if (env.KITH_HOME)
+    step(
+      `everything was ended; the demo's home stays until you remove it: ${resolve(env.KITH_HOME)}`,
+    );
   if (outcome instanceof Error) process.exitCode = fail(outcome, json) && 1;
   else if (json) line(toJson(outcome));
   process.stdout.write("", () => process.exit());

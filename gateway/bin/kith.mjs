@@ -9,6 +9,14 @@ import { forms, verbs } from "./verbs.mjs";
 
 /** @param {string[]} argv */
 async function main([name = "--help", ...argv]) {
+  if (/^(-V|--version|version)$/.test(name)) {
+    const { readFileSync } = await import("node:fs");
+    const { version } = JSON.parse(
+      readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+    );
+    line(argv.includes("--json") ? toJson({ ok: true, version }) : version);
+    return 0;
+  }
   if (/^(help|-h|--help)$/.test(name)) return help(argv.includes("--json"), overview());
   const verb = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
   if (!verb) throw usage(`there is no verb ${JSON.stringify(name)}`);

@@ -51,6 +51,27 @@ export const usage = (message, verb = "") =>
 export const exitCode = (code) => ({ usage: 2, "approval-needed": 3, unknown: 4 })[code] ?? 1;
 
 /**
+ * Breaks long lines between words, so that a terminal does not break them within.
+ * @param {string} text @param {number} columns
+ */
+export function wrap(text, columns) {
+  if (!(columns >= 20)) return text;
+  return text
+    .split("\n")
+    .flatMap((line) => {
+      const lines = [];
+      // What has no space to break at, such as a path, is left whole: it shall be copied whole.
+      for (let rest = line; ;) {
+        const cut = rest.length > columns ? rest.lastIndexOf(" ", columns) : -1;
+        if (cut <= 0 || rest.slice(0, cut).trim() === "") return [...lines, rest];
+        lines.push(rest.slice(0, cut));
+        rest = `${/^ */.exec(line)?.[0] ?? ""}${rest.slice(cut + 1)}`;
+      }
+    })
+    .join("\n");
+}
+
+/**
  * Prints a failure and gives the exit code of the process.
  * @param {unknown} why
  * @param {boolean} json

@@ -17,6 +17,7 @@ import { isDevice } from "./device.mjs";
 import { launch, stop } from "./processes.mjs";
 import { isTerminal, line, tame, toJson } from "./print.mjs";
 
+const ORPHAN_LOOK_MS = 500;
 const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 30_000;
 /** Who lived this long starts again after the first delay. */
@@ -35,6 +36,15 @@ export async function up({ home, json }) {
   const told = new Promise((resolve) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => resolve(0));
   });
+
+  // npm ends its shell and not us: when that parent is gone, so is whoever started us.
+  const parent = process.ppid;
+  const orphaned = process.env.npm_lifecycle_event
+    ? setInterval(
+        () => process.ppid !== parent && process.kill(process.pid, "SIGTERM"),
+        ORPHAN_LOOK_MS,
+      )
+    : undefined;
 
   mkdirSync(join(home, "logs"), { recursive: true, mode: 0o700 });
   const env = { ...process.env, KITH_HOME: home };
@@ -73,6 +83,7 @@ export async function up({ home, json }) {
   try {
     await Promise.race([told, run(), gateway.gaveUp]);
   } finally {
+    clearInterval(orphaned);
     leave();
     await Promise.all([node?.stop(), gateway.stop()]);
   }

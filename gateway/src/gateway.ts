@@ -176,6 +176,7 @@ async function assemble({
     rng,
     gateway: { id, name: config.name, key: hex(keys.noise.publicKey), version: VERSION },
     addresses,
+    home,
   });
 
   runtime.perform(console.performer);
@@ -206,7 +207,8 @@ async function assemble({
   });
 
   runtime.on<{ call: Call }>("call.kept", ({ call }) => {
-    if (ended.has(call.state)) media.drop(call.id).catch((error: unknown) => report("media", error));
+    if (ended.has(call.state))
+      media.drop(call.id).catch((error: unknown) => report("media", error));
   });
   const sweep = (): void => {
     media.sweep(clock.now()).catch((error: unknown) => report("media", error));

@@ -24,6 +24,7 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   --pair                          pair again, although this machine is paired
   --home DIR                      where all of this is kept ($KITH_HOME/node)
   --json                          one JSON object per line
+  --version
   --help
 
   kith node --gateway 192.168.1.10 --allow camera.snap=ask
@@ -37,6 +38,7 @@ export interface Arguments {
   readonly verb: (typeof verbs)[number];
   readonly json: boolean;
   readonly help: boolean;
+  readonly version: boolean;
   readonly local: boolean;
   readonly pair: boolean;
   /** Started by a launcher that holds our input open: the agent ends when that closes. */
@@ -58,7 +60,14 @@ export function readArguments(argv: readonly string[]): Arguments {
   const flag = { type: "boolean", default: false } as const;
   const options = {
     ...{ home: text, gateway: text, name: text, allow: texts, camera: texts, root: texts },
-    ...{ json: flag, local: flag, pair: flag, supervised: flag, help: { ...flag, short: "h" } },
+    ...{
+      json: flag,
+      local: flag,
+      pair: flag,
+      supervised: flag,
+      version: flag,
+      help: { ...flag, short: "h" },
+    },
   } as const;
   let parsed;
   try {
@@ -72,7 +81,8 @@ export function readArguments(argv: readonly string[]): Arguments {
   if (values.gateway !== undefined && values.local)
     throw usage("--gateway and --local exclude each other");
   return {
-    ...{ verb, json: values.json, help: values.help, local: values.local, pair: values.pair },
+    ...{ verb, json: values.json, help: values.help, version: values.version },
+    ...{ local: values.local, pair: values.pair },
     supervised: values.supervised,
     ...(values.home !== undefined && { home: resolve(values.home) }),
     ...(values.gateway !== undefined && { gateway: readAddress(values.gateway) }),

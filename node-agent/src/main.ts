@@ -13,21 +13,24 @@ import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { fileReader } from "./drivers/files/read.ts";
-import { failed, type Say, sentence } from "./events.ts";
+import { chosen, failed, type Say, sentence } from "./events.ts";
 import { Ledger } from "./ledger.ts";
 import { readLedger } from "./ledger-rows.ts";
 import { serveLocal } from "./local.ts";
 import { holdHome } from "./lock.ts";
 import { notices } from "./notice.ts";
+import { probe } from "./offer.ts";
 import { Outgoing } from "./outgoing.ts";
 import { Lines, type Person, turnedOn } from "./person.ts";
 import { kindGuess, osName } from "./platform.ts";
 import { Policy, setLock } from "./policy.ts";
+import { isYes } from "./question.ts";
 import { register } from "./register.ts";
 import { show } from "./screen.ts";
 import { Server } from "./serve.ts";
 
-const AGENT = "kith-node/0.1.0";
+const VERSION = "0.1.0";
+const AGENT = `kith-node/${VERSION}`;
 /** A stop takes less than 1.5 s, whatever a driver does. */
 const EXIT_MS = 1_300;
 
@@ -37,10 +40,10 @@ const rng = systemRng;
 const defaultHome = () => join(kithHome(), "node");
 
 /** Rejects when nobody can read it; then nothing that needs a visible sign may happen. */
-function writer(json: boolean): Say {
+function writer(json: boolean, screen = false): Say {
   return (event) =>
     new Promise((resolve, reject) => {
-      const line = json ? JSON.stringify(event) : sentence(event);
+      const line = json ? JSON.stringify(event) : sentence(event, screen);
       process.stdout.write(`${line}\n`, (error) => (error ? reject(error) : resolve()));
     });
 }
@@ -99,14 +102,39 @@ function aboutOf({ name, kind }: Settings) {
   return { name, kind, os: tame(osName(), 32), arch: tame(process.arch, 16), agent: AGENT };
 }
 
-function personAt(args: Arguments): Person {
+/** Whether there is a tick screen: somebody sits at a terminal, and has not chosen already. */
+function hasScreen({ json, allow }: Arguments): boolean {
+  return process.stdin.isTTY && process.stdout.isTTY && !json && !allow;
+}
+
+function personAt(args: Arguments, drivers: readonly AnyDriver[]): Person {
   const { stdin, stdout } = process;
   const lines = new Lines(stdin);
-  const screen = stdin.isTTY && stdout.isTTY && !args.json && !args.allow;
+  const screen = hasScreen(args);
   return {
-    line: (signal) => lines.next(signal),
-    choose: async (caps, now) => (screen ? await show(caps, now, stdin, stdout) : undefined),
+    line(signal, prompt) {
+      if (screen && prompt !== undefined) stdout.write(prompt);
+      return lines.next(signal);
+    },
+    async choose(caps, now) {
+      if (!screen) return undefined;
+      const reasons = await whyNot(drivers);
+      const looked = caps.map((cap) => ({ ...cap, reason: reasons.get(cap.name) }));
+      const choice = await show(looked, now, stdin, stdout);
+      // `setup` says what it stored by itself.
+      if (args.verb !== "setup") stdout.write(`${chosen(choice ?? now)}\n`);
+      return choice;
+    },
   };
+}
+
+/** What cannot work now, and why. What is off is looked at too: only the person here hears of it. */
+async function whyNot(drivers: readonly AnyDriver[]): Promise<Map<string, string>> {
+  const looks = drivers.map(async (driver) => {
+    const { state, reason = "it is not there" } = await probe(driver, clock);
+    return [driver.capability.name as string, state === "ready" ? "" : reason] as const;
+  });
+  return new Map((await Promise.all(looks)).filter(([, reason]) => reason !== ""));
 }
 
 const capsOf = (drivers: readonly AnyDriver[]) =>
@@ -128,11 +156,14 @@ async function registerHere(home: Home, drivers: readonly AnyDriver[], say: Say)
 
 async function setup(home: Home, args: Arguments, say: Say): Promise<void> {
   const drivers = driversOf(home.settings);
-  const choice = await personAt(args).choose(capsOf(drivers), home.settings.policy);
+  const choice = await personAt(args, drivers).choose(capsOf(drivers), home.settings.policy);
+  const skipped = hasScreen(args) && !choice;
   if (choice) await home.save({ policy: turnedOn(choice) });
+  if (skipped) process.stdout.write("Skipped: nothing was changed.\n");
   if (args.local && (args.pair || !home.settings.gateway?.key))
     await registerHere(home, drivers, say);
-  await say({ event: "settings", name: home.settings.name, policy: home.settings.policy });
+  if (!skipped)
+    await say({ event: "settings", name: home.settings.name, policy: home.settings.policy });
 }
 
 async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): Promise<void> {
@@ -140,7 +171,7 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   const hold = holdHome(home.path("agent.lock"));
   await say({ event: "starting", name: home.settings.name, home: home.dir });
   const drivers = driversOf(home.settings);
-  const person = personAt(args);
+  const person = personAt(args, drivers);
   if (args.local && (args.pair || !home.settings.gateway?.key)) {
     const choice = await person.choose(capsOf(drivers), home.settings.policy);
     if (choice) await home.save({ policy: turnedOn(choice) });
@@ -207,7 +238,7 @@ function askHere(consent: Consent, person: Person, say: Say, stop: AbortSignal):
       const typed = await person.line(
         AbortSignal.any([stop, AbortSignal.timeout(Math.max(1, consent.leftMs(question)))]),
       );
-      if (typed !== undefined) consent.answer(call, /^y(es)?$/i.test(typed.trim()));
+      if (typed !== undefined) consent.answer(call, isYes(typed));
     });
   });
 }
@@ -240,7 +271,11 @@ async function main(argv: readonly string[]): Promise<number> {
       process.stdout.write(help);
       return 0;
     }
-    const write = writer(json);
+    if (args.version) {
+      process.stdout.write(`${VERSION}\n`);
+      return 0;
+    }
+    const write = writer(json, hasScreen(args));
     if (args.supervised) process.stdin.on("end", end).on("error", end).resume();
     if (args.verb === "lock" || args.verb === "unlock") {
       // Whatever node.json says, and whoever runs: a lock must always work.

@@ -56,7 +56,8 @@ export async function makeOffer(
   return { caps, hash: new Uint8Array(createHash("sha256").update(JSON.stringify(caps)).digest()) };
 }
 
-function probe(driver: AnyDriver, clock: Clock): Promise<Probe> {
+/** One driver's look, bounded. Never rejects. */
+export function probe(driver: AnyDriver, clock: Clock): Promise<Probe> {
   return new Promise((resolve) => {
     const cancel = clock.after(PROBE_MS, () =>
       resolve({ state: "unavailable", reason: "it does not answer" }),

@@ -129,7 +129,10 @@ async function returnCode(
   }
   channel.send({ t: "pair.refused", why: "return-code" });
   channel.flush();
-  throw new KithError("return-code-wrong", "this device was not paired");
+  throw new KithError(
+    "return-code-wrong",
+    tries > 0 ? "nothing that was typed is a return code" : "this device was not paired",
+  );
 }
 
 type Conversation = ReturnType<typeof talk>;

@@ -2,13 +2,17 @@
  * The one screen of this program: which capabilities are off, asked for, or allowed.
  *
  *     camera.snap   off [ask] allow   Take one photo ...
+ *                   cannot work now: no camera found
  *   › device.info  [off] ask  allow   Tell what ...          up/down, space, Enter, s
  */
 import { tame } from "@kith/shared/protocol/words";
 import type { Choice, Person } from "./person.ts";
 import type { Rule } from "./policy.ts";
 
-type Capability = Parameters<Person["choose"]>[0][number];
+type Capability = Parameters<Person["choose"]>[0][number] & {
+  /** Why it cannot work now; undefined when it can. */
+  readonly reason?: string | undefined;
+};
 
 const rules: readonly Rule[] = ["off", "ask", "allow"];
 
@@ -16,11 +20,23 @@ export interface ScreenState {
   readonly caps: readonly Capability[];
   readonly choice: Choice;
   readonly row: number;
+  /** Answers a key that a person meant for something else. */
+  readonly hint?: string;
   readonly ended?: "accepted" | "skipped" | "interrupted";
 }
 
+const CODE_LATER = "The return code comes after this screen.";
+const ENTER_AGAIN = "Enter once more accepts this list.";
+
 /** What a key does. Unknown keys do nothing. */
-export function press(state: ScreenState, key: string): ScreenState {
+export function press({ hint, ...state }: ScreenState, key: string): ScreenState {
+  if (/^\d$/.test(key)) return { ...state, hint: CODE_LATER };
+  // The Enter that ends a typed code is no word on this list.
+  if (hint === CODE_LATER && (key === "\r" || key === "\n")) return { ...state, hint: ENTER_AGAIN };
+  return turned(state, key);
+}
+
+function turned(state: ScreenState, key: string): ScreenState {
   const name = state.caps[state.row]?.name;
   const move = (by: number): ScreenState => ({
     ...state,
@@ -61,20 +77,31 @@ export function press(state: ScreenState, key: string): ScreenState {
   }
 }
 
-export function draw({ caps, choice, row }: ScreenState, columns: number): string[] {
+export function draw({ caps, choice, row, hint }: ScreenState, columns: number): string[] {
+  const most = Math.max(20, columns - 1);
   const width = Math.max(0, ...caps.map(({ name }) => name.length));
-  const lines = caps.map(({ name, summary }, at) => {
+  const lines = caps.flatMap(({ name, summary, reason }, at) => {
     const states = rules
       .map((rule) => ((choice[name] ?? "off") === rule ? `[${rule}]` : ` ${rule} `))
       .join(" ");
-    return `${at === row ? "›" : " "} ${name.padEnd(width)}  ${states}  ${tame(summary, 200)}`;
+    // The words are the model's, which has many devices to choose from.
+    const words = tame(summary.replaceAll("the named device", "this device"), 200);
+    return [
+      `${at === row ? "›" : " "} ${name.padEnd(width)}  ${states}  ${words}`,
+      ...(reason ? [`  ${" ".repeat(width)}  cannot work now: ${tame(reason, 160)}`] : []),
+    ];
   });
-  const help = "up/down choose, space or left/right change, Enter accept, s skip";
+  const title = [
+    "What may your assistant use this device for?",
+    "(ask: somebody here must say yes, each time)",
+  ];
+  const oneLine = title.join(" ");
   return [
-    "What may this device do for you? (ask: you are asked here, each time)",
+    ...(oneLine.length <= most ? [oneLine] : title),
     ...lines,
-    help,
-  ].map((line) => line.slice(0, Math.max(20, columns - 1)));
+    "up/down move, space changes, Enter accepts, s skips",
+    ...(hint === undefined ? [] : [hint]),
+  ].map((line) => (line.length <= most ? line : `${line.slice(0, most - 1)}…`));
 }
 
 /** Shows the screen on a terminal. @returns undefined when skipped; rejects with AbortError at Ctrl-C */
@@ -89,7 +116,7 @@ export function show(
   const paint = (): void => {
     const lines = draw(state, output.columns || 80);
     output.write(
-      `${height > 0 ? `\u001b[${height}A` : ""}${lines.map((line) => `\u001b[2K${line}\n`).join("")}`,
+      `${height > 0 ? `\u001b[${height}A\u001b[J` : ""}${lines.map((line) => `${line}\n`).join("")}`,
     );
     height = lines.length;
   };

@@ -157,8 +157,7 @@ export class Server {
       ...{ invoke: frame, driver, args, abort: new AbortController() },
       ...{ phase: "received", started: false },
       // A person's time to think is the call's, not the driver's.
-      endsAt:
-        clock.mono() + (rule === "ask" ? frame.ttl_ms : Math.min(frame.ttl_ms, driver.maxMs)),
+      endsAt: clock.mono() + (rule === "ask" ? frame.ttl_ms : Math.min(frame.ttl_ms, driver.maxMs)),
     };
     this.#active.set(frame.call, active);
     this.#running.set(frame.cap, running + 1);

@@ -49,12 +49,11 @@ export const remedies = {
   "not-granted": "Ask again and allow it (`/allow once`), or see `kith grants`.",
   "approval-needed": "Allow it with `kith allow ID once` (or 15m, 1h, today), or `kith deny ID`.",
   "approval-unknown": "`kith approvals` lists what waits for an answer.",
-  "approval-ambiguous": "Several questions are open: add the id that `kith approvals` shows.",
+  "approval-ambiguous": "Add the id that `kith approvals` shows.",
   "denied-owner": "The owner said no. Ask again if that was a mistake.",
   "owner-silent": "Nobody answered in 15 minutes, which means no. Ask again.",
-  revoked:
-    "The device or the permission was revoked while it ran. Pair or allow again if that was a mistake.",
-  locked: "Everything is locked. Lift it with `kith lock --lift` where it was locked.",
+  revoked: "Pair it, or allow it, again if that was a mistake.",
+  locked: "Lift it with `kith lock --lift` where it was locked.",
   unknown:
     "It may or may not have happened; look at the device before you ask again. `kith why ID` tells what is known.",
   expired: "It waited too long and was dropped; nothing happened. Ask again.",
@@ -76,7 +75,8 @@ export const remedies = {
   "not-accepted": "The gateway does not know this device (any more). Pair it again.",
   // The program.
   "config-invalid": "Mend the named setting; docs/config.md lists them all.",
-  "home-locked": "Stop the process that holds it first, or use another home (KITH_HOME, --home).",
+  "home-locked":
+    "It runs already: `kith chat` opens a chat with it. Or stop it first, or use another home (KITH_HOME, --home).",
   "home-unsafe":
     "Others may write to that folder. Fix its owner and mode (0700), then start again.",
   "store-damaged":

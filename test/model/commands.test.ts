@@ -171,7 +171,12 @@ test.for([
 });
 
 test("an id that is none is never taken for a duration", () => {
-  for (const word of ["2h", "30m", "forever", "always", "15", "1", "oncee"])
+  for (const word of ["2h", "30m", "3 days"])
+    expect(owner(`/allow ${word}`)).toMatchObject({
+      do: "say",
+      text: expect.stringContaining("15m"),
+    });
+  for (const word of ["forever", "always", "15", "1", "oncee"])
     expect(owner(`/allow ${word}`)).toEqual({
       do: "operate",
       op: "allow",

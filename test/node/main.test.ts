@@ -245,6 +245,15 @@ describe("the program", () => {
     });
   });
 
+  test("tells its version", async () => {
+    await using node = await start("--version");
+    expect(await node.code).toBe(0);
+    const { version } = JSON.parse(
+      await readFile(new URL("../../node-agent/package.json", import.meta.url), "utf8"),
+    ) as { version: string };
+    expect(node.lines).toEqual([version]);
+  });
+
   test("explains itself", async () => {
     await using node = await start("--help");
     expect(await node.code).toBe(0);
@@ -322,7 +331,10 @@ describe("the screen", () => {
   const after = (...keys: string[]) => keys.reduce(press, first);
 
   test("starts on the first line with everything off", () => {
-    expect(draw(first, 80).slice(1, 3)).toEqual([
+    expect(draw(first, 120)[0]).toBe(
+      "What may your assistant use this device for? (ask: somebody here must say yes, each time)",
+    );
+    expect(draw(first, 120).slice(1, 3)).toEqual([
       "› a.one  [off]  ask   allow   One.",
       "  b.two  [off]  ask   allow   Two.[2J",
     ]);
@@ -345,7 +357,42 @@ describe("the screen", () => {
 
   test("keeps to the width of the terminal", () => {
     for (const line of draw(first, 30)) expect(line.length).toBeLessThan(30);
+    expect(draw(first, 30)).toContain("› a.one  [off]  ask   allow …");
+    const narrow = draw({ caps: [], choice: {}, row: 0 }, 60);
+    expect(narrow).toHaveLength(3);
+    expect(narrow.join("")).not.toContain("…");
   });
+
+  test("speaks of this device, and says what cannot work now and why", () => {
+    const snap = {
+      name: "camera.snap",
+      summary: "Take one photo with a camera of the named device; returns a JPEG.",
+      reason: "no camera found\u001b[2J",
+    };
+    const [, row, below] = draw({ caps: [snap], choice: {}, row: 0 }, 120);
+    expect(row).toContain("with a camera of this device; returns");
+    expect(below).toBe(`${" ".repeat(15)}cannot work now: no camera found[2J`);
+  });
+
+  test("takes a return code for no choice, and not the Enter after it either", () => {
+    const typed = after("1", "2", "3", "4");
+    expect(typed).toMatchObject({ choice: {}, row: 0 });
+    expect(draw(typed, 80).at(-1)).toBe("The return code comes after this screen.");
+    const entered = press(typed, "\r");
+    expect(entered.ended).toBeUndefined();
+    expect(draw(entered, 80).at(-1)).toBe("Enter once more accepts this list.");
+    expect(press(entered, "\r").ended).toBe("accepted");
+    expect(press(typed, "j")).toEqual(after("j"));
+  });
+});
+
+test("an approval says what comes next", () => {
+  expect(sentence({ event: "approved" })).toBe(
+    "The gateway says: approved. Type the return code it shows (4 digits):",
+  );
+  expect(sentence({ event: "approved" }, true)).toBe(
+    "The gateway says: approved. First, what this device may do for you:",
+  );
 });
 
 test("every event has a sentence", () => {
@@ -355,6 +402,7 @@ test("every event has a sentence", () => {
     { event: "code", code: "E8Z-PKG-EJH", left_ms: 900_000 },
     { event: "approved" },
     { event: "return-code-wrong", tries_left: 0 },
+    { event: "return-code-malformed" },
     { event: "paired", device: "d", gateway: "g" },
     { event: "ready", epoch: 1 },
     { event: "notice", what: "camera", on: true },

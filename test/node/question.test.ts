@@ -18,11 +18,7 @@ test.each([
     "camera.snap here (camera: video0, facing: back)",
   ],
   ["files.read", { path: "notes.txt", max_bytes: 9 }, "files.read here (path: notes.txt)"],
-  [
-    "files.read",
-    { root: "docs", path: "a/b.txt" },
-    "files.read here (path: a/b.txt, root: docs)",
-  ],
+  ["files.read", { root: "docs", path: "a/b.txt" }, "files.read here (path: a/b.txt, root: docs)"],
   ["device.info", {}, "device.info here"],
   ["device.info", { path: "x" }, "device.info here"],
 ])("%s with %j is asked for in words", (cap, args, what) => {

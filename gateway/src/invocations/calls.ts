@@ -215,7 +215,9 @@ export class Calls implements TableKind {
             : "; none is paired yet";
       return refuse({
         code: "device-unknown",
-        message: `no device is called “${tame(request.device, 64)}”${known}`,
+        message: request.device.trim()
+          ? `no device is called “${tame(request.device, 64)}”${known}`
+          : `there is no device to ask${known}`,
         effect: "none",
       });
     }
@@ -238,11 +240,13 @@ export class Calls implements TableKind {
     const capability = catalogue.get(request.cap) as Capability;
     const args = v.safeParse(capability.args, request.args);
     if (!args.success) {
-      const where = v.getDotPath(args.issues[0]) ?? "arguments";
+      const [issue] = args.issues;
+      const where = v.getDotPath(issue) ?? "arguments";
+      const unknown = issue.type === "strict_object" && issue.expected === "never";
       return refuse(
         {
           code: "bad-args",
-          message: `${request.cap}: ${where}: ${args.issues[0].message}`,
+          message: `${request.cap}: ${where}: ${unknown ? "there is no such argument" : issue.message}`,
           effect: "none",
         },
         about,
@@ -556,7 +560,11 @@ export class Calls implements TableKind {
     }
     if (steps.includes("again")) {
       if ((call.tries ?? 0) < MOST_TRIES) return this.#again(next);
-      const failure: Failure = { code: "interrupted", message: `${call.name} forgot it again and again`, effect: "none" };
+      const failure: Failure = {
+        code: "interrupted",
+        message: `${call.name} forgot it again and again`,
+        effect: "none",
+      };
       return this.#apply(call, { type: "node.failed", failure });
     }
     // An event that changes nothing writes nothing: else a deadline that passed would arm itself again.

@@ -25,7 +25,12 @@ export interface LinksOptions {
   readonly presence: Presence;
   readonly clock: Clock;
   readonly sending: Pick<Sending, "accepted" | "answers" | "linkDown">;
-  readonly sink: (content: { call: string; role: string; stream: string; type: string }) => Promise<Sink>;
+  readonly sink: (content: {
+    call: string;
+    role: string;
+    stream: string;
+    type: string;
+  }) => Promise<Sink>;
 }
 
 /** Capability parts of one link that are not complete yet. */
@@ -129,7 +134,8 @@ export function linkHandlers({
     const known = runtime.documents.get<OfferedSet>("device", `caps/${link.device}`);
     if (known && hex(known.hash) === set.hash && !expecting.has(link.device)) return;
     let mayChange = changes.get(link.device);
-    if (!mayChange) changes.set(link.device, (mayChange = budget(clock, SETS_PER_SECOND, SETS_BURST)));
+    if (!mayChange)
+      changes.set(link.device, (mayChange = budget(clock, SETS_PER_SECOND, SETS_BURST)));
     if (!mayChange()) return link.end("rate", "capabilities change too often");
     runtime.tell(`device/${link.device}`, {
       type: "caps.advertised",
@@ -182,7 +188,9 @@ export function linkHandlers({
             ? undefined
             : tell("*", { type: "stream.gone", device, stream: frame.stream });
         case "ledger.answer":
-          for (const { call, state } of frame.items.filter((one) => sending.answers(device, frame.q, one.call)))
+          for (const { call, state } of frame.items.filter((one) =>
+            sending.answers(device, frame.q, one.call),
+          ))
             tell(call, {
               type: "ledger.read",
               device,

@@ -59,7 +59,8 @@ export class MediaStore implements Media {
   /** The call is over: nobody will bring the rest of its content. */
   async drop(call: string): Promise<void> {
     for (const name of (await readdir(this.#partial)).toSorted()) {
-      if (name.startsWith(`${call}.`) && !this.#open.has(name)) await rm(join(this.#partial, name), { force: true });
+      if (name.startsWith(`${call}.`) && !this.#open.has(name))
+        await rm(join(this.#partial, name), { force: true });
     }
   }
 
@@ -79,7 +80,8 @@ export class MediaStore implements Media {
     if (known) return known;
     // Another stream for the same content: what the earlier one brought is worth nothing now.
     for (const other of await readdir(this.#partial)) {
-      if (other.startsWith(`${call}.${role}.`) && other !== name) await (this.#open.get(other)?.discard() ?? rm(join(this.#partial, other), { force: true }));
+      if (other.startsWith(`${call}.${role}.`) && other !== name)
+        await (this.#open.get(other)?.discard() ?? rm(join(this.#partial, other), { force: true }));
     }
     const file = new PartialFile(
       join(this.#partial, name),

@@ -62,6 +62,8 @@ function allow(rest: string): Answer {
   const words = rest.split(/\s+/).filter(Boolean);
   const wishes = words.map(duration).filter((wish) => wish !== undefined);
   const ids = words.filter((word) => !duration(word));
+  if (ids.some((word) => /^\d+\s*[smhd]/i.test(word)))
+    return say("Permission is given for once, 15m, 1h or today: /allow once.");
   if (ids.length > 1 || wishes.length > 1)
     return say(
       "Say /allow once, /allow 15m, /allow 1h or /allow today, with the id when several questions are open.",
@@ -256,7 +258,7 @@ function read(text: string): Answer {
   if (text.length > (text.startsWith("/") ? COMMAND_CHARS : SENTENCE_CHARS))
     return text.startsWith("/")
       ? say("That is too long for a command. /help shows what there is.")
-      : say(PUZZLED);
+      : puzzled;
   const slash = /^\/([a-z]+)(?:\s+([\s\S]*))?$/i.exec(text);
   if (slash) {
     const command = Object.hasOwn(commands, (slash[1] ?? "").toLowerCase())
@@ -271,11 +273,14 @@ function read(text: string): Answer {
     const found = match.exec(words);
     if (found) return to(found.groups ?? {});
   }
-  return say(PUZZLED);
+  return puzzled;
 }
 
-const PUZZLED =
-  "I did not understand that. I can take photos, list devices, tell how a device is doing and fetch files; /help shows how to say it.";
+const puzzled: Answer = {
+  do: "say",
+  puzzled: true,
+  text: "I did not understand that. I can take photos, list devices, tell how a device is doing and fetch files; /help shows how to say it.",
+};
 
 export const commandModel: Model = {
   name: "commands",

@@ -22,7 +22,12 @@ export type Answer =
       readonly op: string;
       readonly args: Readonly<Record<string, unknown>>;
     }
-  | { readonly do: "say"; readonly text: string };
+  | {
+      readonly do: "say";
+      readonly text: string;
+      /** The words meant nothing here: programs that asked must not take the text for a success. */
+      readonly puzzled?: true;
+    };
 
 export interface Model {
   readonly name: string;

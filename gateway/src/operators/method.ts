@@ -27,6 +27,8 @@ export interface MethodsOptions {
     readonly key: string;
     readonly version: string;
   };
+  /** Where the configuration lies, for hints. */
+  readonly home: string;
   /** Addresses that devices can dial, `host:port`. */
   readonly addresses: () => readonly string[];
 }

@@ -37,6 +37,21 @@ export class ApprovalNeeded extends KithError {
   }
 }
 
+/** How a call failed, with a remedy that names its capability. */
+class CallFailed extends KithError {
+  readonly #cap: string;
+  constructor({ state, failure, cap }: Outcome) {
+    super(
+      state === "unknown" ? "unknown" : (failure?.code ?? "internal"),
+      failure?.message ?? "it ended without a reason",
+    );
+    this.#cap = cap;
+  }
+  override get remedy(): string {
+    return super.remedy.replace("CAP", this.#cap);
+  }
+}
+
 const ASK = { deadlineMs: 10_000 } as const;
 const NOTHING = v.strictObject({});
 const words = name(256);
@@ -142,11 +157,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
         text: endedMessage(outcome, true).text,
       };
     }
-    const failure = outcome.failure;
-    throw new KithError(
-      outcome.state === "unknown" ? "unknown" : (failure?.code ?? "internal"),
-      failure?.message ?? "it ended without a reason",
-    );
+    throw new CallFailed(outcome);
   };
 
   return new Map<string, Method>([
@@ -227,7 +238,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
         if ("refuse" in window) throw new KithError(window.refuse, window.message);
         return {
           out: { until: window.until, listen: options.addresses(), id: gateway.id },
-          text: listening(window.until, options.addresses()),
+          text: listening(window.until, options.addresses(), options.home),
         };
       }),
     ],
@@ -319,7 +330,9 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
             ],
           ];
         });
-        return { out: { devices }, text: table(lines) };
+        const locked = documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false;
+        const note = locked ? "\nLOCKED: nothing is done on any of them until /unlock." : "";
+        return { out: { devices }, text: `${table(lines)}${note}` };
       }),
     ],
     [

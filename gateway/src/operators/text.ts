@@ -35,12 +35,22 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-export const listening = (until: number, addresses: readonly string[]): string =>
-  [
-    `Pairing is open until ${time(until)}. At the device, run:`,
-    ...addresses.map((address) => `  kith node --gateway ${address}`),
+const LOOPBACK = /^(?:127\.|\[?::1)/;
+
+export function listening(until: number, addresses: readonly string[], home: string): string {
+  const only = addresses.every((address) => LOOPBACK.test(address));
+  return [
+    `Pairing is open until ${time(until)}. At the device, in its copy of Kith, run:`,
+    ...addresses.map((address) => `  npx kith node --gateway ${address}`),
     "It shows a code; type it here: /approve CODE",
+    ...(only
+      ? [
+          `Only this machine can reach that address. To let others in, set \`listen\` in ${home}/config.yaml`,
+          "(for example `listen: 0.0.0.0:5484`), and start again.",
+        ]
+      : []),
   ].join("\n");
+}
 
 export function approved(attempt: {
   name: string;

@@ -294,7 +294,12 @@ export const sessionMachine = setup({
               const answer = answerOf(event);
               const text = answer.do === "say" ? answer.text.trim() : "";
               // Nobody is left without an answer, not even by a model that has none.
-              return { text: text || "I have nothing to say to that.", final: quiet(context) };
+              const said = {
+                text: text || "I have nothing to say to that.",
+                final: quiet(context),
+              };
+              if (answer.do !== "say" || !answer.puzzled) return said;
+              return { ...said, error: { code: "not-understood", message: text, remedy: "" } };
             }),
           },
         ],

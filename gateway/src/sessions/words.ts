@@ -98,13 +98,26 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
 }
 
 /** A sentence begins with a capital, but the name of a device stays as it is. */
-export function problem(failure: Failure, name = ""): NonNullable<ChatMessage["error"]> {
+export function problem(
+  failure: Failure,
+  { name = "", cap = "CAP" } = {},
+): NonNullable<ChatMessage["error"]> {
   const named = name !== "" && failure.message.startsWith(name);
   const message = named
     ? failure.message
     : failure.message.charAt(0).toUpperCase() + failure.message.slice(1);
-  return { code: failure.code, message, remedy: remedies[failure.code] };
+  return {
+    code: failure.code,
+    message,
+    remedy: inChat(remedies[failure.code]).replace("CAP", cap),
+  };
 }
+
+/** Remedies speak of the command line; a chat has words of its own for the same. */
+const inChat = (remedy: string): string =>
+  remedy
+    .replace("`kith lock --lift`", "/unlock")
+    .replaceAll(/`kith (devices|approvals|grants|audit|why)([^`]*)`/g, "/$1$2");
 
 export function ended(told: Outcome, final: boolean): ChatMessage {
   if (told.state === "done") return { text: done(told), final, result: told };
@@ -113,7 +126,7 @@ export function ended(told: Outcome, final: boolean): ChatMessage {
     message: "it ended without a reason",
     effect: "unknown",
   };
-  const error = problem(failure, told.name);
+  const error = problem(failure, told);
   const doubt =
     told.state === "unknown" ? `It may or may not have happened (${short(told.call)}). ` : "";
   return {

@@ -5,8 +5,9 @@
 import * as v from "valibot";
 
 /** C0/C1 controls, bidi controls, zero-width and line separators: never in a peer's text. */
-// oxlint-disable-next-line no-control-regex -- finding control characters is its job
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/u;
+const UNSAFE =
+  // oxlint-disable-next-line no-control-regex -- finding control characters is its job
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/u;
 
 const encoder = new TextEncoder();
 const byteLength = (text: string) => encoder.encode(text).length;

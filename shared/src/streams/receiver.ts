@@ -74,7 +74,8 @@ export class StreamReceiver {
   chunk(offset: number, data: Uint8Array): void {
     if (this.#over) return;
     if (offset !== this.#expected) throw new KithError("schema", "a chunk out of order");
-    if (++this.#waiting > limits.waitingChunks) throw new KithError("schema", "too many small chunks");
+    if (++this.#waiting > limits.waitingChunks)
+      throw new KithError("schema", "too many small chunks");
     const end = offset + data.length;
     if (end > this.#granted) throw new KithError("schema", "a chunk beyond the credit");
     if (end > this.#most)
@@ -119,7 +120,10 @@ export class StreamReceiver {
     if (this.#over) return;
     this.#over = true;
     // What it holds goes; that it could not be let go of changes nothing for the call.
-    this.#writing.catch(() => {}).then(() => this.#sink.discard()).catch(() => {});
+    this.#writing
+      .catch(() => {})
+      .then(() => this.#sink.discard())
+      .catch(() => {});
     this.#events.failed(error);
   }
 }

@@ -26,7 +26,7 @@ export function watchConsent(home, ask) {
   const asked = (/** @type {any} */ question) => {
     open.set(question.call, question);
     setTimeout(() => open.delete(question.call), question.left_ms).unref();
-    ask(`This computer is asked for ${question.cap} (${question.text}). /yes or /no?`);
+    ask(`${question.text} /yes or /no?`);
   };
   const look = async () => {
     try {

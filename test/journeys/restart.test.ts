@@ -119,22 +119,31 @@ describe("a node-agent that is killed", () => {
 });
 
 describe("a device that falls silent in mid-call", () => {
-  test("ends the call with a reason, and nothing spins meanwhile", { timeout: 60_000 }, async () => {
-    await using home = await world();
-    const owner = await home.owner();
-    const pid = home.nodes.get("laptop")?.pid ?? 0;
-    // Frozen, not dead: the socket stays open and says nothing.
-    process.kill(pid, "SIGSTOP");
-    try {
-      await owner.say("/info laptop");
-      const before = (await home.call("audit.list", { limit: 1_000 })).out.rows.length;
-      const { error } = await owner.hear("how it ended", ({ final, error: told }) => final && { error: told });
-      expect(error?.code).toBe("timeout");
-      expect((await home.call("audit.list", { limit: 1_000 })).out.rows.length - before).toBeLessThan(10);
-    } finally {
-      process.kill(pid, "SIGCONT");
-    }
-  });
+  test(
+    "ends the call with a reason, and nothing spins meanwhile",
+    { timeout: 60_000 },
+    async () => {
+      await using home = await world();
+      const owner = await home.owner();
+      const pid = home.nodes.get("laptop")?.pid ?? 0;
+      // Frozen, not dead: the socket stays open and says nothing.
+      process.kill(pid, "SIGSTOP");
+      try {
+        await owner.say("/info laptop");
+        const before = (await home.call("audit.list", { limit: 1_000 })).out.rows.length;
+        const { error } = await owner.hear(
+          "how it ended",
+          ({ final, error: told }) => final && { error: told },
+        );
+        expect(error?.code).toBe("timeout");
+        expect(
+          (await home.call("audit.list", { limit: 1_000 })).out.rows.length - before,
+        ).toBeLessThan(10);
+      } finally {
+        process.kill(pid, "SIGCONT");
+      }
+    },
+  );
 });
 
 test("both are killed while the camera works, and the photo still comes", async () => {

@@ -12,8 +12,8 @@ const FORMAT = 1;
 /** Contexts hold ids, not content. Above the limit the turn fails, below it stays cheap. */
 const MAX_BYTES = 65_536;
 
-/** An event above this is told in the journal by its type alone: a story needs no more. */
-const JOURNAL_BYTES = 2_048;
+/** Longer than any message of a chat; above it, an event is told in the journal by its type alone. */
+const JOURNAL_BYTES = 20_480;
 
 /** What of an event the journal keeps. */
 export function forJournal(event: Event): Event {

@@ -11,7 +11,7 @@ import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock
 import { KithError } from "@kith/shared/errors";
 import { hex, keyId, newId } from "@kith/shared/ids";
 import { times } from "@kith/shared/protocol/limits";
-import { SleepWatch } from "@kith/shared/protocol/sleep";
+import { SleepWatch } from "@kith/shared/sleep";
 import { Console } from "./channels/console.ts";
 import { inbox } from "./channels/inbox.ts";
 import { type Config, readConfig } from "./config.ts";

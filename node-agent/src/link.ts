@@ -21,7 +21,7 @@ import type { Ending } from "./backoff.ts";
 import type { Home } from "./config.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Server } from "./serve.ts";
-import { SleepWatch } from "@kith/shared/protocol/sleep";
+import { SleepWatch } from "@kith/shared/sleep";
 import type { Wire } from "./socket.ts";
 
 export interface LinkParts {

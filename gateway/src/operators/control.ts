@@ -12,7 +12,8 @@ import type { Console, ConsoleClient } from "../channels/console.ts";
 import { INBOUND_TEXT_BYTES, type Inbox } from "../channels/inbox.ts";
 import type { Terminal } from "../pictures/terminal.ts";
 import { checked } from "./method.ts";
-import { ApprovalNeeded, type methods } from "./methods.ts";
+import { ApprovalNeeded } from "./call-methods.ts";
+import type { methods } from "./methods.ts";
 
 const LINE_BYTES = 1_048_576;
 const UNREAD_BYTES = 16 * 1_048_576;

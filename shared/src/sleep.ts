@@ -2,8 +2,8 @@
  * Did this machine sleep? Monotonic clocks may stand still meanwhile, which would hide the age
  * of a frame: so the gap between wall and monotonic clock is compared with the last look.
  */
-import type { Clock } from "../clock.ts";
-import { times } from "./limits.ts";
+import type { Clock } from "./clock.ts";
+import { times } from "./protocol/limits.ts";
 
 export class SleepWatch {
   readonly #clock: Clock;

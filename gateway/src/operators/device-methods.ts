@@ -1,0 +1,228 @@
+/** Methods about devices: let one in, list, rename, release, revoke. */
+import { catalogue } from "@kith/shared/capabilities/index";
+import { type ErrorCode, KithError } from "@kith/shared/errors";
+import { fromHex, keyId } from "@kith/shared/ids";
+import { readCode } from "@kith/shared/noise/approval-code";
+import { about } from "@kith/shared/protocol/session";
+import { list, name, str } from "@kith/shared/protocol/words";
+import * as v from "valibot";
+import type { DeviceRow } from "../devices/device.ts";
+import { freeName } from "../devices/resolve.ts";
+import type { Attempt, Desk } from "../devices/pairing.machine.ts";
+import { ASK, NOTHING, event, lookup, words } from "./lookup.ts";
+import { type Method, type MethodsOptions, method } from "./method.ts";
+import { ago, approved, listening, table, time } from "./text.ts";
+
+export function deviceMethods(options: MethodsOptions): [string, Method][] {
+  const { runtime, presence, clock, gateway } = options;
+  const { documents } = runtime;
+  const { rows, offers, device } = lookup(options);
+
+  /** A device shows its code a moment before we know it: whoever types faster than that is not wrong. */
+  const revealed = async (): Promise<void> => {
+    for (let tries = 0; tries < 20; tries++) {
+      const desk = await runtime.ask<Desk>("pairing/desk", event({ type: "desk.read" }), ASK);
+      if (desk.pending.every(({ code }) => code !== undefined)) return;
+      await new Promise<void>((resolve) => clock.after(50, resolve));
+    }
+  };
+
+  return [
+    [
+      "pair.listen",
+      method(NOTHING, async (_, { by }) => {
+        const window = await runtime.ask<{ until: number } | Refused>(
+          "pairing/desk",
+          event({ type: "owner.listened", by } as never),
+          ASK,
+        );
+        if ("refuse" in window) throw new KithError(window.refuse, window.message);
+        return {
+          out: { until: window.until, listen: options.addresses(), id: gateway.id },
+          text: listening(window.until, options.addresses(), options.home),
+        };
+      }),
+    ],
+    [
+      "pair.approve",
+      method(v.strictObject({ code: str(64) }), async ({ code }, { by }) => {
+        const typed = readCode(code);
+        await revealed();
+        const found = await runtime.ask<{ attempt: Attempt } | Refused>(
+          "pairing/desk",
+          event({ type: "owner.typed", code: typed, by } as never),
+          ASK,
+        );
+        if ("refuse" in found) throw new KithError(found.refuse, found.message);
+        const { attempt } = found;
+        const out = {
+          device: attempt.device,
+          name: attempt.about.name,
+          platform: `${attempt.about.os} ${attempt.about.arch}`.trim(),
+          role: "node",
+          source: attempt.source,
+          caps: attempt.caps,
+          returnCode: attempt.returnCode ?? "",
+        };
+        return { out, text: approved(out) };
+      }),
+    ],
+    [
+      "pair.list",
+      method(NOTHING, async () => {
+        const desk = await runtime.ask<Desk>("pairing/desk", event({ type: "desk.read" }), ASK);
+        const open = desk.until > clock.now();
+        const out = {
+          open,
+          ...(open ? { until: desk.until } : {}),
+          slots_left: open ? Math.max(0, 5 - desk.slotsHere) : 0,
+          pending: desk.pending.map((one) => ({
+            name: one.about.name,
+            platform: `${one.about.os} ${one.about.arch}`,
+            source: one.source,
+            since: one.since,
+          })),
+        };
+        const waitingText = out.pending
+          .map((one) => `  ${one.name} (${one.platform}, from ${one.source})`)
+          .join("\n");
+        return {
+          out,
+          text: open
+            ? `Pairing is open until ${time(desk.until)}.${waitingText ? `\nWaiting for /approve CODE:\n${waitingText}` : ""}`
+            : "Pairing is closed. /pair opens it.",
+        };
+      }),
+    ],
+    [
+      "devices.list",
+      method(NOTHING, () => {
+        const now = clock.now();
+        const devices = rows().map((row) => ({
+          id: row.id,
+          name: row.name,
+          kind: row.kind,
+          os: row.os,
+          state: row.state === "paired" ? (presence.get(row.id) ? "online" : "away") : row.state,
+          since: row.seenAt,
+          caps: offers(row.id).map(({ cap, state, policy, reason }) => ({
+            cap,
+            state,
+            policy,
+            ...(reason === undefined ? {} : { reason }),
+          })),
+        }));
+        if (devices.length === 0)
+          return { out: { devices }, text: "No devices yet. /pair lets one in." };
+        const lines = devices.flatMap((one) => {
+          const on = one.caps.filter(({ state }) => state !== "off");
+          return [
+            [
+              one.name,
+              one.state === "away" ? `away, seen ${ago(one.since, now)}` : one.state,
+              `${one.kind}, ${one.os}`,
+              on
+                .map(({ cap, state, policy }) =>
+                  state === "ready"
+                    ? `${cap}${policy === "ask" ? " (asks there)" : ""}`
+                    : `${cap} (${state})`,
+                )
+                .join(", ") || "nothing turned on",
+            ],
+          ];
+        });
+        const locked = documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false;
+        const note = locked ? "\nLOCKED: nothing is done on any of them until /unlock." : "";
+        return { out: { devices }, text: `${table(lines)}${note}` };
+      }),
+    ],
+    [
+      "devices.rename",
+      method(
+        v.strictObject({ device: words, name: name(64) }),
+        async ({ device: said, name: wish }, { by }) => {
+          const row = await runtime.ask<DeviceRow>(
+            `device/${device(said).id}`,
+            event({ type: "owner.renamed", name: wish, by } as never),
+            ASK,
+          );
+          return { out: { device: row.id, name: row.name }, text: `It is called ${row.name} now.` };
+        },
+      ),
+    ],
+    [
+      "devices.revoke",
+      method(v.strictObject({ device: words }), async ({ device: said }, { by }) => {
+        const row = device(said);
+        if (row.state === "revoked")
+          throw new KithError("revoked", `${row.name} was revoked before`);
+        await runtime.ask<DeviceRow>(
+          `device/${row.id}`,
+          event({ type: "owner.revoked", by } as never),
+          ASK,
+        );
+        return {
+          out: { device: row.id, name: row.name },
+          text: `${row.name} is revoked: its link is closed and nothing it says counts any more.`,
+        };
+      }),
+    ],
+    [
+      "devices.release",
+      method(v.strictObject({ device: words }), async ({ device: said }, { by }) => {
+        const row = device(said);
+        if (row.state !== "held") throw new KithError("bad-args", `${row.name} is not held`);
+        await runtime.ask<DeviceRow>(
+          `device/${row.id}`,
+          event({ type: "owner.released", by } as never),
+          ASK,
+        );
+        return {
+          out: { device: row.id, name: row.name },
+          text: `${row.name} may connect again. If its key was copied, revoke it instead.`,
+        };
+      }),
+    ],
+    [
+      "node.register",
+      method(
+        v.strictObject({
+          key: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+          ...about,
+          caps: list(name(48), 64),
+        }),
+        async ({ key, caps, ...said }) => {
+          const id = keyId(fromHex(key));
+          const called = freeName(said.name, rows(), id);
+          await runtime.ask<DeviceRow>(
+            `device/${id}`,
+            event({
+              type: "device.paired",
+              device: id,
+              key,
+              about: { ...said, name: called },
+              ceiling: caps.filter((cap) => catalogue.has(cap) || cap.startsWith("x.")),
+              how: "local",
+            } as never),
+            ASK,
+          );
+          return {
+            out: {
+              device: id,
+              gateway: gateway.id,
+              key: gateway.key,
+              name: gateway.name,
+              address: options.addresses()[0] ?? "",
+            },
+            text: `${called} is one of your devices now.`,
+          };
+        },
+      ),
+    ],
+  ];
+}
+
+interface Refused {
+  readonly refuse: ErrorCode;
+  readonly message: string;
+}

@@ -1,0 +1,192 @@
+/** Methods about who may do what: questions and their answers, grants, the lock. */
+import { KithError } from "@kith/shared/errors";
+import { name, str } from "@kith/shared/protocol/words";
+import * as v from "valibot";
+import { type Grant, durations } from "../grants/grant.ts";
+import type { Call } from "../invocations/call.ts";
+import { short } from "../sessions/words.ts";
+import { ended } from "./call-methods.ts";
+import { ASK, NOTHING, event, lookup, one, words } from "./lookup.ts";
+import { type Method, type MethodsOptions, method } from "./method.ts";
+import { ago, dayTime, table } from "./text.ts";
+
+const duration = v.picklist(durations);
+
+export function permissionMethods(options: MethodsOptions): [string, Method][] {
+  const { runtime, store, calls, waiting, clock } = options;
+  const { documents } = runtime;
+  const { rows, asked, device } = lookup(options);
+
+  /** The call whose question this very order has answered before. */
+  const answered = (key: string | undefined): Call | undefined =>
+    key === undefined
+      ? undefined
+      : [...calls.list(), ...store.documents("call", 50).map(({ body }) => body as Call)].find(
+          ({ answer: by }) => by === key,
+        );
+
+  /** Ends a question; the same order again changes nothing. @throws KithError approval-unknown when it is over */
+  const answer = async (
+    call: Call,
+    said: { type: string; by: string; for?: string },
+    key: string | undefined,
+  ): Promise<void> => {
+    if (key !== undefined && call.answer === key) return;
+    try {
+      await runtime.ask(
+        `approval/${call.id}`,
+        event({ ...said, ...(key === undefined ? {} : { key }) } as never),
+        ASK,
+      );
+    } catch (error) {
+      // The question had ended: by this very order before a crash, or by somebody who was quicker.
+      await runtime.settled();
+      if (answered(key)?.id === call.id) return;
+      throw new KithError("approval-unknown", "that question is over", { cause: error });
+    }
+  };
+
+  return [
+    [
+      "approvals.list",
+      method(NOTHING, () => {
+        const approvals = asked().map((call) => ({
+          id: call.id,
+          call: call.id,
+          device: call.device,
+          name: call.name,
+          cap: call.cap,
+          args: call.args,
+          since: call.createdAt,
+          expires: call.deadlineAt,
+        }));
+        const text = approvals
+          .map(
+            (one) =>
+              `${short(one.id)}  ${one.cap} of ${one.name} ${JSON.stringify(one.args)}, asked ${ago(one.since, clock.now())}`,
+          )
+          .join("\n");
+        return { out: { approvals }, text: text || "No question waits for an answer." };
+      }),
+    ],
+    [
+      "allow",
+      method(
+        v.strictObject({
+          id: v.optional(str(32)),
+          for: v.optional(duration, "once"),
+          wait: v.optional(v.boolean(), false),
+        }),
+        async ({ id, for: wish, wait }, { by, key }) => {
+          const call = answered(key) ?? one(asked(), id, "approval-unknown", "open question");
+          const { end, forget } = waiting.until(call.id);
+          try {
+            await answer(call, { type: "owner.approved", for: wish, by }, key);
+          } catch (error) {
+            forget();
+            throw error;
+          }
+          const said =
+            wish === "once"
+              ? "once"
+              : wish === "today"
+                ? "until midnight"
+                : `for ${wish === "1h" ? "an hour" : "15 minutes"}`;
+          if (wait) return ended(await end);
+          forget();
+          return {
+            out: { approval: call.id, call: call.id, grant: wish },
+            text: `Allowed ${said}: ${call.cap} of ${call.name}.`,
+          };
+        },
+      ),
+    ],
+    [
+      "deny",
+      method(v.strictObject({ id: v.optional(str(32)) }), async ({ id }, { by, key }) => {
+        const call = answered(key) ?? one(asked(), id, "approval-unknown", "open question");
+        await answer(call, { type: "owner.denied", by }, key);
+        return {
+          out: { approval: call.id, call: call.id },
+          text: `Refused: ${call.cap} of ${call.name}.`,
+        };
+      }),
+    ],
+    [
+      "grants.list",
+      method(NOTHING, () => {
+        const now = clock.now();
+        const names = new Map(rows().map((row) => [row.id, row.name]));
+        const grants = documents
+          .list<Grant>("grant")
+          .filter(({ notAfter }) => notAfter === undefined || notAfter > now)
+          .map((grant) => ({
+            id: grant.id,
+            device: grant.device,
+            name: names.get(grant.device) ?? grant.device,
+            cap: grant.cap,
+            requester: grant.requester,
+            since: grant.since,
+            ...(grant.uses === undefined ? {} : { uses_left: grant.uses }),
+            ...(grant.notAfter === undefined ? {} : { expires: grant.notAfter }),
+          }));
+        const text = grants
+          .map(
+            (one) =>
+              `${short(one.id)}  ${one.requester} may use ${one.cap} of ${one.name}${one.expires === undefined ? "" : ` until ${dayTime(one.expires)}`}`,
+          )
+          .join("\n");
+        return { out: { grants }, text: text || "No permission is in force: each use asks." };
+      }),
+    ],
+    [
+      "grants.revoke",
+      method(v.strictObject({ id: str(32) }), async ({ id }, { by }) => {
+        const grant = one(documents.list<Grant>("grant"), id, "grant-unknown", "grant");
+        await runtime.ask(
+          "invocation/*",
+          event({ type: "grant.revoked", grant: grant.id, by } as never),
+          ASK,
+        );
+        return { out: { id: grant.id }, text: `The permission for ${grant.cap} is gone.` };
+      }),
+    ],
+    [
+      "grants.explain",
+      method(
+        v.strictObject({ device: words, cap: name(48), requester: v.optional(str(64), "owner") }),
+        ({ device: said, cap, requester }) => {
+          const row = device(said);
+          const decision = calls.decide(row, cap, requester, clock.now());
+          const lines = decision.steps.map(({ rule, verdict }) => [`  ${rule}`, verdict]);
+          const why = decision.verdict === "deny" ? `: ${decision.message}` : "";
+          return {
+            out: {
+              decision: decision.verdict,
+              rule: decision.rule,
+              steps: decision.steps,
+              ...(decision.verdict === "deny" ? { code: decision.code } : {}),
+            },
+            text: `${requester} and ${cap} of ${row.name}: ${decision.verdict}${why}\n${table(lines)}`,
+          };
+        },
+      ),
+    ],
+    [
+      "lock",
+      method(v.strictObject({ lift: v.optional(v.boolean(), false) }), async ({ lift }, { by }) => {
+        await runtime.ask(
+          "invocation/*",
+          event({ type: "lock.set", locked: !lift, by } as never),
+          ASK,
+        );
+        return {
+          out: { locked: !lift },
+          text: lift
+            ? "The lock is lifted."
+            : "Locked: nothing is done on any device until /unlock.",
+        };
+      }),
+    ],
+  ];
+}

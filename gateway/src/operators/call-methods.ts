@@ -6,7 +6,6 @@ import * as v from "valibot";
 import { durations } from "../grants/grant.ts";
 import type { Outcome } from "../invocations/request.ts";
 import { ended as endedMessage, short } from "../sessions/words.ts";
-import { words } from "./lookup.ts";
 import { type Answer, type Method, type MethodsOptions, method } from "./method.ts";
 
 /** An error with more than a code: which question must be answered first. */

@@ -56,7 +56,7 @@ export function lookup({
     /** Questions that wait for the owner. */
     asked: (): readonly Call[] => calls.list().filter(({ state }) => state === "asked"),
     /** @throws KithError device-unknown, device-ambiguous */
-    device(said: string): DeviceRow {
+    device: (said: string): DeviceRow => {
       // What ends or renames a device never guesses by who is there.
       const found = resolve(
         said,

@@ -28,7 +28,10 @@ async function isRefused(
   what: string | undefined,
 ): Promise<void> {
   const before = (await home.audit()).length;
-  expect(await home.refused("invoke", args)).toMatchObject({ code, remedy: remedies[code] });
+  expect(await home.refused("invoke", args)).toMatchObject({
+    code,
+    remedy: remedies[code].replace("CAP", String((args as { cap?: string }).cap)),
+  });
   await leftNothing(home, before, code, what);
 }
 

@@ -44,7 +44,8 @@ export const welcome = v.strictObject({
   t: v.literal("welcome"),
   minor: u32,
   features: list(str(32), 32),
-  epoch: u53,
+  /** Bounded below what a counter can reach, so that no gateway can use the numbers up. */
+  epoch: int(0, 2 ** 52),
   session: id26,
   gateway: name(64),
   ping_ms: int(1_000, 60_000),

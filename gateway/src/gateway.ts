@@ -36,7 +36,7 @@ import { methods } from "./operators/methods.ts";
 import { controlPath, privateFolder, windows } from "./platform.ts";
 import type { ActorId, Event } from "./runtime/effect.ts";
 import { Runtime } from "./runtime/runtime.ts";
-import type { ChatMessage } from "./sessions/words.ts";
+import { type ChatMessage, question } from "./sessions/words.ts";
 import { openStore } from "./store/store.ts";
 
 export const VERSION = "0.1.0";
@@ -153,6 +153,11 @@ async function assemble({
     console.announce("console", newId(clock, rng), { text, final: false });
   };
   runtime.on<{ text: string }>("notice", ({ text }) => notice(text));
+  // Asked at the command line: whoever sits at the chat may answer just as well.
+  runtime.on<{ call: string }>("call.asked", ({ call: asked }) => {
+    const call = calls.get(asked);
+    if (call) console.announce("console", newId(clock, rng), question({ ...call, call: asked }));
+  });
   runtime.on<{ row: { name: string }; how: string }>("device.paired", ({ row, how }) => {
     if (how === "code")
       notice(`New device: ${row.name}. If that was not you, say /revoke ${row.name}.`);

@@ -23,7 +23,7 @@ import { type Call, ended } from "./invocations/call.ts";
 import { Calls } from "./invocations/calls.ts";
 import { linkHandlers } from "./invocations/links.ts";
 import { Sending } from "./invocations/sending.ts";
-import { Waiting } from "./invocations/waiting.ts";
+import { Waiting } from "./operators/waiting.ts";
 import { loadKeys } from "./keys.ts";
 import { kinds } from "./kinds.ts";
 import { fileLog } from "./log.ts";

@@ -8,7 +8,7 @@
  */
 import type { Clock, Rng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
-import { budget } from "@kith/shared/protocol/budget";
+import { budget } from "@kith/shared/budget";
 import type { Channel, ChannelEvents } from "@kith/shared/protocol/channel";
 import type { Frame, ToNode, toNode } from "@kith/shared/protocol/frames";
 import { type Heartbeat, heartbeat } from "@kith/shared/protocol/heartbeat";

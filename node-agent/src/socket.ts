@@ -1,7 +1,7 @@
 /** A WebSocket to the gateway as the rest of the agent wants it: ordered, bounded, never waited for. */
 import { KithError } from "@kith/shared/errors";
 import type { Clock } from "@kith/shared/clock";
-import { budget } from "@kith/shared/protocol/budget";
+import { budget } from "@kith/shared/budget";
 import { limits } from "@kith/shared/protocol/limits";
 import type { Transport } from "@kith/shared/transport";
 import { WebSocket } from "ws";

@@ -6,7 +6,7 @@ import { catalogue } from "@kith/shared/capabilities/index";
 import type { Clock } from "@kith/shared/clock";
 import { type Failure, KithError } from "@kith/shared/errors";
 import { hex } from "@kith/shared/ids";
-import { budget } from "@kith/shared/protocol/budget";
+import { budget } from "@kith/shared/budget";
 import { limits } from "@kith/shared/protocol/limits";
 import type { Offered } from "@kith/shared/protocol/session";
 import type { Sink } from "@kith/shared/streams/receiver";

@@ -17,7 +17,7 @@ import {
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { KithError } from "@kith/shared/errors";
-import { budget } from "@kith/shared/protocol/budget";
+import { budget } from "@kith/shared/budget";
 import { limits } from "@kith/shared/protocol/limits";
 import { WebSocketServer } from "ws";
 import { admission, canonicalSource, plainAddress } from "./admission.ts";

@@ -5,7 +5,7 @@
  * excess is only dropped; everything else shares one, and beyond it the link ends.
  */
 import type { Clock } from "@kith/shared/clock";
-import { budget } from "@kith/shared/protocol/budget";
+import { budget } from "@kith/shared/budget";
 import type { ToGateway, ToNode } from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
 import { recent } from "./recent.ts";

@@ -4,7 +4,7 @@ import { KithError } from "@kith/shared/errors";
 import * as v from "valibot";
 import type { Presence } from "../devices/presence.ts";
 import type { Calls } from "../invocations/calls.ts";
-import type { Waiting } from "../invocations/waiting.ts";
+import type { Waiting } from "../operators/waiting.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../runtime/store.ts";
 

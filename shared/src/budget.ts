@@ -1,5 +1,5 @@
 /** A token bucket: `perSecond` on average, `burst` at once. */
-import type { Clock } from "../clock.ts";
+import type { Clock } from "./clock.ts";
 
 export function budget(clock: Clock, perSecond: number, burst: number): (cost?: number) => boolean {
   let left = burst;

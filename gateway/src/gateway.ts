@@ -7,6 +7,7 @@
 import { createHmac } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { catalogue } from "@kith/shared/capabilities/index";
 import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { hex, keyId, newId } from "@kith/shared/ids";
@@ -212,7 +213,9 @@ async function assemble({
   });
 
   runtime.on<{ call: Call }>("call.kept", ({ call }) => {
-    if (ended.has(call.state))
+    // Most calls bring no content: they shall not cost a look at the disk.
+    const brings = Object.keys(catalogue.get(call.cap)?.streams ?? {}).length > 0;
+    if (brings && ended.has(call.state))
       media.drop(call.id).catch((error: unknown) => report("media", error));
   });
   const sweep = (): void => {

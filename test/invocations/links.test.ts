@@ -211,19 +211,6 @@ describe("deadlines", () => {
       "expired device-away none",
     ]);
   });
-
-  test("stopped by the owner: before it leaves at once, later by the device's word", () => {
-    const desk = new Desk();
-    desk.request("A");
-    desk.tell("A", { type: "owner.cancelled" });
-    desk.sent("B");
-    desk.tell("B", { type: "owner.cancelled" });
-    expect([desk.state("A"), desk.state("B"), desk.steps()]).toEqual([
-      "cancelled cancelled none",
-      "sent",
-      ["cancel B"],
-    ]);
-  });
 });
 
 test("a deadline that passes writes nothing, so that it cannot arm itself again", () => {

@@ -119,8 +119,6 @@ export class Calls implements TableKind {
         return this.#revokeGrant(event.grant, event.by);
       case "lock.set":
         return this.#lock(event.locked, event.by);
-      case "owner.cancelled":
-        return this.#apply(this.#open.get(key), { type: "owner.cancelled" });
       case "link.ready":
         for (const call of this.#of(event.device))
           this.#apply(call, { type: "link.ready", epoch: event.epoch, ledger: event.ledger });

@@ -34,7 +34,6 @@ export type CallsEvent = Event &
     | { readonly type: "device.revoked"; readonly device: string }
     | { readonly type: "grant.revoked"; readonly grant: string; readonly by: string }
     | { readonly type: "lock.set"; readonly locked: boolean; readonly by: string }
-    | { readonly type: "owner.cancelled" }
     | {
         readonly type: "link.ready";
         readonly device: string;

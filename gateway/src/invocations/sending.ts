@@ -5,7 +5,6 @@
  */
 import type { Clock } from "@kith/shared/clock";
 import { times } from "@kith/shared/protocol/limits";
-import type { ToNode } from "@kith/shared/protocol/frames";
 import { catalogue } from "@kith/shared/capabilities/index";
 import type { DeviceLink } from "../devices/link.ts";
 import type { Presence } from "../devices/presence.ts";
@@ -14,8 +13,6 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { type Call, ended } from "./call.ts";
 import type { Calls } from "./calls.ts";
 import type { Step } from "./table.ts";
-
-type CancelWhy = Extract<ToNode, { t: "cancel" }>["why"];
 
 export class Sending {
   readonly #runtime: Runtime;
@@ -61,8 +58,7 @@ export class Sending {
         this.#runtime.due.set(`grace:${id}`, times.cancelGraceMs, () =>
           this.#runtime.tell(`invocation/${id}`, { type: "grace.passed" }),
         );
-        const why: CancelWhy = call && this.#clock.now() >= call.deadlineAt ? "deadline" : "owner";
-        return link?.send({ t: "cancel", call: id, why });
+        return link?.send({ t: "cancel", call: id, why: "deadline" });
       }
       case "cancel-revoked": {
         const gone = this.#runtime.documents.find<Call>("call", id);
@@ -141,7 +137,11 @@ export class Sending {
 
   /** Whether this answer about this call was asked for. A ledger that speaks unasked is not heard. */
   answers(device: string, q: number, call: string): boolean {
-    return this.#asked.get(device)?.get(q)?.delete(call) ?? false;
+    const open = this.#asked.get(device);
+    const calls = open?.get(q);
+    if (!open || !calls?.delete(call)) return false;
+    if (calls.size === 0) open.delete(q);
+    return true;
   }
 
   /** Questions die with their link; the next one asks anew. */

@@ -38,7 +38,6 @@ export type CallEvent =
       readonly timeLeft: boolean;
     }
   | { readonly type: "rights.revoked"; readonly failure: Failure }
-  | { readonly type: "owner.cancelled" }
   /** `away`: the device is not connected; else the call waited for its turn there. */
   | { readonly type: "deadline.passed"; readonly away?: boolean }
   | { readonly type: "grace.passed" };
@@ -55,15 +54,6 @@ const failure = (code: Failure["code"], message: string, effect: Failure["effect
   message,
   effect,
 });
-
-/** Nothing was started: it ends without a trace in the world. */
-const refuse =
-  (
-    state: "denied" | "expired" | "cancelled",
-    code: Failure["code"],
-    message: string,
-  ): (() => Move) =>
-  () => [state, { failure: failure(code, message, "none") }];
 
 /** Started and gone: `once` may have happened, so it is unknown and shown; others simply failed. */
 const lost = (call: Call, code: Failure["code"], message: string): Move =>
@@ -129,8 +119,10 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
     "approval.refused": (_, { failure: why }) => ["denied", { failure: why }],
     "link.ready": () => ["asked", {}],
     "rights.revoked": (_, { failure: why }) => ["denied", { failure: why }],
-    "owner.cancelled": refuse("cancelled", "cancelled", "it was stopped before it began"),
-    "deadline.passed": refuse("expired", "owner-silent", "nobody answered in time"),
+    "deadline.passed": () => [
+      "expired",
+      { failure: failure("owner-silent", "nobody answered in time", "none") },
+    ],
   },
   ready: {
     "slot.free": (_, { n, epoch, ledger, at }) => [
@@ -140,7 +132,6 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
     ],
     "link.ready": () => ["ready", {}],
     "rights.revoked": (_, { failure: why }) => ["denied", { failure: why }],
-    "owner.cancelled": refuse("cancelled", "cancelled", "it was stopped before it began"),
     "deadline.passed": (call, { away = true }) => [
       "expired",
       {
@@ -160,7 +151,6 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
       { failure: { ...why, effect: call.class === "read" ? "none" : "unknown" } },
       "cancel-revoked",
     ],
-    "owner.cancelled": () => ["sent", {}, "cancel"],
     "deadline.passed": () => ["sent", {}, "cancel"],
     "grace.passed": (call) => lost(call, "timeout", `${call.name} did not finish in time`),
   },
@@ -177,7 +167,6 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
       "unknown",
       { failure: { ...why, effect: "unknown" } },
     ],
-    "owner.cancelled": () => ["unknown", {}],
     "deadline.passed": () => ["unknown", {}],
     "grace.passed": () => ["unknown", {}],
   },

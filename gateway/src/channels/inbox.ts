@@ -50,13 +50,15 @@ export function inbox(runtime: Runtime, clock: Clock, rng: Rng): Inbox {
       (puts as unknown[]).push({ kind: "put", table, id, open: true, body });
 
     const who = `${channel}:${from}`;
+    let person: Person | undefined;
     let identity = documents.get<Identity>("identity", who);
     if (!identity) {
       // So far only the console speaks here, and whoever may open its socket is the owner.
       if (channel !== "console") throw new KithError("not-granted", "an unknown sender");
-      const person: Person = documents
-        .list<Person>("person")
-        .find(({ role }) => role === "owner") ?? { id: fresh(), role: "owner" };
+      person = documents.list<Person>("person").find(({ role }) => role === "owner") ?? {
+        id: fresh(),
+        role: "owner",
+      };
       identity = { person: person.id };
       put("person", person.id, person);
       put("identity", who, identity);
@@ -67,8 +69,8 @@ export function inbox(runtime: Runtime, clock: Clock, rng: Rng): Inbox {
       row = { session: `session/${fresh()}`, agent: "kith" };
       put("chat", place, row);
     }
-    const owner =
-      documents.get<Person>("person", identity.person)?.role === "owner" || puts.length > 0;
+    // By the person alone: a chat that is new makes nobody an owner.
+    const owner = (person ?? documents.get<Person>("person", identity.person))?.role === "owner";
     const key = hex(
       sha256(new TextEncoder().encode(JSON.stringify([channel, account, chat, messageId]))),
     );

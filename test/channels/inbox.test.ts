@@ -1,0 +1,59 @@
+/** Who speaks decides what their words may do, not where they say it first. */
+import { type Incoming, inbox } from "@kith/gateway/channels/inbox";
+import { Documents } from "@kith/gateway/runtime/documents";
+import type { Effect, Event } from "@kith/gateway/runtime/effect";
+import type { Runtime } from "@kith/gateway/runtime/runtime";
+import { systemClock, systemRng } from "@kith/shared/clock";
+import { expect, test } from "vitest";
+
+type Put = Extract<Effect, { kind: "put" }>;
+
+/** An inbox over documents in memory; what it accepts is kept. */
+function start() {
+  const documents = new Documents({ openDocuments: () => [], document: () => undefined });
+  documents.reload();
+  const accepted: (Event & { owner?: boolean })[] = [];
+  const accept = (_to: string, event: Event, _msg: string, puts: readonly Put[] = []) => {
+    for (const { table, id, open, body } of puts) documents.put(table, id, open, body);
+    accepted.push(event);
+    return Promise.resolve();
+  };
+  const receive = inbox({ documents, accept } as unknown as Runtime, systemClock, systemRng);
+  const said: Incoming = {
+    channel: "console",
+    account: "local",
+    chat: "console",
+    messageId: "1",
+    from: "owner",
+    text: "hello",
+  };
+  return {
+    documents,
+    accepted,
+    say: (more: Partial<Incoming> = {}) => receive({ ...said, ...more }),
+  };
+}
+
+test("whoever opened the control socket first is the owner, in every chat of theirs", async () => {
+  const { accepted, say } = start();
+  await say();
+  await say({ chat: "ask-1", messageId: "2" });
+  expect(accepted.map(({ owner }) => owner)).toEqual([true, true]);
+});
+
+test("somebody who is no owner stays so in a chat that is new", async () => {
+  const { documents, accepted, say } = start();
+  documents.put("person", "P", true, { id: "P", role: "guest" });
+  documents.put("identity", "telegram:9", true, { person: "P" });
+  await say({ channel: "telegram", from: "9", chat: "new" });
+  await say({ channel: "telegram", from: "9", chat: "new", messageId: "2" });
+  expect(accepted.map(({ owner }) => owner)).toEqual([false, false]);
+});
+
+test("a sender nobody knows is refused and leaves nothing behind", async () => {
+  const { documents, accepted, say } = start();
+  await expect(say({ channel: "telegram", from: "9" })).rejects.toMatchObject({
+    code: "not-granted",
+  });
+  expect([accepted, documents.list("chat"), documents.list("identity")]).toEqual([[], [], []]);
+});

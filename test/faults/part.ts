@@ -1,0 +1,10 @@
+import type { Report } from "../report/report.ts";
+
+/** One sort of fault: it brings it about, counts, and puts its figures into the report. */
+export interface FaultPart {
+  /** As in `--only`; also the first word of its figures: `sweep.lost`. */
+  readonly name: string;
+  readonly title: string;
+  /** `quick`: the small set of CI. Throws only on a defect of the part itself. */
+  run(report: Report, options: { readonly quick: boolean }): Promise<void>;
+}

@@ -6,8 +6,9 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { Report } from "../report/report.ts";
 import type { BenchPart } from "./part.ts";
+import { turns } from "./turns.ts";
 
-const PARTS: readonly BenchPart[] = [];
+const PARTS: readonly BenchPart[] = [turns];
 
 const HELP = `npm run bench -- [--only PART[,PART]] [--json] [--plot]
 

@@ -38,15 +38,18 @@ export interface Planted {
 export interface FigureOptions {
   readonly unit: string;
   readonly baseline?: number;
-  /** In place of value / baseline, where rounds give a better one: the median of their ratios. */
-  readonly ratio?: number;
+  /**
+   * In place of value / baseline, where rounds give a better one: the median of their ratios. Null
+   * where the goal is for the value alone and the baseline only stands beside it.
+   */
+  readonly ratio?: number | null;
   readonly goal?: Goal;
 }
 
 /** Judges a figure. A value that is no number fails its goal. */
 export function figure(name: string, value: number, options: FigureOptions): Figure {
   const { unit, baseline = null, goal = null } = options;
-  const ratio = options.ratio ?? (baseline === null ? null : value / baseline);
+  const { ratio = baseline === null ? null : value / baseline } = options;
   const judged = ratio ?? value;
   let ok: boolean | null = null;
   if (goal?.op === "<=") ok = judged <= goal.value;

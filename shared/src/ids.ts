@@ -19,11 +19,9 @@ export type KeyId = string & { readonly key16?: never };
 export function crockford(bytes: Uint8Array, chars = Math.floor((bytes.length * 8) / 5)): string {
   let text = "";
   for (let at = 0; at < chars; at++) {
-    let value = 0;
-    for (let bit = at * 5; bit < at * 5 + 5; bit++) {
-      value = (value << 1) | (((bytes[bit >> 3] ?? 0) >> (7 - (bit & 7))) & 1);
-    }
-    text += ALPHABET[value];
+    const byte = (at * 5) >> 3;
+    const pair = ((bytes[byte] ?? 0) << 8) | (bytes[byte + 1] ?? 0);
+    text += ALPHABET[(pair >> (11 - ((at * 5) & 7))) & 31];
   }
   return text;
 }

@@ -185,13 +185,19 @@ const mutants: readonly Mutant[] = [
   {
     fault: "old steps are sent after an outage",
     patches: [
-      ["outbox", "if (step.expiresAt <= this.#options.clock.now()) {", "if (step.expiresAt < 0) {"],
+      ["outbox", "entry.step.expiresAt <= this.#options.clock.now()", "entry.step.expiresAt < 0"],
     ],
     caught: /too late/,
   },
   {
     fault: "steps of one order run side by side",
-    patches: [["outbox", "if (order !== undefined) this.#orders.add(order);", ""]],
+    patches: [
+      [
+        "outbox",
+        "const behind = entry.order === undefined ? undefined : queue.behind.get(entry.order);",
+        "const behind = undefined;",
+      ],
+    ],
     caught: /ran at once/,
   },
   {

@@ -6,7 +6,7 @@ import { type AnyActor, createActor } from "xstate";
 import type { ActorId, Envelope } from "./effect.ts";
 import { type Kind, type MachineKind, type TableKind, isTable } from "./kind.ts";
 import { Mailbox } from "./mailbox.ts";
-import { forJournal, packSnapshot, unpackSnapshot } from "./snapshot.ts";
+import { forJournal, packSnapshot, persisted, unpackSnapshot } from "./snapshot.ts";
 import type { Saved, Store, Write } from "./store.ts";
 
 /** A stored state that this version cannot read, kept as it is: nothing may be lost over it. */
@@ -88,7 +88,7 @@ export class Cell {
     this.seq++;
     const machine = this.#machine;
     if (!machine || !this.#root) return [];
-    const snapshot = packSnapshot(machine, this.#root.getPersistedSnapshot());
+    const snapshot = packSnapshot(machine, persisted(this.#root));
     return [
       {
         k: "actor",

@@ -7,6 +7,7 @@ import { type Failure, KithError, toFailure } from "@kith/shared/errors";
 import { crashpoint } from "./crashpoint.ts";
 import type { Due } from "./due.ts";
 import type { Event } from "./effect.ts";
+import { Fifo } from "./fifo.ts";
 import type { Step, StepEnd } from "./store.ts";
 
 /** Brings one sort of step to the outside. `key` is the same on every try. */
@@ -36,12 +37,28 @@ export interface OutboxOptions {
   readonly report: (what: string, error: unknown) => void;
 }
 
+/** A step in memory. One that is over may still stand in a queue, which then passes it by. */
+interface Entry {
+  readonly step: Step;
+  readonly order: string | undefined;
+  state: "waiting" | "running" | "over";
+  stop?: AbortController;
+}
+
+/** The steps of one kind. Many thousands may wait, so nothing here looks at all of them. */
+interface Queue {
+  running: number;
+  /** May begin as soon as there is room. */
+  readonly ready: Fifo<Entry>;
+  /** By order, behind the one that is ready or runs. An order that nobody holds has no key. */
+  readonly behind: Map<string, Fifo<Entry>>;
+}
+
 export class Outbox {
   readonly #options: OutboxOptions;
   readonly #performers = new Map<string, Performer>();
-  readonly #waiting = new Map<string, Step[]>();
-  readonly #running = new Map<string, { step: Step; stop: AbortController }>();
-  readonly #orders = new Set<string>();
+  readonly #queues = new Map<string, Queue>();
+  readonly #entries = new Map<string, Entry>();
   #stopped = false;
 
   constructor(options: OutboxOptions) {
@@ -53,21 +70,20 @@ export class Outbox {
     this.#pump(performer.op);
   }
 
-  get open(): readonly Step[] {
-    return [
-      ...[...this.#running.values()].map(({ step }) => step),
-      ...[...this.#waiting.values()].flat(),
-    ];
-  }
-
   /** Takes over a step that is on disk: after its turn's commit, or at boot. */
   submit(step: Step): void {
     if (this.#stopped) return;
-    const list = this.#waiting.get(step.op) ?? [];
-    list.push(step);
-    this.#waiting.set(step.op, list);
+    const entry: Entry = { step, order: step.order, state: "waiting" };
+    this.#entries.set(step.id, entry);
+    const queue = this.#queue(step.op);
+    const behind = entry.order === undefined ? undefined : queue.behind.get(entry.order);
+    if (behind) behind.push(entry);
+    else {
+      if (entry.order !== undefined) queue.behind.set(entry.order, new Fifo());
+      queue.ready.push(entry);
+    }
     this.#options.due.set(`step:${step.id}`, step.expiresAt - this.#options.clock.now(), () =>
-      this.#expire(step),
+      this.#expire(entry),
     );
     this.#pump(step.op);
   }
@@ -75,38 +91,46 @@ export class Outbox {
   /** Begins nothing more and aborts what runs. Returns what that leaves in doubt. */
   stop(): readonly Step[] {
     this.#stopped = true;
-    const cut = [...this.#running.values()];
-    for (const { stop } of cut) stop.abort();
+    const cut = [...this.#entries.values()].filter(({ state }) => state === "running");
+    for (const { stop } of cut) stop?.abort();
     return cut.map(({ step }) => step).filter((step) => step.class === "once");
+  }
+
+  #queue(op: string): Queue {
+    const known = this.#queues.get(op);
+    if (known) return known;
+    const made: Queue = { running: 0, ready: new Fifo(), behind: new Map() };
+    this.#queues.set(op, made);
+    return made;
   }
 
   #pump(op: string): void {
     const performer = this.#performers.get(op);
-    const list = this.#waiting.get(op);
-    if (!performer || !list || this.#stopped) return;
-    for (let at = 0; at < list.length;) {
-      const running = [...this.#running.values()].filter(({ step }) => step.op === op).length;
-      if (running >= performer.parallel) return;
-      const step = list[at];
-      if (!step) return;
-      const order = step.order === undefined ? undefined : `${op}:${step.order}`;
-      if (order !== undefined && this.#orders.has(order)) {
-        at++;
-        continue;
-      }
-      list.splice(at, 1);
-      if (step.expiresAt <= this.#options.clock.now()) {
-        this.#expired(step);
-        continue;
-      }
-      if (order !== undefined) this.#orders.add(order);
-      void this.#run(performer, step, order);
+    const queue = this.#queue(op);
+    while (performer && !this.#stopped && queue.running < performer.parallel) {
+      const entry = queue.ready.shift();
+      if (!entry) return;
+      if (entry.state === "waiting" && entry.step.expiresAt <= this.#options.clock.now())
+        this.#expired(entry);
+      if (entry.state === "waiting") void this.#run(performer, queue, entry);
+      else this.#follow(queue, entry);
     }
   }
 
-  async #run(performer: Performer, step: Step, order: string | undefined): Promise<void> {
+  /** The next one of its order may begin. */
+  #follow(queue: Queue, { order }: Entry): void {
+    if (order === undefined) return;
+    const next = queue.behind.get(order)?.shift();
+    if (next) queue.ready.push(next);
+    else queue.behind.delete(order);
+  }
+
+  async #run(performer: Performer, queue: Queue, entry: Entry): Promise<void> {
+    const { step } = entry;
     const stop = new AbortController();
-    this.#running.set(step.id, { step, stop });
+    entry.stop = stop;
+    entry.state = "running";
+    queue.running++;
     let state: StepEnd = "done";
     let event: Event;
     try {
@@ -117,37 +141,35 @@ export class Outbox {
       state = error instanceof KithError && error.code === "expired" ? "expired" : "failed";
       event = failed(step, toFailure(error, step.class === "once" ? "unknown" : "none"));
     } finally {
-      this.#running.delete(step.id);
-      if (order !== undefined) this.#orders.delete(order);
+      queue.running--;
+      this.#follow(queue, entry);
     }
     if (this.#stopped) return;
-    this.#options.due.clear(`step:${step.id}`);
     crashpoint(`ob.sent ${step.op}`);
-    this.#options.settle(step, state, event);
+    this.#over(entry, state, event);
     this.#pump(step.op);
   }
 
-  #expire(step: Step): void {
-    const running = this.#running.get(step.id);
-    if (running) return running.stop.abort(new KithError("expired", "it waited too long"));
-    const list = this.#waiting.get(step.op);
-    const at = list?.findIndex(({ id }) => id === step.id) ?? -1;
-    if (!list || at < 0) return;
-    list.splice(at, 1);
-    this.#expired(step);
+  #expire(entry: Entry): void {
+    if (entry.state === "running")
+      entry.stop?.abort(new KithError("expired", "it waited too long"));
+    else if (entry.state === "waiting") this.#expired(entry);
   }
 
-  #expired(step: Step): void {
-    this.#options.due.clear(`step:${step.id}`);
-    this.#options.settle(
-      step,
-      "expired",
-      failed(step, {
-        code: "expired",
-        message: "it waited too long and was dropped",
-        effect: "none",
-      }),
-    );
+  #expired(entry: Entry): void {
+    const failure: Failure = {
+      code: "expired",
+      message: "it waited too long and was dropped",
+      effect: "none",
+    };
+    this.#over(entry, "expired", failed(entry.step, failure));
+  }
+
+  #over(entry: Entry, state: StepEnd, event: Event): void {
+    entry.state = "over";
+    this.#entries.delete(entry.step.id);
+    this.#options.due.clear(`step:${entry.step.id}`);
+    this.#options.settle(entry.step, state, event);
   }
 }
 

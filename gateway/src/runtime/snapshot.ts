@@ -4,6 +4,7 @@
  * an error, so the header decides before XState sees it.
  */
 import { Packr } from "msgpackr";
+import type { AnyActor, AnyMachineSnapshot } from "xstate";
 import type { Event } from "./effect.ts";
 import type { MachineKind } from "./kind.ts";
 
@@ -17,7 +18,30 @@ const JOURNAL_BYTES = 20_480;
 
 /** What of an event the journal keeps. */
 export function forJournal(event: Event): Event {
-  return packr.pack(event).length <= JOURNAL_BYTES ? event : { type: event.type };
+  // The store packs it; packing it here as well, only to look at its size, cost more than the estimate.
+  if (mostBytes(event) <= JOURNAL_BYTES || packr.pack(event).length <= JOURNAL_BYTES) return event;
+  return { type: event.type };
+}
+
+/** No less than what packing makes of it. */
+function mostBytes(value: unknown): number {
+  if (typeof value === "string") return 5 + value.length * 3;
+  if (value instanceof Uint8Array) return 5 + value.length;
+  if (typeof value !== "object" || value === null) return 9;
+  let most = 5;
+  for (const [key, entry] of Object.entries(value)) most += 5 + key.length * 3 + mostBytes(entry);
+  return most;
+}
+
+/**
+ * What `getPersistedSnapshot` makes of an actor without children, without its search of the whole
+ * context for actors that cannot be there (XState 5.33.3, StateMachine.getPersistedSnapshot).
+ */
+export function persisted(root: AnyActor): unknown {
+  const snapshot = root.getSnapshot() as AnyMachineSnapshot;
+  if (Object.keys(snapshot.historyValue).length > 0) return root.getPersistedSnapshot();
+  const { status, output, error, value, context } = snapshot;
+  return { status, output, error, value, historyValue: {}, context, children: {} };
 }
 
 interface Packed {

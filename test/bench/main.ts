@@ -7,8 +7,9 @@ import { parseArgs } from "node:util";
 import { Report } from "../report/report.ts";
 import type { BenchPart } from "./part.ts";
 import { turns } from "./turns.ts";
+import { wake } from "./wake.ts";
 
-const PARTS: readonly BenchPart[] = [turns];
+const PARTS: readonly BenchPart[] = [turns, wake];
 
 const HELP = `npm run bench -- [--only PART[,PART]] [--json] [--plot]
 

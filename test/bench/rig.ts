@@ -2,7 +2,7 @@
  * The product's runtime on the product's store in a folder of its own: what the parts measure.
  * Only the outside is made up: a model that answers at once, a chat that shows at once.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { kinds } from "@kith/gateway/kinds";
@@ -14,6 +14,7 @@ import type { Store, Write } from "@kith/gateway/runtime/store";
 import { openStore } from "@kith/gateway/store/store";
 import { systemClock, systemRng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
+import { median } from "../report/report.ts";
 
 export interface RigOptions {
   /** Beside those of the gateway. */
@@ -119,4 +120,19 @@ export function keptBytes(): number {
   gc();
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
+}
+
+/** One small write and its sync on this disk: the limit of whatever is durable. Median ms. */
+export function oneSync(): number {
+  const home = mkdtempSync(join(tmpdir(), "kith-sync-"));
+  const fd = openSync(join(home, "file"), "w");
+  const times = Array.from({ length: 200 }, () => {
+    const began = performance.now();
+    writeSync(fd, new Uint8Array(512), 0, 512, 0);
+    fdatasyncSync(fd);
+    return performance.now() - began;
+  });
+  closeSync(fd);
+  rmSync(home, { recursive: true });
+  return median(times);
 }

@@ -232,6 +232,17 @@ export class Runtime {
     if (this.#unsettled.size > 0 && this.#full) throw this.#full;
   }
 
+  /** Puts to sleep whoever is idle: its state is on disk. By itself every 10 s. */
+  sweep(): void {
+    const now = this.#options.clock.mono();
+    for (const [id, cell] of this.#cells) {
+      this.#refill(cell);
+      if (!cell.idle(now)) continue;
+      cell.drop();
+      if (cell.status === "live") this.#cells.delete(id);
+    }
+  }
+
   /** Live actors, for `kith status`. */
   get actors(): number {
     return this.#cells.size;
@@ -559,13 +570,7 @@ export class Runtime {
 
   #sweepLater(): void {
     this.due.set("sweep", SWEEP_MS, () => {
-      const now = this.#options.clock.mono();
-      for (const [id, cell] of this.#cells) {
-        this.#refill(cell);
-        if (!cell.idle(now)) continue;
-        cell.drop();
-        if (cell.status === "live") this.#cells.delete(id);
-      }
+      this.sweep();
       this.#sweepLater();
     });
   }

@@ -6,10 +6,11 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { Report } from "../report/report.ts";
 import type { BenchPart } from "./part.ts";
+import { scale } from "./scale.ts";
 import { turns } from "./turns.ts";
 import { wake } from "./wake.ts";
 
-const PARTS: readonly BenchPart[] = [turns, wake];
+const PARTS: readonly BenchPart[] = [scale, turns, wake];
 
 const HELP = `npm run bench -- [--only PART[,PART]] [--json] [--plot]
 

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { kinds } from "@kith/gateway/kinds";
 import type { ActorId, Event } from "@kith/gateway/runtime/effect";
-import type { MachineKind } from "@kith/gateway/runtime/kind";
+import type { Kind, MachineKind } from "@kith/gateway/runtime/kind";
 import type { Performer } from "@kith/gateway/runtime/outbox";
 import { Runtime } from "@kith/gateway/runtime/runtime";
 import type { Store, Write } from "@kith/gateway/runtime/store";
@@ -18,12 +18,14 @@ import { median } from "../report/report.ts";
 
 export interface RigOptions {
   /** Beside those of the gateway. */
-  readonly more?: readonly MachineKind[];
+  readonly more?: readonly Kind[];
   readonly performers?: readonly Performer[];
   /** Sees every batch before it is committed. */
   readonly onCommit?: (writes: readonly Write[]) => void;
   /** Where the home is made; the system's temporary folder unless said otherwise. */
   readonly under?: string;
+  /** A home that is there already and stays when the rig has gone. */
+  readonly home?: string;
   /** Changes a kind of the gateway, such as how soon it sleeps. */
   readonly kind?: (kind: MachineKind) => MachineKind;
 }
@@ -33,6 +35,7 @@ export class Rig implements AsyncDisposable {
   readonly home: string;
   readonly runtime: Runtime;
   readonly store: Store;
+  readonly #stays: boolean;
   /** How often a turn failed. */
   failures = 0;
   notices = 0;
@@ -41,6 +44,7 @@ export class Rig implements AsyncDisposable {
 
   private constructor(home: string, store: Store, options: RigOptions) {
     this.home = home;
+    this.#stays = options.home !== undefined;
     this.store = {
       ...store,
       commit: (writes) => {
@@ -65,7 +69,7 @@ export class Rig implements AsyncDisposable {
   }
 
   static async start(options: RigOptions = {}): Promise<Rig> {
-    const home = mkdtempSync(join(options.under ?? tmpdir(), "kith-bench-"));
+    const home = options.home ?? mkdtempSync(join(options.under ?? tmpdir(), "kith-bench-"));
     const store = openStore(home);
     const opened = await store.open();
     const rig = new Rig(home, store, options);
@@ -76,7 +80,7 @@ export class Rig implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.runtime.stop();
     await this.store.close();
-    rmSync(this.home, { recursive: true, force: true });
+    if (!this.#stays) rmSync(this.home, { recursive: true, force: true });
   }
 }
 

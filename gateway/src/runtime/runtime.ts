@@ -243,6 +243,11 @@ export class Runtime {
     }
   }
 
+  /** A message waits for its turn, or a turn for the disk. */
+  get busy(): boolean {
+    return this.#ready.length > 0 || this.#committer.busy;
+  }
+
   /** Live actors, for `kith status`. */
   get actors(): number {
     return this.#cells.size;

@@ -6,11 +6,12 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { Report } from "../report/report.ts";
 import type { BenchPart } from "./part.ts";
+import { recovery } from "./recovery.ts";
 import { scale } from "./scale.ts";
 import { turns } from "./turns.ts";
 import { wake } from "./wake.ts";
 
-const PARTS: readonly BenchPart[] = [scale, turns, wake];
+const PARTS: readonly BenchPart[] = [scale, wake, recovery, turns];
 
 const HELP = `npm run bench -- [--only PART[,PART]] [--json] [--plot]
 

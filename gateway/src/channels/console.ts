@@ -60,7 +60,8 @@ export class Console {
 
   readonly performer: Performer = {
     op: "say",
-    parallel: 256,
+    // It only waits, one reply a chat: however many chats nobody reads, they hold up no other.
+    parallel: Number.POSITIVE_INFINITY,
     run: ({ key, args }, signal) => {
       const { chat, message } = args as { chat: string; message: ChatMessage };
       const { promise, resolve, reject } = Promise.withResolvers<Event>();

@@ -1,0 +1,34 @@
+import { Console } from "@kith/gateway/channels/console";
+import { Due } from "@kith/gateway/runtime/due";
+import { Outbox } from "@kith/gateway/runtime/outbox";
+import type { Clock } from "@kith/shared/clock";
+import { expect, test } from "vitest";
+
+/** Time that stands still. */
+const clock: Clock = { now: () => 0, mono: () => 0, after: () => () => {} };
+
+const reply = (chat: string) => ({
+  id: `to ${chat}`,
+  actor: "session/s" as const,
+  op: "say",
+  class: "idempotent" as const,
+  args: { chat, message: { text: `hello ${chat}`, final: true } },
+  order: chat,
+  expiresAt: 3_600_000,
+});
+
+test("replies that nobody reads hold up no other chat", () => {
+  const reports: unknown[] = [];
+  const report = (...what: unknown[]) => void reports.push(what);
+  const outbox = new Outbox({ clock, due: new Due(clock), settle: () => {}, report });
+  const console = new Console(report);
+  outbox.add(console.performer);
+  for (let at = 0; at < 1_000; at++) outbox.submit(reply(`empty-${at}`));
+
+  const shown: string[] = [];
+  console.attach("mine", { terminal: undefined, show: ({ text }) => void shown.push(text) });
+  outbox.submit(reply("mine"));
+
+  expect(shown).toEqual(["hello mine"]);
+  expect(reports).toEqual([]);
+});

@@ -30,6 +30,8 @@ export class Cell {
   spilled = false;
   /** Messages from outside that are being written and not yet in the mailbox. */
   accepting = 0;
+  /** Messages for it that wait among what the last process left. */
+  left = 0;
   /** Monotonic ms of the last turn. */
   lastAt = 0;
   #root: AnyActor | undefined;
@@ -52,7 +54,7 @@ export class Cell {
   /** One more message from outside would be too many; those that spilled come first. */
   get full(): boolean {
     const { normal } = this.#machine?.mailbox ?? TABLE_MAILBOX;
-    return this.spilled || this.mailbox.size + this.accepting >= normal;
+    return this.spilled || this.mailbox.size + this.accepting + this.left >= normal;
   }
 
   /**
@@ -128,6 +130,7 @@ export class Cell {
       this.mailbox.size === 0 &&
       this.inFlight.length === 0 &&
       !this.spilled &&
+      this.left === 0 &&
       now - this.lastAt > this.#machine.idleMs
     );
   }

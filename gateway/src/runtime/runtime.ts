@@ -18,6 +18,7 @@ import { crashpoint } from "./crashpoint.ts";
 import { Documents } from "./documents.ts";
 import { Due } from "./due.ts";
 import type { ActorId, Effect, Envelope, Event } from "./effect.ts";
+import { Fifo } from "./fifo.ts";
 import { collect } from "./fx.ts";
 import { type Kind, isTable } from "./kind.ts";
 import { Outbox, type Performer, type StepFailed } from "./outbox.ts";
@@ -48,6 +49,8 @@ type Put = Extract<Effect, { kind: "put" }>;
 /** A pump ends after so many turns, or so many ms, and yields to the event loop. */
 const PUMP_TURNS = 512;
 const PUMP_MS = 2;
+/** Of what the last process left, so many actors are ready at once: some ms of work. */
+const TAKEN_UP = 64;
 /** A message that crashed its actor this often is put aside. */
 const POISON_ATTEMPTS = 3;
 const SWEEP_MS = 10_000;
@@ -62,6 +65,8 @@ export class Runtime {
   readonly #kinds: ReadonlyMap<string, Kind>;
   readonly #cells = new Map<ActorId, Cell>();
   #ready: Cell[] = [];
+  /** Messages of the last process that are not in a mailbox yet, and what came for the same actors since. */
+  readonly #left = new Fifo<Envelope>();
   readonly #attempts = new Map<string, number>();
   /** Accepted and not yet on disk: the store cannot know them as seen. */
   readonly #accepting = new Map<string, Promise<void>>();
@@ -139,8 +144,9 @@ export class Runtime {
     crashpoint("bt.reconcile");
     for (const { env, attempts } of this.#options.store.inbox()) {
       if (attempts > 0) this.#attempts.set(attemptKey(env), attempts);
-      this.#enqueue(env);
+      if (this.#known(env)) this.#later(env);
     }
+    this.#takeUp();
     this.#timers.reload(this.#options.store.timers());
     for (const step of this.#options.store.steps()) this.#resume(step, opened);
     this.#sweepLater();
@@ -278,12 +284,38 @@ export class Runtime {
   /** False when there is no room, unless its row waits on disk. */
   #enqueue(env: Envelope): boolean {
     if (this.#stopped) return false;
-    if (!this.#kind(env.to)) {
-      // A row of another version: it stays where it is.
-      this.#options.report(`a message to ${env.to}`, new KithError("internal", "no such kind"));
-      return true;
-    }
+    if (!this.#known(env)) return true;
     const cell = this.#cell(env.to);
+    if (cell.left === 0) return this.#queue(cell, env);
+    this.#later(env);
+    return true;
+  }
+
+  /** A row of another version stays where it is. */
+  #known(env: Envelope): boolean {
+    if (this.#kind(env.to)) return true;
+    this.#options.report(`a message to ${env.to}`, new KithError("internal", "no such kind"));
+    return false;
+  }
+
+  /** Behind what the last process left. */
+  #later(env: Envelope): void {
+    this.#cell(env.to).left++;
+    this.#left.push(env);
+  }
+
+  /** Some of what the last process left: whoever speaks now waits for a few of them, not for all. */
+  #takeUp(): void {
+    while (this.#ready.length < TAKEN_UP) {
+      const env = this.#left.shift();
+      if (!env) return;
+      const cell = this.#cell(env.to);
+      cell.left--;
+      this.#queue(cell, env);
+    }
+  }
+
+  #queue(cell: Cell, env: Envelope): boolean {
     if (cell.status === "down" && env.replyTo !== undefined) {
       this.#asks.fail(
         env.replyTo,
@@ -338,6 +370,7 @@ export class Runtime {
       }
     }
     this.#committer.flush();
+    this.#takeUp();
     if (this.#ready.length > 0) this.#soon();
   }
 
@@ -564,7 +597,7 @@ export class Runtime {
 
   /** Messages that did not fit into memory are read again from their rows. */
   #refill(cell: Cell): void {
-    if (!cell.spilled || cell.mailbox.size > 0 || cell.inFlight.length > 0) return;
+    if (!cell.spilled || cell.mailbox.size > 0 || cell.inFlight.length > 0 || cell.left > 0) return;
     cell.spilled = false;
     for (const { env } of this.#options.store.inbox()) {
       // One whose commit was not yet confirmed comes by itself; now it would come twice.

@@ -70,7 +70,19 @@ export const migrations: readonly string[] = [
 const DEEP_CHECK_BYTES = 32 * 1024 * 1024;
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
-export const pack = (value: unknown): Uint8Array => packr.pack(value);
+/**
+ * The packer writes into one buffer. For a batch it makes one of four times the batch, and would keep making
+ * such for every small thing after it, each held by the results that lie in it (msgpackr 2.1.3, makeRoom).
+ */
+const PACKING_BYTES = 65_536;
+
+export function pack(value: unknown): Uint8Array {
+  const bytes = packr.pack(value);
+  if (bytes.buffer.byteLength > PACKING_BYTES)
+    packr.useBuffer(Buffer.allocUnsafeSlow(PACKING_BYTES));
+  return bytes;
+}
+
 export const unpack = (bytes: Uint8Array): unknown => packr.unpack(bytes);
 
 /** The columns of each table with a sum, as they are bound and read: bytes last, then `sum`. */

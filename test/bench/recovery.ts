@@ -22,8 +22,10 @@ const SESSIONS = 10_000;
 const REPLIES_EACH = 10;
 /** Rows in one commit of the waiting messages. */
 const CHUNK = 2_000;
-const TURNS = 100;
-const LOOK_MS = 20;
+/** People who write after the first one, and how far apart. */
+const TURNS = 40;
+const APART_MS = 50;
+const LOOK_MS = 50;
 const PATIENCE_MS = 30_000;
 
 const session = (at: number): ActorId => `session/${String(at).padStart(26, "0")}`;
@@ -125,6 +127,7 @@ async function kill(report: Report): Promise<void> {
       const said = performance.now();
       await talk(home, `new-${at}`, "what can you do");
       turns.push(performance.now() - said);
+      await pause(APART_MS);
     }
     report.figure("recovery.ready", (await ready) / 1_000, { unit: "s" });
     report.figure("recovery.first_message", first / 1_000, {

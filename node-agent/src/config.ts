@@ -16,6 +16,7 @@ import { generateStaticKey, importStaticKey, type KeyPair } from "@kith/shared/n
 import { kinds } from "@kith/shared/protocol/session";
 import { key16, list, name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
+import { crashpoint } from "./crashpoint.ts";
 import {
   isMissing,
   privateFile,
@@ -167,7 +168,9 @@ export class Home {
   /** Durable before it resolves; a lower one changes nothing. */
   async raiseEpoch(epoch: number): Promise<void> {
     if (epoch <= this.#epoch) return;
+    crashpoint("node.epoch");
     await writeDurably(this.path("epoch"), `${epoch}\n`);
+    crashpoint("node.epoch");
     this.#epoch = epoch;
   }
 

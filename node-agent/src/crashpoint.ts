@@ -6,6 +6,8 @@ const hook = (globalThis as { [key: symbol]: unknown })[Symbol.for("kith.crashpo
   | ((name: string) => void)
   | undefined;
 
-export function crashpoint(name: "node.intent" | "node.run" | "node.result" | "node.send"): void {
+export function crashpoint(
+  name: "node.epoch" | "node.intent" | "node.run" | "node.result" | "node.send",
+): void {
   hook?.(name);
 }

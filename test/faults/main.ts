@@ -5,9 +5,11 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { Report } from "../report/report.ts";
+import { kills } from "./kills.ts";
+import { frozen, halfOpen } from "./links.ts";
 import type { FaultPart } from "./part.ts";
 
-const PARTS: readonly FaultPart[] = [];
+const PARTS: readonly FaultPart[] = [kills, frozen, halfOpen];
 
 const HELP = `npm run faults -- [--quick] [--only PART[,PART]] [--json]
 
@@ -63,3 +65,4 @@ for (const part of PARTS) {
   report.say(`${part.name}: ${((performance.now() - began) / 1_000).toFixed(1)} s`);
 }
 report.end();
+process.exit();

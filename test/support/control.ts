@@ -160,6 +160,11 @@ export class Owner implements Disposable {
     }
   }
 
+  /** Comes back into the chat after a restart, to hear what is still to come. */
+  async stay(): Promise<void> {
+    await this.#join();
+  }
+
   /** Resolves when it is committed, over as many gateways as that takes. */
   async say(text: string, id = newId(systemClock, systemRng)): Promise<void> {
     for (;;) {

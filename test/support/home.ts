@@ -12,7 +12,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { afterAll } from "vitest";
 import { build } from "../../gateway/bin/build.mjs";
 import { Control, Owner, Refusal } from "./control.ts";
 import { until } from "./until.ts";
@@ -31,15 +30,19 @@ const sweep = () => {
   for (const one of running) one.child.kill("SIGKILL");
   for (const folder of folders) rmSync(folder, { recursive: true, force: true });
 };
-afterAll(async () => {
-  sweep();
-  await Promise.all([...running].map(({ ended }) => ended));
-});
+// A test file ends long before its process does.
+if (process.env.VITEST !== undefined) {
+  const { afterAll } = await import("vitest");
+  afterAll(async () => {
+    sweep();
+    await Promise.all([...running].map(({ ended }) => ended));
+  });
+}
 process.on("exit", sweep);
 
 /** Gone when the file is over. */
-export function freshFolder(name = "kith-journey-"): string {
-  const folder = mkdtempSync(join(tmpdir(), name));
+export function freshFolder(name = "kith-journey-", where = tmpdir()): string {
+  const folder = mkdtempSync(join(where, name));
   folders.add(folder);
   return folder;
 }
@@ -169,11 +172,16 @@ export class World implements AsyncDisposable {
   gateway: Running | undefined;
   readonly nodes = new Map<string, Running>();
   #control: Control | undefined;
+  /** The folder of the bundles that run here. */
+  readonly programs: string;
+  /** Where nodes find the gateway when it is not the gateway itself: a proxy. */
+  readonly via = new Map<string, number>();
 
-  constructor(folder: string, port: number) {
+  constructor(folder: string, port: number, programs = join(root, "dist")) {
     this.folder = folder;
     this.home = join(folder, "gateway");
     this.port = port;
+    this.programs = programs;
   }
 
   get address(): string {
@@ -187,7 +195,7 @@ export class World implements AsyncDisposable {
   /** Does not wait for anything. */
   spawnGateway(how: How = {}): Running {
     const gateway = new Running(
-      join(root, "dist/gateway.mjs"),
+      join(this.programs, "gateway.mjs"),
       ["--home", this.home, "--json"],
       how,
     );
@@ -209,13 +217,13 @@ export class World implements AsyncDisposable {
       "--home",
       this.nodeHome(name),
       "--gateway",
-      this.address,
+      `127.0.0.1:${this.via.get(name) ?? this.port}`,
       "--name",
       name,
       "--json",
       ...given,
     ];
-    const node = new Running(join(root, "dist/node.mjs"), args, { ...how, args: [] });
+    const node = new Running(join(this.programs, "node.mjs"), args, { ...how, args: [] });
     this.nodes.set(name, node);
     this.#started.push(node);
     return node;
@@ -337,8 +345,8 @@ export class World implements AsyncDisposable {
 }
 
 /** A home that nobody has used; nothing runs. */
-export async function freshWorld(folder = freshFolder()): Promise<World> {
-  const world = new World(folder, await freePort());
+export async function freshWorld(folder = freshFolder(), programs?: string): Promise<World> {
+  const world = new World(folder, await freePort(), programs);
   mkdirSync(world.home, { recursive: true, mode: 0o700 });
   writeConfig(world);
   return world;
@@ -346,9 +354,9 @@ export async function freshWorld(folder = freshFolder()): Promise<World> {
 
 const templates = new Map<string, Promise<string>>();
 
-async function template(devices: readonly string[]): Promise<string> {
+async function template(devices: readonly string[], programs?: string): Promise<string> {
   const folder = freshFolder("kith-paired-");
-  const world = await freshWorld(folder);
+  const world = await freshWorld(folder, programs);
   const gateway = await world.startGateway();
   for (const name of devices) await world.pair(name);
   for (const node of world.nodes.values()) await node.end("SIGTERM");
@@ -364,12 +372,13 @@ export function writeConfig({ home, port }: World): void {
 export async function pairedWorld(
   devices: readonly string[] = ["laptop"],
   folder = freshFolder(),
+  programs?: string,
 ): Promise<World> {
-  const key = devices.join();
-  const made = templates.get(key) ?? template(devices);
+  const key = `${devices.join()} ${programs}`;
+  const made = templates.get(key) ?? template(devices, programs);
   templates.set(key, made);
   cpSync(await made, folder, { recursive: true });
-  const world = new World(folder, await freePort());
+  const world = new World(folder, await freePort(), programs);
   writeConfig(world);
   return world;
 }

@@ -71,16 +71,35 @@ const DEEP_CHECK_BYTES = 32 * 1024 * 1024;
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 /**
- * The packer writes into one buffer. For a batch it makes one of four times the batch, and would keep making
- * such for every small thing after it, each held by the results that lie in it (msgpackr 2.1.3, makeRoom).
+ * The packer writes into one buffer. What does not fit gets one of four times the size, and it would keep
+ * making such for every small thing after it, each held by the results in it (msgpackr 2.1.3, makeRoom).
  */
 const PACKING_BYTES = 65_536;
+/** A column of a row that is no body: a number, a name, an id. */
+const COLUMN_BYTES = 16;
+
+const room = (bytes: number): void => packr.useBuffer(Buffer.allocUnsafeSlow(bytes));
 
 export function pack(value: unknown): Uint8Array {
   const bytes = packr.pack(value);
-  if (bytes.buffer.byteLength > PACKING_BYTES)
-    packr.useBuffer(Buffer.allocUnsafeSlow(PACKING_BYTES));
+  if (bytes.buffer.byteLength > PACKING_BYTES) room(PACKING_BYTES);
   return bytes;
+}
+
+/** A buffer of its own, to be transferred. */
+export function packBatch(batch: Batch): ArrayBuffer {
+  // Above what it needs, or the packer would take four times that for a moment.
+  let most = PACKING_BYTES;
+  for (const row of batch.rows)
+    for (const column of row)
+      most +=
+        typeof column === "object" || typeof column === "string"
+          ? COLUMN_BYTES + (column?.length ?? 0)
+          : COLUMN_BYTES;
+  room(most);
+  const bytes = packr.pack(batch);
+  room(PACKING_BYTES);
+  return new Uint8Array(bytes).buffer;
 }
 
 export const unpack = (bytes: Uint8Array): unknown => packr.unpack(bytes);

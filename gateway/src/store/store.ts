@@ -20,9 +20,9 @@ import { readAnchor } from "./anchor.ts";
 import {
   checked,
   pack,
+  packBatch,
   select,
   unpack,
-  type Batch,
   type Columns,
   type Row,
   type Summed,
@@ -169,9 +169,7 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
 
     async commit(writes) {
       const wall = writes.findLast((write) => "at" in write)?.at ?? 0;
-      const batch = pack({ wall, rows: writes.map(toRow) } satisfies Batch);
-      // A copy: the packer keeps its own buffer, and what is transferred is gone here.
-      await ask({ op: "commit", batch: new Uint8Array(batch).buffer });
+      await ask({ op: "commit", batch: packBatch({ wall, rows: writes.map(toRow) }) });
     },
 
     load(id) {

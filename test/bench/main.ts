@@ -5,13 +5,14 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { Report } from "../report/report.ts";
+import { invoke } from "./invoke.ts";
 import type { BenchPart } from "./part.ts";
 import { recovery } from "./recovery.ts";
 import { scale } from "./scale.ts";
 import { turns } from "./turns.ts";
 import { wake } from "./wake.ts";
 
-const PARTS: readonly BenchPart[] = [scale, wake, recovery, turns];
+const PARTS: readonly BenchPart[] = [invoke, scale, wake, recovery, turns];
 
 const HELP = `npm run bench -- [--only PART[,PART]] [--json] [--plot]
 

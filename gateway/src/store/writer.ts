@@ -52,8 +52,8 @@ const LOG_PAGES = 256;
 /** After a burst of commits the log shrinks back to this. */
 const LOG_BYTES = 16 * 1024 * 1024;
 
-/** Names kept in memory: about 10 MB at most. */
-const MAX_NUMBERS = 100_000;
+/** Names kept in memory: about 2 MB at most, and more than are ever awake at once. */
+const MAX_NUMBERS = 20_000;
 
 const KEPT_MS = 30 * 86_400_000;
 const PURGE_EVERY_MS = 3_600_000;

@@ -282,8 +282,8 @@ export class World implements AsyncDisposable {
     );
   }
 
-  async owner(chat?: string): Promise<Owner> {
-    const owner = await Owner.enter(this.home, chat);
+  async owner(chat?: string, trusts = false): Promise<Owner> {
+    const owner = await Owner.enter(this.home, chat, trusts);
     this.#closing.push(owner);
     return owner;
   }

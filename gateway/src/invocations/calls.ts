@@ -88,7 +88,9 @@ export class Calls implements TableKind {
   }
 
   busy(device: string): boolean {
-    return this.list().some((call) => call.device === device && call.state === "sent");
+    for (const call of this.#open.values())
+      if (call.device === device && call.state === "sent") return true;
+    return false;
   }
 
   receive(env: Envelope, at: number, id: string): void {
@@ -499,12 +501,24 @@ export class Calls implements TableKind {
     const link = this.#options.link(device);
     const row = this.#options.documents.get<DeviceRow>("device", device);
     if (!link || row?.ledger === undefined) return;
-    for (const call of this.#of(device)) {
-      if (call.state !== "ready") continue;
-      const sent = this.#of(device).filter(({ state }) => state === "sent");
-      if (sent.length >= limits.callsPerDevice) return;
+    // Counted once: this runs at the end of every call, and sixty may be open.
+    const running = new Map<string, number>();
+    let sent = 0;
+    const ready: Call[] = [];
+    for (const call of this.#open.values()) {
+      if (call.device !== device) continue;
+      if (call.state === "ready") ready.push(call);
+      if (call.state !== "sent") continue;
+      sent++;
+      running.set(call.cap, (running.get(call.cap) ?? 0) + 1);
+    }
+    for (const call of ready) {
+      if (sent >= limits.callsPerDevice) return;
       const parallel = this.#offered(device, call.cap)?.parallel ?? 1;
-      if (sent.filter(({ cap }) => cap === call.cap).length >= parallel) continue;
+      const others = running.get(call.cap) ?? 0;
+      if (others >= parallel) continue;
+      running.set(call.cap, others + 1);
+      sent++;
       // Grows with time as well, so that a gateway restored from a backup does not number again.
       this.#lastN = Math.max(this.#lastN + 1, this.#turn.at * 1_000);
       this.#apply(call, {

@@ -9,20 +9,26 @@ import * as v from "valibot";
 
 const text = str(64);
 
-export const echo = defineCapability({
-  name: "x.echo",
-  version: 1,
-  summary: "Answer with the same text.",
-  effect: "once",
-  tier: 1,
-  longestGrantMs: Number.POSITIVE_INFINITY,
-  ttlMs: 10_000,
-  args: v.strictObject({ text }),
-  out: v.strictObject({ text }),
-  streams: {},
-});
+const echo = (n: number) =>
+  defineCapability({
+    name: `x.echo${n}`,
+    version: 1,
+    summary: "Answer with the same text.",
+    effect: "once",
+    tier: 1,
+    longestGrantMs: Number.POSITIVE_INFINITY,
+    ttlMs: 10_000,
+    args: v.strictObject({ text }),
+    out: v.strictObject({ text }),
+    streams: {},
+  });
+
+/** Four, since a capability may run 16 times at once and 64 calls are in flight. */
+export const echoes = [1, 2, 3, 4].map(echo);
+export const PARALLEL = 16;
 
 /** In this process both ends know it; the product's own catalogue stays as it is. */
 export function learnEcho(): void {
-  (catalogue as Map<string, Capability>).set(echo.name, echo as unknown as Capability);
+  for (const one of echoes)
+    (catalogue as Map<string, Capability>).set(one.name, one as unknown as Capability);
 }

@@ -29,7 +29,7 @@ import { readAnchor } from "@kith/gateway/store/anchor";
 import { openStore } from "@kith/gateway/store/store";
 import { systemClock as clock, systemRng as rng } from "@kith/shared/clock";
 import { hex, keyId, newId } from "@kith/shared/ids";
-import { echo, learnEcho } from "./echo.ts";
+import { learnEcho } from "./echo.ts";
 import { forgetfulStore } from "./no-journal.ts";
 import { toldSession } from "./session.ts";
 import { tellUsage } from "./usage.ts";
@@ -100,8 +100,8 @@ const forSession: Method = {
     const call = newId(clock, rng);
     const session = `session/${asked++ % SESSIONS}` as const;
     runtime.tell(session, { type: "call.begun", call } as never);
-    const { text } = args as { text: string };
-    const request = { device: "bench", cap: echo.name, args: { text }, requester: "owner" };
+    const { cap, text } = args as { cap: string; text: string };
+    const request = { device: "bench", cap, args: { text }, requester: "owner" };
     const { end } = await waiting.request(call, { ...request, by, session });
     return ended(await end);
   },

@@ -1,6 +1,6 @@
 /**
  * A node out of the product's own parts, paired over the control socket:
- * `node node.child.ts HOME durable|forgetful GATEWAY-HOME`. Its one driver answers at once.
+ * `node node.child.ts HOME durable|forgetful GATEWAY-HOME`. Its drivers answer at once.
  */
 import fs from "node:fs";
 import { open } from "node:fs/promises";
@@ -17,27 +17,26 @@ import { register } from "@kith/node-agent/register";
 import { Server } from "@kith/node-agent/serve";
 import { systemClock as clock, systemRng as rng } from "@kith/shared/clock";
 import { newId } from "@kith/shared/ids";
-import { limits } from "@kith/shared/protocol/limits";
-import { echo, learnEcho } from "./echo.ts";
+import { echoes, learnEcho, PARALLEL } from "./echo.ts";
 import { forgetfulLedger } from "./no-journal.ts";
 import { tellUsage } from "./usage.ts";
 
 const [dir = "", journal = "", gatewayHome = ""] = process.argv.slice(2);
 learnEcho();
 const home = await Home.open(dir, { name: "bench", kind: "server" });
-await home.save({ policy: { [echo.name]: "allow" } });
+const names = echoes.map(({ name }) => name);
+await home.save({ policy: Object.fromEntries(names.map((name) => [name, "allow" as const])) });
 const syncs = await countSyncs();
-const driver: Driver<typeof echo> = {
-  capability: echo,
-  parallel: limits.callsPerDevice,
+const drivers: readonly AnyDriver[] = echoes.map((capability): Driver<typeof capability> => ({
+  capability,
+  parallel: PARALLEL,
   maxMs: 10_000,
   probe: () => Promise.resolve({ state: "ready" }),
   run: ({ text }) => Promise.resolve({ text }),
-};
-const drivers: readonly AnyDriver[] = [driver];
+}));
 const about = { name: "bench", kind: "server", os: "linux", arch: "x64", agent: "bench" } as const;
 const own = await home.key();
-await register(gatewayHome, { home, publicKey: own.publicKey, about, caps: [echo.name], clock });
+await register(gatewayHome, { home, publicKey: own.publicKey, about, caps: names, clock });
 
 const ledger =
   journal === "durable"

@@ -1,6 +1,7 @@
 /** The operator: keeps calls in flight on one socket and measures what becomes of them. */
 import { createConnection, type Socket } from "node:net";
 import { pack, unpack } from "msgpackr";
+import { echoes } from "./echo.ts";
 import { readFrames, writeFrame } from "./frames.ts";
 
 /** One way to make a call. Resolves with nothing but the fact that it was answered. */
@@ -111,9 +112,12 @@ export async function overControl(path: string, op: string): Promise<Operator> {
       open.set(++last, { resolve, reject });
       write(`${JSON.stringify({ id: last, op: how, args })}\n`);
     });
-  const args = { device: "bench", cap: "x.echo", args: { text: TEXT } };
-  // The owner's word, once: the other calls rest on the grant.
-  await ask("invoke", { ...args, allow: "today" });
-  const mine = op === "invoke" ? args : { text: TEXT };
-  return { call: () => ask(op, mine), close: () => socket.destroy() };
+  const each = echoes.map(({ name: cap }) => ({ device: "bench", cap, args: { text: TEXT } }));
+  // The owner's word, once: the other calls rest on the grants.
+  for (const args of each) await ask("invoke", { ...args, allow: "today" });
+  const mine = op === "invoke" ? each : each.map(({ cap }) => ({ cap, text: TEXT }));
+  return {
+    call: () => ask(op, mine[last % mine.length] ?? {}),
+    close: () => socket.destroy(),
+  };
 }

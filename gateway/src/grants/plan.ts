@@ -34,25 +34,63 @@ export interface Plan {
  * @throws TypeError for unsafe integers, fractions and lone surrogates, which would collide
  */
 export function canonical(value: Value): Uint8Array {
+  end = 0;
+  put(value);
+  return scratch.slice(0, end);
+}
+
+/** Encodes in place: every call is encoded three times, and a copy a field was a third of its cost. */
+let scratch = new Uint8Array(4_096);
+let end = 0;
+const utf8 = new TextEncoder();
+
+function put(value: Value): void {
   if (typeof value === "number" && !Number.isSafeInteger(value))
     throw new TypeError("not a safe integer");
   if (typeof value === "string" && !value.isWellFormed()) throw new TypeError("a lone surrogate");
-  if (value === null) return field("0", new Uint8Array());
-  if (value instanceof Uint8Array) return field("x", value);
-  if (Array.isArray(value)) return field("l", concatBytes(...value.map(canonical)));
-  if (typeof value !== "object") return field((typeof value).charAt(0), utf8ToBytes(String(value)));
-  const pairs = Object.entries(value).map(
-    ([key, entry]) => [canonical(key), canonical(entry)] as const,
-  );
-  pairs.sort(([a], [b]) => (hex(a) < hex(b) ? -1 : 1));
-  return field("m", concatBytes(...pairs.flat()));
+  const from = end;
+  room(5);
+  end += 5;
+  let tag: string;
+  if (value === null) tag = "0";
+  else if (value instanceof Uint8Array) {
+    tag = "x";
+    room(value.length);
+    scratch.set(value, end);
+    end += value.length;
+  } else if (Array.isArray(value)) {
+    tag = "l";
+    for (const entry of value) put(entry);
+  } else if (typeof value === "object") {
+    tag = "m";
+    for (const [key, entry] of Object.entries(value).sort(byEncoding)) {
+      put(key);
+      put(entry);
+    }
+  } else {
+    tag = (typeof value).charAt(0);
+    const text = String(value);
+    room(text.length * 3);
+    end += utf8.encodeInto(text, scratch.subarray(end)).written;
+  }
+  scratch[from] = tag.charCodeAt(0);
+  new DataView(scratch.buffer).setUint32(from + 1, end - from - 5);
 }
 
-function field(tag: string, body: Uint8Array): Uint8Array {
-  const head = new Uint8Array(5);
-  head[0] = tag.charCodeAt(0);
-  new DataView(head.buffer).setUint32(1, body.length);
-  return concatBytes(head, body);
+function room(bytes: number): void {
+  if (end + bytes <= scratch.length) return;
+  const wider = new Uint8Array(2 * (end + bytes));
+  wider.set(scratch.subarray(0, end));
+  scratch = wider;
+}
+
+/** As the encoded keys compare: their length comes before their bytes. */
+function byEncoding([a]: [string, Value], [b]: [string, Value]): number {
+  const [left, right] = [utf8.encode(a), utf8.encode(b)];
+  let differs = left.length - right.length;
+  for (let at = 0; differs === 0 && at < left.length; at++)
+    differs = (left[at] ?? 0) - (right[at] ?? 0);
+  return differs;
 }
 
 /** What an approval is bound to, as hex. */

@@ -82,6 +82,7 @@ function serve(socket: Socket, options: ControlOptions): void {
   let buffer = "";
   let running = 0;
   let over = false;
+  let corked = false;
   let chat: string | undefined;
   let leave = () => {};
   /** Set by a `chat.open` until its answer has left; a newer one replaces it. */
@@ -90,7 +91,17 @@ function serve(socket: Socket, options: ControlOptions): void {
   const send = (line: object) => {
     // A client that asks and never reads would fill our memory with answers.
     if (socket.writableLength > UNREAD_BYTES) socket.destroy();
-    if (!socket.destroyed) socket.write(`${JSON.stringify(line)}\n`);
+    if (socket.destroyed) return;
+    if (!corked) {
+      // Answers of one commit share a write.
+      corked = true;
+      socket.cork();
+      process.nextTick(() => {
+        corked = false;
+        socket.uncork();
+      });
+    }
+    socket.write(`${JSON.stringify(line)}\n`);
   };
   const fail = (id: number | undefined, error: KithError) => {
     const more =

@@ -74,10 +74,21 @@ export async function startGateway({
   privateFolder(join(home, "logs"));
   const config = readConfig(home);
   const log = fileLog(join(home, "logs"), () => clock.now());
-  const store = openStore(home, { onFatal: fatal });
+  const damage = Promise.withResolvers<KithError>();
+  const store = openStore(home, { onFatal: fatal, onDamage: damage.resolve });
   const opened = await store.open();
   try {
-    return await assemble({ home, fatal, clock, rng, config, log, store, opened });
+    return await assemble({
+      home,
+      fatal,
+      clock,
+      rng,
+      config,
+      log,
+      store,
+      opened,
+      damage: damage.promise,
+    });
   } catch (error) {
     await store.close();
     throw error;
@@ -88,6 +99,8 @@ interface Ground extends Required<GatewayOptions> {
   readonly config: Config;
   readonly log: ReturnType<typeof fileLog>;
   readonly store: ReturnType<typeof openStore>;
+  /** Settles when the daily look at all rows finds one that is not what was written. */
+  readonly damage: Promise<KithError>;
   readonly opened: Awaited<ReturnType<ReturnType<typeof openStore>["open"]>>;
 }
 
@@ -100,6 +113,7 @@ async function assemble({
   log,
   store,
   opened,
+  damage,
 }: Ground): Promise<Gateway> {
   const keys = await loadKeys(home);
   const id = keyId(keys.noise.publicKey);
@@ -154,6 +168,10 @@ async function assemble({
     console.announce("console", newId(clock, rng), { text, final: false });
   };
   runtime.on<{ text: string }>("notice", ({ text }) => notice(text));
+  void damage.then((why) => {
+    report("store", why);
+    notice(`${why.message} ${why.remedy}`);
+  });
   // Asked at the command line: whoever sits at the chat may answer just as well.
   runtime.on<{ call: string }>("call.asked", ({ call: asked }) => {
     const call = calls.get(asked);

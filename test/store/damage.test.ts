@@ -142,10 +142,11 @@ test.each([
   ["timer", "due = due + 1"],
   ["document", "body = zeroblob(9)"],
   ["meta", "wall = wall + 1"],
+  ["audit", "data = '{}'"],
 ])("a value of a row of %s that is not what was written (%s) is noticed", async (table, change) => {
   const rot = (file: string) => {
     const db = new DatabaseSync(file);
-    db.exec(`UPDATE ${table} SET ${change} WHERE rowid = (SELECT max(rowid) FROM ${table})`);
+    db.exec(`UPDATE ${table} SET ${change} WHERE rowid = (SELECT ${table === "audit" ? "min" : "max"}(rowid) FROM ${table})`);
     db.close();
   };
   await expect(opened(rot)).rejects.toMatchObject({ code: "store-damaged" });

@@ -57,11 +57,15 @@ export const intact = (row: Link): boolean =>
   sameBytes(row.hash, hashOf(row.prev, row.seq, row.at, row.what, row.data));
 
 /**
- * Recomputes a chain from its beginning. `anchor` is what was on disk as the head at some
+ * Recomputes a chain from its beginning, or from where an earlier look at it ended. `anchor` is what was on disk as the head at some
  * earlier moment: the row with that number must still exist and still have that hash.
  */
-export function verify(rows: Iterable<Link>, anchor: Head): { head: Head; problem?: string } {
-  let head = genesis;
+export function verify(
+  rows: Iterable<Link>,
+  anchor: Head,
+  from: Head = genesis,
+): { head: Head; problem?: string } {
+  let head = from;
   let anchored = anchor.seq === 0;
   for (const row of rows) {
     if (row.seq !== head.seq + 1) {

@@ -14,6 +14,7 @@ import type { EffectClass } from "@kith/shared/protocol/call";
 import { Packr } from "msgpackr";
 import type { ActorId, Table } from "../runtime/effect.ts";
 import type { Saved, StepEnd } from "../runtime/store.ts";
+import { genesis, verify, type Link } from "../audit/chain.ts";
 import { syncFolder } from "./anchor.ts";
 
 /**
@@ -66,7 +67,7 @@ export const migrations: readonly string[] = [
   `,
 ];
 
-/** Up to here a start reads every row (about 15 ms per MiB); above, rows are checked when they are read. */
+/** Up to here a start reads every row (about 15 ms per MiB); above, they are checked when they are read, and by and by (scrub.ts). */
 const DEEP_CHECK_BYTES = 32 * 1024 * 1024;
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
@@ -229,8 +230,21 @@ export function keepCopy(home: string, db: DatabaseSync, version: number): void 
   syncFolder(home);
 }
 
-/** Reads the file once, as far as a start can afford. @throws KithError store-damaged */
-export function inspect(db: DatabaseSync): void {
+/** Rows of the audit trail, as they lie there. */
+export function* auditRows(db: DatabaseSync, where: string): Generator<Link> {
+  const found = arrays(db, `SELECT seq, at, what, data, prev, hash FROM audit ${where}`);
+  for (const row of found.iterate()) {
+    const [seq, at, what, data, prev, hash] = row as unknown as AuditColumns;
+    yield { seq, at, what, data, prev, hash };
+  }
+}
+type AuditColumns = [number, number, string, string, Uint8Array, Uint8Array];
+
+/**
+ * Reads the file once, as far as a start can afford. True when that was every row.
+ * @throws KithError store-damaged
+ */
+export function inspect(db: DatabaseSync): boolean {
   const [pages, size] = ["page_count", "page_size"].map((name) =>
     Number(only(db, `PRAGMA ${name}`)),
   );
@@ -248,4 +262,13 @@ export function inspect(db: DatabaseSync): void {
   for (const table of deep ? summed : (["meta"] as const)) {
     for (const row of arrays(db, select(table)).iterate()) checked(table, asRow(row));
   }
+  if (deep) {
+    const { problem } = verify(auditRows(db, "ORDER BY seq"), genesis);
+    if (problem !== undefined)
+      throw new KithError(
+        "store-damaged",
+        `The database is damaged: in its audit trail ${problem}.`,
+      );
+  }
+  return deep;
 }

@@ -27,11 +27,13 @@ import {
   type Row,
   type Summed,
 } from "./schema.ts";
-import type { Answer, Request } from "./writer.ts";
+import type { Answer, Damage, Request } from "./writer.ts";
 
 export interface StoreOptions {
   /** The writer is gone or the outcome of a commit is unknown: end the process. Called once at most. */
   readonly onFatal?: (why: Error) => void;
+  /** A row that nobody needed just now is damaged; what is read is checked anyway. Called once at most. */
+  readonly onDamage?: (why: KithError) => void;
 }
 
 /** A query reads this many audit rows at a time: memory stays flat however long the trail is. */
@@ -67,7 +69,11 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
 
   function start(): Worker {
     const started = new Worker(WRITER, { workerData: { home }, name: "store" });
-    started.on("message", (answer: Answer) => {
+    started.on("message", (answer: Answer | Damage) => {
+      if ("damaged" in answer) {
+        const { code, message } = answer.damaged;
+        return options.onDamage?.(new KithError(code, message));
+      }
       const asked = waiting.get(answer.id);
       waiting.delete(answer.id);
       if (answer.error === undefined) return asked?.resolve(answer);

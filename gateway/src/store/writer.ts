@@ -22,6 +22,7 @@ import { crashpoint } from "../runtime/crashpoint.ts";
 import type { Opened } from "../runtime/store.ts";
 import { compare, openAnchor, readAnchor, syncFolder } from "./anchor.ts";
 import { arrays, asRow, checked, inspect, keepCopy, migrate } from "./schema.ts";
+import { scrub } from "./scrub.ts";
 import { select, sumOf, unpack, versionOf, type Batch, type Row, type Summed } from "./schema.ts";
 
 /** What the main thread asks; every request gets one answer with its id, in order. */
@@ -35,6 +36,11 @@ export interface Answer {
   readonly error?: { readonly code: ErrorCode; readonly message: string };
   /** The outcome is open and nothing will be written any more: end the process. */
   readonly fatal?: boolean;
+}
+
+/** Said without having been asked, once: a row that nobody needed just now is damaged. */
+export interface Damage {
+  readonly damaged: NonNullable<Answer["error"]>;
 }
 
 /** How long another connection (a person's `sqlite3`) may hold up a commit. */
@@ -60,6 +66,10 @@ const PURGE_EVERY_MS = 3_600_000;
 /** After a bite that found as much as it may take. */
 const PURGE_AGAIN_MS = 1_000;
 const PURGE_ROWS = 500;
+
+/** Between two bites of the scrub, and between two rounds of it. */
+const BITE_EVERY_MS = 100;
+const SCRUB_EVERY_MS = 86_400_000;
 
 interface Meta {
   readonly epoch: number;
@@ -177,8 +187,10 @@ function openWriter(home: string) {
     PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = ${LOG_PAGES};
     PRAGMA journal_size_limit = ${LOG_BYTES}`);
   let meta = fresh;
+  /** Whether every row was looked at just now. */
+  let inspected = true;
   if (versionOf(db) > 0) {
-    inspect(db);
+    inspected = inspect(db);
     meta = readMeta();
   }
   compare({ epoch: meta.epoch, commit: meta.commits, audit: meta.audit }, known, hashOfRow);
@@ -347,6 +359,8 @@ function openWriter(home: string) {
 
   return {
     opened,
+    inspected,
+    scrub: () => scrub(db),
     commit({ wall, rows }: Batch): void {
       transact(opened.epoch, (before) => {
         let audit = before.audit;
@@ -370,17 +384,43 @@ function openWriter(home: string) {
   };
 }
 
+type Writer = ReturnType<typeof openWriter>;
+
+/** Reads everything once a day between the commits, at once where the start could not afford it. */
+function scrubDaily(writer: Writer, damaged: (why: KithError) => void): () => void {
+  let bite = writer.scrub();
+  let timer = setTimeout(next, writer.inspected ? SCRUB_EVERY_MS : BITE_EVERY_MS);
+  function next(): void {
+    try {
+      const more = bite();
+      if (!more) bite = writer.scrub();
+      timer = setTimeout(next, more ? BITE_EVERY_MS : SCRUB_EVERY_MS);
+    } catch (thrown) {
+      damaged(toKith(thrown, false));
+    }
+  }
+  return () => clearTimeout(timer);
+}
+
 function serve(port: NonNullable<typeof parentPort>, home: string): void {
-  let writer: ReturnType<typeof openWriter> | undefined;
+  let writer: Writer | undefined;
+  let stopScrub = () => {};
   let broken: Answer["error"];
+  const damaged = ({ code, message }: KithError): void =>
+    port.postMessage({ damaged: { code, message } } satisfies Damage);
   port.on("message", (request: Request) => {
     const { id, op } = request;
     try {
       if (broken !== undefined)
         return port.postMessage({ id, error: broken, fatal: true } satisfies Answer);
-      if (op === "open") writer = openWriter(home);
-      else if (op === "commit") writer?.commit(unpack(new Uint8Array(request.batch)) as Batch);
-      else writer?.close();
+      if (op === "open") {
+        writer = openWriter(home);
+        stopScrub = scrubDaily(writer, damaged);
+      } else if (op === "commit") writer?.commit(unpack(new Uint8Array(request.batch)) as Batch);
+      else {
+        stopScrub();
+        writer?.close();
+      }
       port.postMessage({
         id,
         ...(op === "open" && writer ? { opened: writer.opened } : {}),
@@ -388,7 +428,10 @@ function serve(port: NonNullable<typeof parentPort>, home: string): void {
     } catch (thrown) {
       const { code, message } = toKith(thrown, op === "open");
       const fatal = op !== "open" && code !== "disk-full" && code !== "store-fenced";
-      if (fatal) broken = { code, message };
+      if (fatal) {
+        broken = { code, message };
+        stopScrub();
+      }
       if (code === "disk-full") rmSync(join(home, "reserve"), { force: true });
       port.postMessage({ id, error: { code, message }, fatal } satisfies Answer);
     }

@@ -50,6 +50,8 @@ const ENTRIES = {
   writer: "gateway/src/store/writer.ts",
   "decode.child": "gateway/src/pictures/decode.child.ts",
   node: "node-agent/src/main.ts",
+  // Not a program: for whoever opens a home as the gateway does.
+  store: "gateway/src/store/store.ts",
 };
 
 /** Returns the folder of the bundles. @throws when a line is not there exactly once */

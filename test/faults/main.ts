@@ -5,11 +5,12 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { Report } from "../report/report.ts";
+import { damage } from "./damage.ts";
 import { kills } from "./kills.ts";
 import { frozen, halfOpen } from "./links.ts";
 import type { FaultPart } from "./part.ts";
 
-const PARTS: readonly FaultPart[] = [kills, frozen, halfOpen];
+const PARTS: readonly FaultPart[] = [kills, frozen, halfOpen, damage];
 
 const HELP = `npm run faults -- [--quick] [--only PART[,PART]] [--json]
 

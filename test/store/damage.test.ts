@@ -2,11 +2,12 @@
  * REL-05: bits flip, files are cut, lost or replaced by old copies. Either the store says so or
  * every row is there; it never starts silently with fewer. KITH_DAMAGE_RUNS sets the rounds.
  */
-import { copyFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openStore } from "@kith/gateway/store/store";
+import { damages } from "./damages.ts";
 import { everything, killAfter, ROUNDS, seeded, tempHome } from "./home.ts";
 
 type Home = ReturnType<typeof tempHome>;
@@ -44,19 +45,6 @@ beforeAll(async () => {
 afterAll(() =>
   bases.forEach(({ home, old }) => [home, old].forEach((each) => each[Symbol.dispose]())),
 );
-
-const damages = {
-  flip(file: string, random: (below: number) => number) {
-    const bytes = readFileSync(file);
-    const at = random(bytes.length);
-    bytes[at] = (bytes[at] ?? 0) ^ (1 << random(8));
-    writeFileSync(file, bytes);
-  },
-  cut: (file: string, random: (below: number) => number) =>
-    truncateSync(file, random(statSync(file).size)),
-  lose: (file: string) => rmSync(file),
-  old: (file: string, _: unknown, old: string) => copyFileSync(old, file),
-};
 
 test(
   `${ROUNDS} damages are noticed or harmless`,
@@ -146,7 +134,9 @@ test.each([
 ])("a value of a row of %s that is not what was written (%s) is noticed", async (table, change) => {
   const rot = (file: string) => {
     const db = new DatabaseSync(file);
-    db.exec(`UPDATE ${table} SET ${change} WHERE rowid = (SELECT ${table === "audit" ? "min" : "max"}(rowid) FROM ${table})`);
+    db.exec(
+      `UPDATE ${table} SET ${change} WHERE rowid = (SELECT ${table === "audit" ? "min" : "max"}(rowid) FROM ${table})`,
+    );
     db.close();
   };
   await expect(opened(rot)).rejects.toMatchObject({ code: "store-damaged" });

@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * `node test/verb.mjs ENTRY [arguments]`: installs and builds what is missing, then runs a
- * TypeScript entry of this folder on the pinned Node. `npm run faults` and `bench` come
- * through here.
+ * TypeScript entry of this folder on the pinned Node. `npm run sim`, `faults`, `fuzz` and
+ * `bench` come through here.
  */
 import { spawn } from "node:child_process";
 import { join } from "node:path";

@@ -46,6 +46,8 @@ export class Seeded implements Rng {
   }
 }
 
+const RECENT_LINES = 60;
+
 interface Task {
   readonly at: number;
   readonly label: string;
@@ -127,6 +129,7 @@ export class World {
   readonly #options: WorldOptions;
   #tasks: Task[] = [];
   readonly #trace = createHash("sha256");
+  readonly #lines: string[] = [];
 
   constructor(options: WorldOptions) {
     this.#options = options;
@@ -160,8 +163,15 @@ export class World {
     return this.#trace.copy().digest("hex").slice(0, 16);
   }
 
+  /** The last things that happened, as `ms what`, for whoever must understand a seed. */
+  get recent(): readonly string[] {
+    return this.#lines.filter((line) => !/ (?:wait|pump)$/.test(line)).slice(-RECENT_LINES);
+  }
+
   note(line: string): void {
-    this.#trace.update(`${this.mono} ${line}\n`);
+    const told = `${this.mono} ${line}`;
+    this.#trace.update(`${told}\n`);
+    if (this.#lines.push(told) > 20 * RECENT_LINES) this.#lines.splice(0, 10 * RECENT_LINES);
   }
 
   /** Runs `run` in so many ms, unless its process died before. */

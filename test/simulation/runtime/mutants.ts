@@ -1,28 +1,17 @@
 /**
  * The simulation is only as good as the faults it has been shown to find. Each mutant is a copy
- * of the runtime with one line planted wrong; one that survives fails here. A line that is no
- * longer there fails too: then the mutant wants to be written anew.
+ * of the runtime with one line planted wrong; one that survives fails `npm run sim -- --mutants`.
  */
-import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, expect, test } from "vitest";
-import type { Runtime } from "@kith/gateway/runtime/runtime";
-import { simulate } from "./simulate.ts";
+import type { Patch } from "../plant.ts";
 
-/** Each must die within so many seeds. */
-const SEEDS = 100;
-
-type Patch = readonly [file: string, line: string, planted: string];
-
-interface Mutant {
+export interface Mutant {
   readonly fault: string;
   readonly patches: readonly Patch[];
   /** What the checker says about it. */
   readonly caught: RegExp;
 }
 
-const mutants: readonly Mutant[] = [
+export const mutants: readonly Mutant[] = [
   {
     fault: "effects leave before the commit",
     patches: [
@@ -230,77 +219,3 @@ const mutants: readonly Mutant[] = [
     caught: /handled twice|was tried|wait for ever/,
   },
 ];
-
-const RUNTIME = fileURLToPath(import.meta.resolve("@kith/gateway/runtime/runtime")).slice(
-  0,
-  -"runtime.ts".length,
-);
-const COPIES = fileURLToPath(new URL(".mutants", import.meta.url));
-
-/** Finds code however it is broken into lines. */
-function anywhere(line: string): RegExp {
-  const words = line.match(/[\w$#]+|[^\s\w$#]/g) ?? [];
-  const exact = words.map((word) =>
-    /[\w#]/.test(word) ? word : `${")]}".includes(word) ? ",?\\s*" : ""}\\${word}`,
-  );
-  return new RegExp(exact.join("\\s*"), "g");
-}
-
-/** Copies what the patches touch and what imports that; the rest is the real thing. */
-async function plant(name: string, patches: readonly Patch[]): Promise<typeof Runtime> {
-  const names = readdirSync(RUNTIME).map((file) => file.slice(0, -3));
-  const sources = new Map(
-    names.map((file) => [file, readFileSync(join(RUNTIME, `${file}.ts`), "utf8")]),
-  );
-  for (const [file, line, planted] of patches) {
-    const source = sources.get(file) ?? "";
-    const place = anywhere(line);
-    expect(source.match(place)?.length, `${file}.ts has this line once: ${line}`).toBe(1);
-    sources.set(
-      file,
-      source.replace(place, () => planted),
-    );
-  }
-  const copied = new Set(["runtime", ...patches.map(([file]) => file)]);
-  for (let before = 0; before < copied.size;) {
-    before = copied.size;
-    for (const [file, source] of sources) {
-      if ([...copied].some((other) => source.includes(`from "./${other}.ts"`))) copied.add(file);
-    }
-  }
-  const folder = join(COPIES, name);
-  mkdirSync(folder, { recursive: true });
-  for (const file of copied) {
-    const source = (sources.get(file) ?? "").replaceAll(
-      /from "\.\/([a-z]+)\.ts"/g,
-      (same, other: string) => (copied.has(other) ? same : `from "@kith/gateway/runtime/${other}"`),
-    );
-    writeFileSync(join(folder, `${file}.ts`), source);
-  }
-  const made = (await import(/* @vite-ignore */ join(folder, "runtime.ts"))) as {
-    Runtime: typeof Runtime;
-  };
-  return made.Runtime;
-}
-
-afterAll(() => rmSync(COPIES, { recursive: true, force: true }));
-
-test.each(mutants.map((mutant, n) => [mutant.fault, mutant, n] as const))(
-  "it is found when %s",
-  async (_, { patches, caught, fault }, n) => {
-    const Mutant = await plant(`m${n}`, patches);
-    for (let seed = 1; seed <= SEEDS; seed++) {
-      const { violations } = await simulate(seed, Mutant);
-      if (!violations.some((violation) => caught.test(violation))) continue;
-      if (process.env["KITH_MUTANTS"]) console.info(`${fault}: seed ${seed}: ${violations[0]}`);
-      return;
-    }
-    expect.unreachable(`${SEEDS} seeds did not find it`);
-  },
-  60_000,
-);
-
-test("the runtime as it is passes where the mutants fail", async () => {
-  const Same = await plant("same", []);
-  for (let seed = 1; seed <= 5; seed++) expect((await simulate(seed, Same)).violations).toEqual([]);
-});

@@ -7,14 +7,16 @@ import { emit } from "@kith/gateway/runtime/fx";
 import type { TableKind } from "@kith/gateway/runtime/kind";
 import type { Runtime } from "@kith/gateway/runtime/runtime";
 import { KithError } from "@kith/shared/errors";
-import { type Fate, Outside, type Process, type Seeded, World } from "../support/world.ts";
+import { type Fate, Outside, type Process, type Seeded, World } from "../../support/world.ts";
 import { Checker } from "./checker.ts";
-import { type Note, diary, failAt, failing, failures, note } from "./diary.ts";
+import { type Note, diary, failAt, failing, failures, note } from "../../runtime/diary.ts";
 
 export interface Result {
   readonly seed: number;
   readonly hash: string;
   readonly violations: readonly string[];
+  /** What happened just before its end; for a broken promise, just before that. */
+  readonly story: readonly string[];
   /** What the seed made happen: a simulation that breaks nothing proves nothing. */
   readonly happened: Readonly<Record<string, number>>;
 }
@@ -112,6 +114,7 @@ class Simulation {
       seed,
       hash,
       violations: this.checker.violations,
+      story: this.checker.story ?? this.world.recent,
       happened: {
         crashes,
         rollbacks,

@@ -4,8 +4,8 @@
  */
 import type { ActorId, Effect, Envelope, Event } from "@kith/gateway/runtime/effect";
 import type { Write } from "@kith/gateway/runtime/store";
-import type { Run, World } from "../support/world.ts";
-import { type Events, logOf, textOf } from "./diary.ts";
+import type { Run, World } from "../../support/world.ts";
+import { type Events, logOf, textOf } from "../../runtime/diary.ts";
 
 interface Asked {
   readonly text: string;
@@ -25,6 +25,8 @@ export class Checker {
   readonly #world: World;
   /** The first few are enough: whatever comes after is mostly their consequence. */
   readonly violations: string[] = [];
+  /** What happened just before the first of them. */
+  story: readonly string[] | undefined;
   readonly acked = new Set<string>();
   readonly asks: Asked[] = [];
   /** Ends of messages by text: how often it was applied, how often put aside. */
@@ -53,6 +55,7 @@ export class Checker {
   }
 
   broken(what: string): void {
+    this.story ??= this.#world.recent;
     if (this.violations.length < 5) this.violations.push(`${this.#world.mono} ms: ${what}`);
   }
 

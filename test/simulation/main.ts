@@ -1,0 +1,141 @@
+/**
+ * `npm run sim`: the runtime under everything that can go wrong at once, driven by seeds. What must
+ * hold is in runtime/checker.ts, which is asked after each step and once more at the end of a run.
+ */
+import { createHash } from "node:crypto";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { Report } from "../report/report.ts";
+import { crew } from "./crew.ts";
+import { mutants } from "./runtime/mutants.ts";
+import type { Result } from "./runtime/simulate.ts";
+
+const HELP = `npm run sim -- [--world runtime] [--seeds N] [--seed S] [--mutants] [--times T] [--json]
+
+Runs N seeds from S on: virtual time, a disk that crashes, fills and forgets, messages that come
+twice, questions, timers and steps. The same seed makes the same trace.
+--mutants plants known faults instead: each must be found T times (1) within N seeds (100).
+
+Examples
+  npm run sim -- --seeds 2000
+  npm run sim -- --seeds 1 --seed 17
+  npm run sim -- --mutants --json
+`;
+
+/** From here on every fault must have happened, and the time is judged. */
+const ENOUGH = 100;
+const JUDGED_SEEDS = 2_000;
+const JUDGED_SECONDS = 30;
+
+function options() {
+  const { values } = parseArgs({
+    options: {
+      world: { type: "string", default: "runtime" },
+      seeds: { type: "string" },
+      seed: { type: "string", default: "1" },
+      mutants: { type: "boolean", default: false },
+      times: { type: "string", default: "1" },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.world !== "runtime") throw new RangeError(`there is no world ${values.world}`);
+  const count = (name: string, text: string) => {
+    const n = Number(text);
+    if (!Number.isSafeInteger(n) || n < 1 || n > 1_000_000)
+      throw new RangeError(`--${name} takes a whole number from 1 to 1,000,000`);
+    return n;
+  };
+  return {
+    ...values,
+    seeds: count("seeds", values.seeds ?? (values.mutants ? "100" : "500")),
+    seed: count("seed", values.seed),
+    times: count("times", values.times),
+  };
+}
+
+let given;
+try {
+  given = options();
+} catch (why) {
+  process.stderr.write(`${why instanceof Error ? why.message : String(why)}\n\n${HELP}`);
+  process.exit(2);
+}
+if (given.help) {
+  process.stdout.write(HELP);
+  process.exit(0);
+}
+const { seeds, seed: first, times, json } = given;
+const report = new Report({ json, least: times });
+if (given.mutants) {
+  await crew(
+    mutants.map((_, n) => ({ kind: "mutant" as const, n, seeds, times })),
+    (done) => {
+      if (done.kind !== "mutant") return;
+      const { n, hits, found, by } = done;
+      report.planted({ name: mutants[n]?.fault ?? String(n), by, hits, found });
+    },
+  );
+  report.end({ trace: null });
+} else {
+  report.end({ trace: await run() });
+}
+
+async function run(): Promise<string> {
+  const began = performance.now();
+  const trace = createHash("sha256");
+  const happened: Record<string, number> = {};
+  let broken = 0;
+  let told = began;
+  let ready = 0;
+  const jobs = Array.from({ length: seeds }, (_, n) => ({
+    kind: "seed" as const,
+    seed: first + n,
+  }));
+  const results = await crew(jobs, () => {
+    ready++;
+    if (performance.now() - told < 2_000) return;
+    told = performance.now();
+    report.say(`${ready} of ${seeds} seeds`);
+  });
+  for (const done of results) {
+    if (done.kind !== "seed") continue;
+    const { result } = done;
+    trace.update(`${result.seed}:${result.hash}\n`);
+    for (const [what, n] of Object.entries(result.happened))
+      happened[what] = (happened[what] ?? 0) + n;
+    if (result.violations.length > 0) {
+      broken++;
+      report.problem(`seed ${result.seed}. Again: npm run sim -- --seeds 1 --seed ${result.seed}`);
+    }
+    if (result.violations.length > 0 || seeds === 1) tell(result);
+  }
+  const seconds = (performance.now() - began) / 1_000;
+  report.say(
+    Object.entries(happened)
+      .map(([what, n]) => `${what} ${n}`)
+      .join(", "),
+  );
+  if (seeds >= ENOUGH)
+    for (const [what, n] of Object.entries(happened))
+      if (n < seeds / 20)
+        report.problem(
+          `${what} happened ${n} times in ${seeds} seeds: too seldom to prove anything`,
+        );
+  report.figure("sim.runtime.seeds", seeds, { unit: "seeds" });
+  report.figure("sim.runtime.violations", broken, { unit: "seeds", goal: { op: "==", value: 0 } });
+  report.figure("sim.runtime.seconds", seconds, {
+    unit: "s",
+    ...(seeds >= JUDGED_SEEDS && {
+      goal: { op: "<=", value: (JUDGED_SECONDS * seeds) / JUDGED_SEEDS },
+    }),
+  });
+  return trace.digest("hex");
+}
+
+function tell({ seed, hash, violations, happened, story }: Result): void {
+  report.say(`seed ${seed}, trace ${hash}`);
+  for (const [what, n] of Object.entries(happened)) report.say(`  ${what}: ${n}`);
+  for (const line of story) report.say(`  at ms ${line}`);
+  for (const violation of violations.slice(0, 20)) report.say(`  BROKEN ${violation}`);
+}

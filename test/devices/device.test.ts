@@ -208,6 +208,20 @@ describe("revoking", () => {
   });
 });
 
+test("one that keeps saying what is not its to say is shown to the owner, once an hour at most", () => {
+  const device = start();
+  const offend = (at: number) => {
+    device.send({ type: "device.offended", how: "claim", at });
+    return device.owed();
+  };
+  expect(offend(BIRTH_AT + 1)).toMatchObject([
+    { kind: "audit", what: "device.offended", data: { device: "key16", how: "claim" } },
+    { kind: "signal", topic: "notice" },
+  ]);
+  expect(offend(BIRTH_AT + 2)).toEqual([]);
+  expect(whats(offend(BIRTH_AT + 1 + 3_600_000))).toEqual(["device.offended"]);
+});
+
 test("what it offers is kept beside its row, and whoever waits for it hears", () => {
   const device = start();
   device.send({ type: "caps.advertised", hash: new Uint8Array(32), caps: [], epoch: 4 });
@@ -225,6 +239,7 @@ test("it handles exactly the events of its type", () => {
       "link.up": true,
       "link.down": true,
       "caps.advertised": true,
+      "device.offended": true,
     },
     ...{ "owner.renamed": true, "owner.released": true, "owner.revoked": true },
   };

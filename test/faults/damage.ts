@@ -45,7 +45,7 @@ const mutantsOn = (crashed: Base, stopped: Base): readonly Mutant[] => [
   },
 ];
 /** Trials in which a mutant must show. */
-const MUTANT_TRIALS = 100;
+const MUTANT_TRIALS = 400;
 
 const storeOf = async (patches: readonly Patch[]): Promise<Open> => {
   const file = pathToFileURL(join(await assemble(patches), "store.mjs")).href;

@@ -8,9 +8,10 @@ import { Report } from "../report/report.ts";
 import { damage } from "./damage.ts";
 import { kills } from "./kills.ts";
 import { frozen, halfOpen } from "./links.ts";
+import { lies } from "./lies.ts";
 import type { FaultPart } from "./part.ts";
 
-const PARTS: readonly FaultPart[] = [kills, frozen, halfOpen, damage];
+const PARTS: readonly FaultPart[] = [kills, frozen, halfOpen, damage, lies];
 
 const HELP = `npm run faults -- [--quick] [--only PART[,PART]] [--json]
 

@@ -115,7 +115,7 @@ export async function world({ handlers = {}, pairing = {} }: Changes = {}): Prom
       up: (link) => (usual.up(link), changed()),
       frame: (link, frame) => (usual.frame(link, frame), changed()),
       stream: (link, call, stream, failed) => (usual.stream(link, call, stream, failed), changed()),
-      down: (link, why) => (usual.down(link, why), changed()),
+      down: (link, why, broke) => (usual.down(link, why, broke), changed()),
     },
     pairing: {
       open: () => false,

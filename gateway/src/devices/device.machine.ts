@@ -43,6 +43,7 @@ export type DeviceEvent = Event & { readonly at: number } & (
         readonly caps: readonly Offered[];
         readonly epoch: number;
       }
+    | { readonly type: "device.offended"; readonly how: "claim" | "break" }
     | { readonly type: "owner.renamed"; readonly name: string; readonly by: string }
     | { readonly type: "owner.released"; readonly by: string }
     | { readonly type: "owner.revoked"; readonly by: string }
@@ -52,6 +53,8 @@ interface Context {
   readonly row: DeviceRow;
   /** When its owner was last told that our data is older than the device's memory, Unix ms. */
   readonly warnedAt?: number;
+  /** When its owner was last told that it says what is not its to say, Unix ms. */
+  readonly offendedAt?: number;
   /** Recent starts of the device's agent: a key that was copied shows here. */
   readonly boots: readonly { readonly boot: string; readonly at: number }[];
 }
@@ -100,6 +103,9 @@ const WARN_AGAIN_MS = 3_600_000;
 const restored = ({ context, event }: Args) =>
   hello(event).last_epoch > context.row.epoch &&
   event.at - (context.warnedAt ?? -WARN_AGAIN_MS) >= WARN_AGAIN_MS;
+
+const offendedAgain = ({ context, event }: Args) =>
+  event.at - (context.offendedAt ?? -WARN_AGAIN_MS) >= WARN_AGAIN_MS;
 
 /** Boots that came back after another one had taken over. */
 const alternating = ({ context, event }: Args): boolean => {
@@ -306,11 +312,29 @@ export const deviceMachine = setup({
             })),
           ],
         },
+        // Cut off by its link already; here it is only said, and no more often than people can bear.
+        "device.offended": {
+          guard: offendedAgain,
+          actions: [
+            { type: "assign" as const, params: ({ event }: Args) => ({ offendedAt: event.at }) },
+            note("offended", ({ event }) =>
+              event.type === "device.offended" ? { how: event.how } : {},
+            ),
+            owe(({ context: { row } }) => ({
+              kind: "signal",
+              topic: "notice",
+              data: {
+                text: `${row.name} keeps sending what is not its to say, and is cut off for a minute each time. Nothing came of it. If it goes on, look at the device, or /revoke ${row.name}.`,
+              },
+            })),
+          ],
+        },
         "owner.revoked": "revoked",
       },
     },
     held: {
       on: {
+        "device.offended": {},
         "link.asked": { actions: reply(() => ({ refuse: "duplicate" })) },
         "owner.released": {
           target: "paired",
@@ -352,6 +376,7 @@ export const deviceMachine = setup({
       ],
       on: {
         "link.asked": { actions: reply(() => ({ refuse: "revoked" })) },
+        "device.offended": {},
         "link.up": {},
         "link.down": {},
         "caps.advertised": {},

@@ -67,8 +67,11 @@ export interface LinkHandlers {
   stream(link: DeviceLink, call: string, stream: string, failed: KithError | undefined): void;
   /** Whether this device has calls open, for the heartbeat. */
   busy(device: KeyId): boolean;
-  /** The socket is gone or was given up. Called once, also for links that never came up. */
-  down(link: DeviceLink, why: string): void;
+  /**
+   * The socket is gone or was given up; `broke`: by a broken rule of the wire. Called once, also
+   * for links that never came up.
+   */
+  down(link: DeviceLink, why: string, broke: boolean): void;
 }
 
 /** Pairing by code as the desk decides it; `mesh/` keeps h, nonces and the socket. */

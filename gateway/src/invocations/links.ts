@@ -16,7 +16,9 @@ import type { Presence } from "../devices/presence.ts";
 import type { Grant } from "../grants/grant.ts";
 import type { Event } from "../runtime/effect.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { Call } from "./call.ts";
 import type { Calls } from "./calls.ts";
+import { Conduct } from "./conduct.ts";
 import type { Sending } from "./sending.ts";
 
 export interface LinksOptions {
@@ -41,6 +43,8 @@ interface Parts {
   next: number;
 }
 
+/** What a device that was cut off is asked to wait; it is refused until then. */
+const OUT_RETRY_MS = 60_000;
 const SETS_PER_SECOND = 0.2;
 const SETS_BURST = 30;
 
@@ -58,10 +62,26 @@ export function linkHandlers({
   const expecting = new Set<string>();
   /** How often each device may change what it offers: every set is written to disk. */
   const changes = new Map<string, () => boolean>();
+  const conduct = new Conduct(clock);
   let grantsRev = clock.now();
 
   const row = (device: string) => runtime.documents.get<DeviceRow>("device", device);
   const tell = (call: string, event: object) => runtime.tell(`invocation/${call}`, event as Event);
+
+  /** A word that was not this device's to say; who goes on is cut off. */
+  const offends = (link: DeviceLink, how: "claim" | "break"): void => {
+    const { device } = link;
+    if (!conduct.offends(device, how)) return;
+    runtime.tell(`device/${device}`, { type: "device.offended", how } as Event);
+    link.end("rate", "too much that is not yours to say", OUT_RETRY_MS);
+  };
+  /** Whether this call was ever the device's; what it says about any other has no effect. */
+  const theirs = (link: DeviceLink, id: string): boolean => {
+    const call = calls.get(id) ?? runtime.documents.find<Call>("call", id);
+    if (call?.device === link.device) return true;
+    offends(link, "claim");
+    return false;
+  };
 
   /** What the owner granted, so that the node's owner can see it and the node can refuse early. No proof. */
   const tellGrants = (device: string): void => {
@@ -152,6 +172,8 @@ export function linkHandlers({
       return known.state === "revoked" ? "revoked" : "paired";
     },
     async hello(device, hello) {
+      // Before a new epoch is written for it.
+      if (conduct.out(device)) return { refuse: "rate" };
       const answer = await runtime.ask<{ epoch: number } | { refuse: "revoked" | "duplicate" }>(
         `device/${device}`,
         { type: "link.asked", hello } as Event,
@@ -180,10 +202,13 @@ export function linkHandlers({
         case "capabilities.advertise":
           return advertise(link, frame);
         case "result":
+          if (!theirs(link, frame.call)) return;
           return tell(frame.call, { type: "node.result", device, result: frame });
         case "error":
-          if (frame.call !== undefined)
+          if (frame.call !== undefined) {
+            if (!theirs(link, frame.call)) return;
             return tell(frame.call, { type: "node.error", device, error: frame });
+          }
           return frame.stream === undefined
             ? undefined
             : tell("*", { type: "stream.gone", device, stream: frame.stream });
@@ -201,24 +226,20 @@ export function linkHandlers({
             });
           return;
         case "accept":
-          return sending.accepted(frame.call);
+          return theirs(link, frame.call) ? sending.accepted(frame.call) : undefined;
         case "progress":
+          theirs(link, frame.call);
+          return;
         case "event":
           // Life signs: worth nothing a second later.
           return;
       }
     },
     async sink(link, { stream, call: id, role, type, live }) {
-      const call = calls.get(id);
+      const call = theirs(link, id) ? calls.get(id) : undefined;
       const roles = call && catalogue.get(call.cap)?.streams;
       const allowed = roles && Object.hasOwn(roles, role) ? roles[role] : undefined;
-      if (
-        !call ||
-        call.device !== link.device ||
-        !allowed ||
-        live ||
-        (call.state !== "sent" && call.state !== "unknown")
-      ) {
+      if (!call || !allowed || live || (call.state !== "sent" && call.state !== "unknown")) {
         return { refuse: new KithError("gone", "no open call has such a stream") };
       }
       if (allowed.types !== "any" && !allowed.types.includes(type))
@@ -234,7 +255,8 @@ export function linkHandlers({
       tell(call, { type: "stream.ended", device: link.device, ...(failure ? { failure } : {}) });
     },
     busy: (device) => calls.busy(device),
-    down(link, why) {
+    down(link, why, broke) {
+      if (broke) offends(link, "break");
       const last = presence.down(link);
       if (last) sending.linkDown(link.device);
       if (last)

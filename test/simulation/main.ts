@@ -3,8 +3,7 @@
  * hold is in runtime/checker.ts, which is asked after each step and once more at the end of a run.
  */
 import { createHash } from "node:crypto";
-import process from "node:process";
-import { parseArgs } from "node:util";
+import { count, misused, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { crew } from "./crew.ts";
 import { mutants } from "./runtime/mutants.ts";
@@ -27,47 +26,19 @@ const ENOUGH = 100;
 const JUDGED_SEEDS = 2_000;
 const JUDGED_SECONDS = 30;
 
-function options() {
-  const { values } = parseArgs({
-    options: {
-      world: { type: "string", default: "runtime" },
-      seeds: { type: "string" },
-      seed: { type: "string", default: "1" },
-      mutants: { type: "boolean", default: false },
-      times: { type: "string", default: "1" },
-      json: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
-    },
-  });
-  if (values.world !== "runtime") throw new RangeError(`there is no world ${values.world}`);
-  const count = (name: string, text: string) => {
-    const n = Number(text);
-    if (!Number.isSafeInteger(n) || n < 1 || n > 1_000_000)
-      throw new RangeError(`--${name} takes a whole number from 1 to 1,000,000`);
-    return n;
-  };
-  return {
-    ...values,
-    seeds: count("seeds", values.seeds ?? (values.mutants ? "100" : "500")),
-    seed: count("seed", values.seed),
-    times: count("times", values.times),
-  };
-}
-
-let given;
-try {
-  given = options();
-} catch (why) {
-  process.stderr.write(`${why instanceof Error ? why.message : String(why)}\n\n${HELP}`);
-  process.exit(2);
-}
-if (given.help) {
-  process.stdout.write(HELP);
-  process.exit(0);
-}
-const { seeds, seed: first, times, json } = given;
-const report = new Report({ json, least: times });
-if (given.mutants) {
+const options = readOptions(HELP, {
+  world: { type: "string", default: "runtime" },
+  seeds: { type: "string" },
+  seed: { type: "string", default: "1" },
+  mutants: { type: "boolean", default: false },
+  times: { type: "string", default: "1" },
+});
+if (options.world !== "runtime") misused(`there is no world ${options.world}`, HELP);
+const seeds = count("seeds", options.seeds ?? (options.mutants ? "100" : "500"), HELP);
+const first = count("seed", options.seed, HELP);
+const times = count("times", options.times, HELP);
+const report = new Report({ json: options.json, least: times });
+if (options.mutants) {
   await crew(
     mutants.map((_, n) => ({ kind: "mutant" as const, n, seeds, times })),
     (done) => {

@@ -6,13 +6,15 @@ import { chosen, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { runParts } from "../report/run-parts.ts";
 import { invoke } from "./invoke.ts";
+import { memory } from "./memory.ts";
 import type { BenchPart } from "./part.ts";
 import { recovery } from "./recovery.ts";
 import { scale } from "./scale.ts";
+import { start } from "./start.ts";
 import { turns } from "./turns.ts";
 import { wake } from "./wake.ts";
 
-const PARTS: readonly BenchPart[] = [invoke, scale, wake, recovery, turns];
+const PARTS: readonly BenchPart[] = [invoke, start, memory, scale, wake, recovery, turns];
 
 const HELP = `npm run bench -- [--only PART[,PART]] [--json] [--plot]
 

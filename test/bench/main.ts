@@ -11,10 +11,11 @@ import type { BenchPart } from "./part.ts";
 import { recovery } from "./recovery.ts";
 import { scale } from "./scale.ts";
 import { start } from "./start.ts";
+import { transfer } from "./transfer.ts";
 import { turns } from "./turns.ts";
 import { wake } from "./wake.ts";
 
-const PARTS: readonly BenchPart[] = [invoke, start, memory, scale, wake, recovery, turns];
+const PARTS: readonly BenchPart[] = [invoke, transfer, start, memory, scale, wake, recovery, turns];
 
 const HELP = `npm run bench -- [--only PART[,PART]] [--json] [--plot]
 

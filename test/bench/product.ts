@@ -34,11 +34,11 @@ export class Product implements AsyncDisposable {
     return this.#ready(launch("gateway", ["--home", this.home, "--json"]));
   }
 
-  /** Resolves when it is linked with the gateway. */
-  node(): Promise<Launched> {
+  /** Resolves when it is linked with the gateway. `more`: further arguments. */
+  node(...more: readonly string[]): Promise<Launched> {
     const args = ["--home", join(this.home, "node"), "--local", "--json", "--name", "laptop"];
     const env = { ...process.env, KITH_HOME: this.home };
-    return this.#ready(launch("node", [...args, "--allow", POLICY], { env }));
+    return this.#ready(launch("node", [...args, "--allow", POLICY, ...more], { env }));
   }
 
   /** A program beside it, on the same Node; ready when it has printed its first line. */
@@ -69,7 +69,7 @@ export class Product implements AsyncDisposable {
 }
 
 /** A loopback port that is free now. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

@@ -25,7 +25,7 @@ const ALLOWED: readonly (readonly [file: string, line: string, reason: string])[
   ["gateway/src/mesh/wire.ts", "this.#ws.send(bytes)", "the socket under tl.send"],
   ["shared/src/protocol/channel.ts", "this.#transport.send(", "the seal under tl.send, node.send"],
   ["node-agent/src/link.ts", "this.#channel.send(frame);", "the way of node.send"],
-  ["node-agent/src/socket.ts", "socket.send(bytes)", "the socket under node.send"],
+  ["node-agent/src/socket.ts", "socket.send(bytes,", "the socket under node.send"],
   ["gateway/src/store/anchor.ts", "void writeSync(fd, encode(state)", "writer.ts: an.write"],
   ["gateway/src/store/anchor.ts", "fdatasyncSync(fd)", "writer.ts: an.write, an.synced"],
   ["gateway/src/store/anchor.ts", "fsyncSync(fd);", "a folder: bt.anchor, bt.epoch"],

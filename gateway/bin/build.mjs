@@ -76,7 +76,8 @@ export async function build() {
       format: "esm",
       target: "node24",
       // Native or optional: found beside the bundle in node_modules, or done without.
-      external: ["sharp", "msgpackr-extract", "bufferutil", "utf-8-validate"],
+      external: ["sharp", "msgpackr-extract", "utf-8-validate"],
+      alias: { bufferutil: join(root, "shared/src/websocket-mask.ts") },
       // ws is CommonJS and requires Node's own modules, which an ES module has no `require` for.
       banner: {
         js: 'import { createRequire as kithRequire } from "node:module"; const require = kithRequire(import.meta.url);',

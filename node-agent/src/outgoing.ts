@@ -22,6 +22,7 @@ import {
   StreamSender,
 } from "@kith/shared/streams/sender";
 import { syncFolder } from "./disk.ts";
+import { FileSource } from "./file-source.ts";
 
 /** The browser's portable hash is ten times slower. */
 const nativeHash: NewHash = () => createHash("sha256");
@@ -68,7 +69,7 @@ export class Outgoing {
       const ref = wanted.get(name);
       const left = times.keepContentMs - (this.#clock.now() - (await stat(path)).mtimeMs);
       if (ref && left > 0) {
-        const source = fileSource(await open(path, "r"), ref.size);
+        const source = new FileSource(await open(path, "r"), ref.size);
         this.#keep(ref, source, ref.size, Math.min(left, times.keepContentMs), path).free = true;
       } else await rm(path, { force: true, recursive: true });
     }
@@ -100,7 +101,7 @@ export class Outgoing {
     }
     this.#keep(
       { stream, call, role, type },
-      fileSource(file, bytes.length),
+      new FileSource(file, bytes.length),
       bytes.length,
       times.keepContentMs,
       path,
@@ -120,7 +121,7 @@ export class Outgoing {
     const stream = newId(this.#clock, this.#rng);
     const kept = this.#keep(
       { stream, call, role, type },
-      fileSource(file, size),
+      new FileSource(file, size),
       most,
       Number.POSITIVE_INFINITY,
     );
@@ -252,19 +253,6 @@ export class Outgoing {
       this.#sweep();
     });
   }
-}
-
-function fileSource(file: FileHandle, size: number): Source {
-  return {
-    size,
-    async read(offset, most) {
-      const length = Math.min(most, size - offset);
-      if (length <= 0) return new Uint8Array();
-      const { buffer, bytesRead } = await file.read(new Uint8Array(length), 0, length, offset);
-      return buffer.subarray(0, bytesRead);
-    },
-    close: () => file.close(),
-  };
 }
 
 function noRoom(cause: unknown): never {

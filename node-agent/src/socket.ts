@@ -3,6 +3,7 @@ import { KithError } from "@kith/shared/errors";
 import type { Clock } from "@kith/shared/clock";
 import { budget } from "@kith/shared/budget";
 import { limits } from "@kith/shared/protocol/limits";
+import { release } from "@kith/shared/release";
 import type { Transport } from "@kith/shared/transport";
 import { WebSocket } from "ws";
 
@@ -99,7 +100,8 @@ export function dial(address: string, clock: Clock, signal: AbortSignal): Promis
   const wire: Wire = {
     address,
     closed: closed.promise,
-    send: (bytes) => socket.send(bytes),
+    // The library masks into a copy; ours is free once that has left.
+    send: (bytes) => socket.send(bytes, () => release(bytes)),
     get buffered() {
       return socket.bufferedAmount;
     },

@@ -1,5 +1,6 @@
 /** What a socket must do for a link: the WebSocket of `ws`, of a browser, or a simulated one. */
 export interface Transport {
+  /** `bytes` and their memory are the socket's from here on. */
   send(bytes: Uint8Array): void;
   /** Bytes accepted by `send` and not yet given to the network. */
   readonly buffered: number;

@@ -99,11 +99,9 @@ test("the worked message of docs/protocol.md is sealed and opened byte for byte"
 test("chunks keep their channel, offset and bytes", () => {
   const [node, gateway] = [end(up, down), end(down, up)];
   node.channel.sendChunk(3, 2 ** 40 + 1, new Uint8Array(limits.chunkBytes));
+  expect(node.sent[0]).toHaveLength(limits.frameBytes);
   gateway.channel.receive(node.sent[0]!);
-  expect([gateway.heard, node.sent[0]?.length]).toEqual([
-    [`chunk 3 ${2 ** 40 + 1} ${limits.chunkBytes}`],
-    limits.frameBytes,
-  ]);
+  expect(gateway.heard).toEqual([`chunk 3 ${2 ** 40 + 1} ${limits.chunkBytes}`]);
 });
 
 describe("4400 ends the link, and nothing is heard after it", () => {

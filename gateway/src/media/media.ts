@@ -131,8 +131,10 @@ class PartialFile implements Sink {
 
   async write(data: Uint8Array): Promise<void> {
     if (!this.#file) throw new KithError("gone", "the content was given up");
-    await writeAll(this.#file, data);
+    const written = writeAll(this.#file, data);
+    // Beside the write. Where that fails the content is given up, and its hash with it.
     this.#hash.update(data);
+    await written;
     this.length += data.length;
   }
 

@@ -7,6 +7,7 @@
  * and the types there allow a promise, so `await` what you get.
  */
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from "node:crypto";
+import { release } from "../release.ts";
 import { CipherError } from "./cipher-error.ts";
 
 /** Opaque: made by `importKey`, used by `seal` and `open`. Never shown, never stored. */
@@ -50,6 +51,33 @@ export function seal(
   cipher.final(); // always empty: GCM holds nothing back
   sealed.set(cipher.getAuthTag(), plaintext.length);
   return sealed;
+}
+
+/**
+ * A whole message in memory of its own: `head`, which is authenticated and stays readable, then the
+ * ciphertext of the parts as one, then the tag. The parts are not kept.
+ */
+export function sealMessage(
+  key: CipherKey,
+  counter: number,
+  head: Uint8Array,
+  ...parts: readonly Uint8Array[]
+): Bytes | Promise<Bytes> {
+  const cipher = createCipheriv(ALGORITHM, key, nonce(counter), TAG);
+  cipher.setAAD(head);
+  const length = parts.reduce((sum, part) => sum + part.length, head.length + TAG_BYTES);
+  const message = new Uint8Array(length);
+  message.set(head);
+  let at = head.length;
+  for (const part of parts) {
+    const sealed = cipher.update(part);
+    message.set(sealed, at);
+    at += sealed.length;
+    release(sealed);
+  }
+  cipher.final();
+  message.set(cipher.getAuthTag(), at);
+  return message;
 }
 
 /** Returns the plaintext in memory of its own. @throws CipherError */

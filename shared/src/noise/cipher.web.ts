@@ -34,6 +34,26 @@ export async function seal(
   return new Uint8Array(await crypto.subtle.encrypt(algorithm(counter, aad), key, own(plaintext)));
 }
 
+export async function sealMessage(
+  key: CipherKey,
+  counter: number,
+  head: Uint8Array,
+  ...parts: readonly Uint8Array[]
+): Promise<Bytes> {
+  const plaintext = joined(parts);
+  return joined([head, await seal(key, counter, head, plaintext)]);
+}
+
+function joined(parts: readonly Uint8Array[]): Bytes {
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return bytes;
+}
+
 /** @throws CipherError */
 export async function open(
   key: CipherKey,

@@ -7,9 +7,10 @@
  * Order is everything: counters are never on the wire, so frames are opened one after the
  * other and sealed in the order in which they are sent. Any fault ends this link only.
  */
-import { type CipherKey, open, seal } from "@kith/shared/noise/cipher";
+import { type CipherKey, open, sealMessage } from "@kith/shared/noise/cipher";
 import type * as v from "valibot";
 import { KithError } from "../errors.ts";
+import { release } from "../release.ts";
 import type { Transport } from "../transport.ts";
 import { frameReader, joinControl, pack, splitControl } from "./codec.ts";
 import type { Frame } from "./frames.ts";
@@ -18,7 +19,6 @@ import { limits } from "./limits.ts";
 const CONTROL = 0x10;
 const CHUNK = 0x11;
 const TAG_BYTES = 16;
-const CHUNK_HEAD_BYTES = 12;
 
 export interface ChannelKeys {
   readonly send: CipherKey;
@@ -30,6 +30,7 @@ export interface ChannelEvents<In> {
   readonly frameBytes?: number;
   /** Frames act in order; `bytes` is the packed size. A throw ends the link with 4400. */
   onFrame(frame: In, bytes: number): void;
+  /** `data` and its memory are the receiver's. */
   onChunk(ch: number, offset: number, data: Uint8Array): void;
   /** A frame that was opened but has no known shape; five within a minute end the link. */
   onMalformed(error: KithError): void;
@@ -110,17 +111,17 @@ export class Channel<Schema extends v.GenericSchema> {
     return !this.#closed && this.#transport.buffered <= limits.queueSoftBytes;
   }
 
+  /** In Node `data` may be used again when it returns; a browser seals it later. */
   sendChunk(ch: number, offset: number, data: Uint8Array): void {
     if (this.#closed) return;
-    const plaintext = new Uint8Array(CHUNK_HEAD_BYTES + data.length);
-    const view = new DataView(plaintext.buffer);
+    const head = new Uint8Array(limits.chunkHeadBytes);
+    const view = new DataView(head.buffer);
     view.setUint32(0, ch);
     view.setBigUint64(4, BigInt(offset));
-    plaintext.set(data, CHUNK_HEAD_BYTES);
-    this.#transmit(CHUNK, plaintext);
+    this.#transmit(CHUNK, head, data);
   }
 
-  /** Takes one message of the socket. Call it in the same tick in which it arrived. */
+  /** Takes one message of the socket, and its memory. Call it in the same tick in which it arrived. */
   receive(message: Uint8Array): void {
     if (this.#closed) return;
     const most = message[0] === CHUNK ? limits.frameBytes : 1 + limits.controlBytes + TAG_BYTES;
@@ -162,6 +163,7 @@ export class Channel<Schema extends v.GenericSchema> {
           message.subarray(1),
         );
         if (opened instanceof Uint8Array) {
+          release(message);
           this.#deliver(type, opened);
           continue;
         }
@@ -185,7 +187,8 @@ export class Channel<Schema extends v.GenericSchema> {
     this.#countRollover(this.#received);
     try {
       if (type === CHUNK) {
-        if (plaintext.length <= CHUNK_HEAD_BYTES) throw new KithError("schema", "an empty chunk");
+        if (plaintext.length <= limits.chunkHeadBytes)
+          throw new KithError("schema", "an empty chunk");
         const view = new DataView(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength);
         const offset = view.getBigUint64(4);
         if (offset > BigInt(Number.MAX_SAFE_INTEGER))
@@ -193,7 +196,7 @@ export class Channel<Schema extends v.GenericSchema> {
         return this.#events.onChunk(
           view.getUint32(0),
           Number(offset),
-          plaintext.subarray(CHUNK_HEAD_BYTES),
+          plaintext.subarray(limits.chunkHeadBytes),
         );
       }
       for (const bytes of splitControl(plaintext)) {
@@ -215,9 +218,9 @@ export class Channel<Schema extends v.GenericSchema> {
     }
   }
 
-  #transmit(type: number, plaintext: Uint8Array): void {
+  #transmit(type: number, ...plaintext: readonly Uint8Array[]): void {
     if (this.#transport.buffered > limits.queueHardBytes) return this.#fault(4429, "slow peer");
-    if (this.#sent < limits.hardStopFrames - 1) return this.#seal(type, plaintext);
+    if (this.#sent < limits.hardStopFrames - 1) return this.#seal(type, ...plaintext);
     // The very last message is a goodbye; what it displaces goes on with the next link.
     for (const farewell of joinControl([
       pack({ t: "bye", code: "rollover", text: "no frames left" }),
@@ -226,15 +229,14 @@ export class Channel<Schema extends v.GenericSchema> {
     this.#fault(1000, "hard stop");
   }
 
-  #seal(type: number, plaintext: Uint8Array): void {
-    const head = Uint8Array.of(type);
-    const sealed = seal(this.#keys.send, this.#sent++, head, plaintext);
+  #seal(type: number, ...plaintext: readonly Uint8Array[]): void {
+    const sealed = sealMessage(this.#keys.send, this.#sent++, Uint8Array.of(type), ...plaintext);
     if (sealed instanceof Uint8Array && !this.#sealing) {
-      this.#transport.send(join(type, sealed));
+      this.#transport.send(sealed);
     } else {
       const chain: Promise<void> = Promise.all([sealed, this.#sealing]).then(([bytes]) => {
         if (this.#sealing === chain) this.#sealing = undefined;
-        if (!this.#closed) this.#transport.send(join(type, bytes));
+        if (!this.#closed) this.#transport.send(bytes);
       });
       this.#sealing = chain;
     }
@@ -252,11 +254,4 @@ export class Channel<Schema extends v.GenericSchema> {
     this.close();
     this.#events.onFault(code, why);
   }
-}
-
-function join(type: number, sealed: Uint8Array): Uint8Array {
-  const message = new Uint8Array(1 + sealed.length);
-  message[0] = type;
-  message.set(sealed, 1);
-  return message;
 }

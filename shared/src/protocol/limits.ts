@@ -21,6 +21,8 @@ export const limits = {
   controlBytes: 65_536,
   chunkBytes: 262_144,
   frameBytes: 262_173,
+  /** Channel and offset before a chunk's data. */
+  chunkHeadBytes: 12,
   controlFrames: 64,
   /** Messages that may wait for their turn before authentication; bytes afterwards. */
   waitingBeforeAuth: 2,

@@ -4,13 +4,14 @@
  */
 import { KithError } from "../errors.ts";
 import { limits } from "../protocol/limits.ts";
+import { release } from "../release.ts";
 import type { StreamLink } from "./sender.ts";
 
 /** Where the bytes go. It outlives links: the next receiver starts at `length`. */
 export interface Sink {
   /** Bytes that a crash would not take; where a resume starts. */
   readonly length: number;
-  /** Resolves when the bytes have left memory. */
+  /** Resolves when the bytes have left memory and `data` is needed no more. */
   write(data: Uint8Array): Promise<void>;
   /**
    * Everything arrived: checks size and hash, makes it durable.
@@ -70,7 +71,7 @@ export class StreamReceiver {
     return this.#over ? 0 : this.#granted - this.#written;
   }
 
-  /** @throws KithError schema when offset or credit is broken, which ends the link */
+  /** Takes `data` and its memory. @throws KithError schema when offset or credit is broken, which ends the link */
   chunk(offset: number, data: Uint8Array): void {
     if (this.#over) return;
     if (offset !== this.#expected) throw new KithError("schema", "a chunk out of order");
@@ -84,6 +85,7 @@ export class StreamReceiver {
     this.#writing = this.#writing.then(async () => {
       if (this.#over) return;
       await this.#sink.write(data);
+      release(data, limits.chunkHeadBytes);
       this.#waiting--;
       this.#written = end;
       const upto = this.#written + this.#window;

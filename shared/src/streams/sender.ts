@@ -7,14 +7,16 @@
  * No credit, no bytes; above the soft limit of the send queue no chunks either.
  */
 import type { Frame } from "../protocol/frames.ts";
-import { limits } from "../protocol/limits.ts";
 import type { NewHash } from "./hash.ts";
 
 /** Where the bytes come from. `read` may be asked for an earlier offset again after a resume. */
 export interface Source {
   /** Total size in bytes, when it is known beforehand. */
   readonly size: number | undefined;
-  /** At most `most` bytes from `offset`; empty at the end. */
+  /**
+   * At most `most` bytes from `offset`; empty at the end. What it returns is good until the next
+   * read, so it may be one buffer that is used again, where the link seals at once (Node).
+   */
   read(offset: number, most: number): Promise<Uint8Array>;
   /** Releases what it holds; called once when the stream is over. */
   close(): Promise<void>;
@@ -38,6 +40,8 @@ export interface StreamIdentity {
 }
 
 const FIRST_CHUNK_BYTES = 65_536;
+/** Larger ones are legal and gain nothing (4 MiB in 26 ms; 64 KiB: 28, 256 KiB: 30). */
+export const CHUNK_BYTES = 131_072;
 
 export class StreamSender {
   readonly identity: StreamIdentity;
@@ -165,7 +169,7 @@ export class StreamSender {
         this.#take(offset, data);
         this.#offset += data.length;
         link.sendChunk(this.#ch, offset, data);
-        chunk = Math.min(chunk * 2, limits.chunkBytes);
+        chunk = Math.min(chunk * 2, CHUNK_BYTES);
       }
     } catch (error) {
       this.fail(error instanceof Error ? error : new Error("unreadable"));
@@ -186,7 +190,7 @@ export class StreamSender {
   async #finishHash(): Promise<void> {
     const size = this.#size ?? this.#source.size ?? this.#hashed;
     while (this.#hashed < size) {
-      const data = await this.#source.read(this.#hashed, limits.chunkBytes);
+      const data = await this.#source.read(this.#hashed, CHUNK_BYTES);
       if (data.length === 0) break;
       this.#take(this.#hashed, data);
     }

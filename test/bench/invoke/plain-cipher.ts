@@ -9,6 +9,15 @@ export function seal(_key: unknown, _counter: number, _aad: Uint8Array, plaintex
   return sealed;
 }
 
+export function sealMessage(
+  _key: unknown,
+  _counter: number,
+  head: Uint8Array,
+  ...parts: readonly Uint8Array[]
+) {
+  return new Uint8Array(Buffer.concat([head, ...parts, new Uint8Array(TAG_BYTES)]));
+}
+
 export function open(_key: unknown, _counter: number, _aad: Uint8Array, sealed: Uint8Array) {
   return new Uint8Array(sealed.subarray(0, sealed.length - TAG_BYTES));
 }

@@ -9,10 +9,11 @@ import { Channel, type ChannelKeys } from "@kith/shared/protocol/channel";
 import { joinControl } from "@kith/shared/protocol/codec";
 import { toGateway, toGatewayPairing, toNode, toNodePairing } from "@kith/shared/protocol/frames";
 import type { Transport } from "@kith/shared/transport";
+import * as fc from "fast-check";
 import { Packr } from "msgpackr";
 import * as v from "valibot";
 import { type Planted, type Report, quantile } from "../report/report.ts";
-import { type Random, random } from "./random.ts";
+import { Random } from "./random.ts";
 import { bent, mangled, valid } from "./samples.ts";
 
 const ends = { toGateway, toGatewayPairing, toNode, toNodePairing } as const;
@@ -111,48 +112,58 @@ function heap(): number {
 export async function frames(report: Report, { structured, mutated, seed, until }: Effort) {
   const times: number[] = [];
   const done = { structured: 0, mutated: 0, taken: 0, refused: 0, ended: 0, wrong: 0, escaped: 0 };
-  const each = Object.entries(ends);
-  let before = heap();
-  for (const [at, [name, schema]] of each.entries()) {
-    const chance = random(seed + at);
+  const targets = Object.entries(ends).map(([name, schema]) => {
     const target = new Target(schema as v.GenericSchema);
-    const from = performance.now();
-    const limit = from + (until - from) / (each.length - at);
-    const enough = { structured: Math.ceil(structured / 2), mutated: Math.ceil(mutated / 2) };
-    for (let n = 0; n < enough.structured + enough.mutated && performance.now() < limit; n++) {
-      if (n === 2_000) before = Math.max(before, heap()); // What is compiled and cached by now is no growth.
-      // Both kinds all the way, in the proportion that was asked for.
-      const bend =
-        (n * enough.structured) % (enough.structured + enough.mutated) < enough.structured;
-      const frame = valid(schema as v.GenericSchema, chance) as object;
-      const packed = packr.pack(bend ? bent(frame, chance) : frame);
-      const message = joinControl([packed])[0] ?? new Uint8Array();
-      const began = performance.now();
-      try {
-        if (bend) {
+    return { name, target, samples: valid(schema as v.GenericSchema) };
+  });
+  const timed = async (work: () => Promise<void>): Promise<void> => {
+    const began = performance.now();
+    await work();
+    times.push(performance.now() - began);
+  };
+  // What is compiled and cached by the first of them is no growth.
+  let before = 0;
+  for (const round of [0.05, 0.95]) {
+    for (const [at, { name, target, samples }] of targets.entries()) {
+      const from = performance.now();
+      const left = Math.max(1, ((until - from) * (round < 0.5 ? 0.05 : 1)) / (targets.length - at));
+      const bend = (frame: object) =>
+        timed(() => target.feed(CONTROL, message(packr.pack(frame)), undefined));
+      const checked = await fc.check(
+        fc.asyncProperty(bent(samples), async (frame) => {
+          await bend(frame);
           done.structured++;
-          await target.feed(CONTROL, message, undefined);
-        } else {
-          done.mutated++;
-          const onWire = chance.float() < 0.1;
-          const type = chance.float() < 0.05 ? chance.pick([0, CHUNK, 0xff]) : CONTROL;
-          await target.feed(
-            type,
-            onWire ? message : mangled(message, chance),
-            onWire ? chance : undefined,
-          );
-        }
-      } catch (why) {
+          if (target.wrong > 0) throw new Error("a frame was handed on that its schema refuses");
+        }),
+        {
+          seed: seed + at,
+          numRuns: Math.ceil((structured * round) / 2),
+          interruptAfterTimeLimit: left / 3,
+          markInterruptAsFailure: false,
+        },
+      );
+      if (checked.failed) {
         done.escaped++;
-        report.problem(
-          `frames: ${name} let an error out: ${String(why)} (again: npm run fuzz -- --only frames --seed ${seed})`,
-        );
-        if (done.escaped > 5) return;
+        report.problem(`frames: ${name}: ${fc.defaultReportMessage(checked) ?? "failed"}`);
       }
-      times.push(performance.now() - began);
+      done.escaped += await spoil(target, samples, {
+        chance: new Random(seed + at),
+        times: Math.ceil((mutated * round) / 2),
+        until: from + left,
+        timed: async (work) => {
+          done.mutated++;
+          await timed(work);
+        },
+        escaped: (why) =>
+          report.problem(
+            `frames: ${name} let an error out: ${String(why)}; again with --seed ${seed}`,
+          ),
+      });
     }
-    for (const key of ["taken", "refused", "ended", "wrong"] as const) done[key] += target[key];
+    if (round < 0.5) before = heap();
   }
+  for (const { target } of targets)
+    for (const key of ["taken", "refused", "ended", "wrong"] as const) done[key] += target[key];
   report.planted(await unchecked(seed));
   const growth = (heap() - before - times.length * 8) / 1_048_576;
   report.figure("fuzz.frames.structured", done.structured, { unit: "frames" });
@@ -173,19 +184,50 @@ export async function frames(report: Report, { structured, mutated, seed, until 
   report.figure("fuzz.frames.heap", growth, { unit: "MiB", goal: { op: "<=", value: 2 } });
 }
 
+interface Spoiling {
+  readonly chance: Random;
+  readonly times: number;
+  readonly until: number;
+  timed(work: () => Promise<void>): Promise<void>;
+  escaped(why: unknown): void;
+}
+
+/** Valid frames with other bytes: before they are sealed, and now and then on the wire. Returns errors that got out. */
+async function spoil(target: Target, samples: fc.Arbitrary<unknown>, with_: Spoiling) {
+  const { chance, times, until, timed } = with_;
+  const packed = fc
+    .sample(samples, { numRuns: 300, seed: 1 })
+    .map((frame) => message(packr.pack(frame)));
+  let escaped = 0;
+  for (let n = 0; n < times && escaped < 5 && performance.now() < until; n++) {
+    const plaintext = chance.pick(packed);
+    const onWire = chance.chance(0.1);
+    const type = chance.chance(0.05) ? chance.pick([0, CHUNK, 0xff]) : CONTROL;
+    try {
+      await timed(() =>
+        onWire
+          ? target.feed(type, plaintext, chance)
+          : target.feed(type, mangled(plaintext, chance), undefined),
+      );
+    } catch (why) {
+      escaped++;
+      with_.escaped(why);
+    }
+  }
+  return escaped;
+}
+
+const message = (packed: Uint8Array): Uint8Array => joinControl([packed])[0] ?? new Uint8Array();
+
 /** A link that takes every map for a frame must be found out. */
 async function unchecked(seed: number): Promise<Planted> {
-  const chance = random(seed);
   const target = new Target(v.looseObject({}), toGateway);
-  const hits = 100;
-  for (let n = 0; n < hits; n++) {
-    const packed = packr.pack(bent(valid(toGateway, chance) as object, chance));
-    await target.feed(CONTROL, joinControl([packed])[0] ?? new Uint8Array(), undefined);
-  }
+  const frames = fc.sample(bent(valid(toGateway)), { numRuns: 100, seed });
+  for (const frame of frames) await target.feed(CONTROL, message(packr.pack(frame)), undefined);
   return {
     name: "frames handed on without their schema",
     by: "fuzz.frames.wrong",
-    hits,
+    hits: frames.length,
     found: target.wrong,
   };
 }

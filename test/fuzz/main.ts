@@ -10,6 +10,7 @@ import { controlSocket } from "./control.ts";
 import { frames } from "./frames.ts";
 import { grinding } from "./grinding.ts";
 import { handshakes, swapped } from "./handshakes.ts";
+import { oversize } from "./oversize.ts";
 
 const HELP = `npm run fuzz -- [--seconds S] [--seed N] [--json]
 
@@ -44,6 +45,7 @@ await frames(report, {
   seed,
   until: full ? performance.now() + 600_000 : until(0.4),
 });
+await oversize(report);
 await handshakes(report, { times: 200, until: until(0.1) });
 await swapped(report, { times: full ? 10_000 : 200, until: until(0.15) });
 grinding(report, { seed, days: full ? 30 : 3 });

@@ -2,6 +2,7 @@
  * Valid frames made from the schemas themselves, so that a new frame joins by itself, and the
  * two ways to spoil one: by its structure and by its bytes.
  */
+import * as fc from "fast-check";
 import * as v from "valibot";
 import type { Random } from "./random.ts";
 
@@ -26,44 +27,45 @@ const WORDS = [
 const NUMBERS = [0, 1, 2, 7, 64, 1_000, 60_000, 2 ** 31, 2 ** 32 - 1, 2 ** 40];
 const SIZES = [16, 32, 0, 1];
 
-/** A value that this schema takes. @throws Error where none of ours fits: add one above */
-export function valid(schema: v.GenericSchema, chance: Random): unknown {
+/** Values that this schema takes. @throws Error where none of ours fits: add one above */
+export function valid(schema: v.GenericSchema): fc.Arbitrary<unknown> {
   const node = schema as unknown as Node;
-  const fitting = <T>(candidates: readonly T[]): T => {
+  const inside = (one: unknown) => valid(one as v.GenericSchema);
+  const fitting = (candidates: readonly unknown[]) => {
     const fit = candidates.filter((one) => v.is(schema, one));
     if (fit.length === 0) throw new Error(`no sample fits a ${node.type}`);
-    return chance.pick(fit);
+    return fc.constantFrom(...fit);
   };
-  const inside = (one: unknown) => valid(one as v.GenericSchema, chance);
   switch (node.type) {
     case "variant":
-      return inside(chance.pick(node.options ?? []));
-    case "strict_object":
-      return Object.fromEntries(
-        Object.entries(node.entries ?? {}).flatMap(([key, entry]) =>
-          entry.type === "optional" && chance.float() < 0.5 ? [] : [[key, inside(entry)]],
-        ),
-      );
+      return fc.oneof(...(node.options ?? []).map(inside));
+    case "strict_object": {
+      const entries = Object.entries(node.entries ?? {});
+      return fc.record(Object.fromEntries(entries.map(([key, entry]) => [key, inside(entry)])), {
+        requiredKeys: entries.flatMap(([key, { type }]) => (type === "optional" ? [] : [key])),
+        noNullPrototype: true,
+      });
+    }
     case "optional":
       return inside(node.wrapped);
     case "array":
-      return Array.from({ length: chance.below(4) }, () => inside(node.item));
+      return fc.array(inside(node.item), { maxLength: 3 });
     case "string":
       return fitting(WORDS);
     case "number":
       return fitting(NUMBERS);
     case "custom":
-      return fitting(SIZES.map((size) => chance.bytes(size)));
+      return fitting(SIZES.map((size) => new Uint8Array(size).fill(7)));
     case "picklist":
-      return chance.pick(node.options ?? []);
+      return fc.constantFrom(...(node.options ?? []));
     case "literal":
-      return node.literal;
+      return fc.constant(node.literal);
     case "boolean":
-      return chance.float() < 0.5;
+      return fc.boolean();
     case "record":
-      return Object.fromEntries(
-        Array.from({ length: chance.below(4) }, (_, at) => [`k${at}`, chance.pick(NUMBERS)]),
-      );
+      return fc.dictionary(fc.constantFrom("a", "b", "c"), fc.constantFrom(...NUMBERS), {
+        noNullPrototype: true,
+      });
     default:
       throw new Error(`no samples of a ${node.type}`);
   }
@@ -99,26 +101,34 @@ function deep(levels: number): unknown {
   return levels === 0 ? 1 : [deep(levels - 1)];
 }
 
-/** One thing about it is wrong, somewhere. */
-export function bent(frame: object, chance: Random): object {
-  const copy = structuredClone(frame) as Record<string, unknown>;
-  let place: Record<string, unknown> = copy;
-  for (;;) {
-    const inner = Object.values(place).filter(
-      (one): one is Record<string, unknown> =>
-        typeof one === "object" && one !== null && !(one instanceof Uint8Array),
-    );
-    if (inner.length === 0 || chance.float() < 0.5) break;
-    place = chance.pick(inner);
-  }
-  const keys = Object.keys(place);
-  const key = keys.length > 0 ? chance.pick(keys) : "x";
-  const way = chance.below(4);
-  if (way === 0) delete place[key];
-  else if (way === 1) place[chance.pick(["more", "constructor", "k".repeat(32), "t "])] = 1;
-  else place[key] = chance.pick(STRANGE);
-  return copy;
-}
+/** Frames about which one thing is wrong, somewhere. */
+export const bent = (frames: fc.Arbitrary<unknown>): fc.Arbitrary<object> =>
+  fc
+    .tuple(
+      frames,
+      fc.array(fc.nat(99), { maxLength: 3 }),
+      fc.nat(99),
+      fc.nat(3),
+      fc.constantFrom(...STRANGE),
+    )
+    .map(([frame, path, which, way, strange]) => {
+      const copy = structuredClone(frame) as Record<string, unknown>;
+      let place: Record<string, unknown> = copy;
+      for (const step of path) {
+        const inner = Object.values(place).filter(
+          (one): one is Record<string, unknown> =>
+            typeof one === "object" && one !== null && !(one instanceof Uint8Array),
+        );
+        place = inner[step % Math.max(1, inner.length)] ?? place;
+      }
+      const keys = Object.keys(place);
+      const key = keys[which % Math.max(1, keys.length)] ?? "x";
+      if (way === 0) delete place[key];
+      else if (way === 1)
+        place[["more", "constructor", "k".repeat(32), "t "][which % 4] ?? "x"] = 1;
+      else place[key] = strange;
+      return copy;
+    });
 
 /** Some bytes of it are others, more or fewer. */
 export function mangled(bytes: Uint8Array, chance: Random): Uint8Array {

@@ -11,8 +11,9 @@ import { kills } from "./kills.ts";
 import { frozen, halfOpen } from "./links.ts";
 import { lies } from "./lies.ts";
 import type { FaultPart } from "./part.ts";
+import { sweep } from "./sweep.ts";
 
-const PARTS: readonly FaultPart[] = [kills, frozen, halfOpen, damage, lies];
+const PARTS: readonly FaultPart[] = [sweep, kills, frozen, halfOpen, damage, lies];
 
 const HELP = `npm run faults -- [--quick] [--only PART[,PART]] [--json]
 

@@ -185,7 +185,11 @@ export class Owner implements Disposable {
   }
 
   /** The next message that fits, among those nobody has listened to. Stays joined while it waits. */
-  async hear(what: string, fits: (message: Message) => unknown = () => true): Promise<Message> {
+  async hear(
+    what: string,
+    fits: (message: Message) => unknown = () => true,
+    patienceMs?: number,
+  ): Promise<Message> {
     let found: Message | undefined;
     await until(
       what,
@@ -198,6 +202,7 @@ export class Owner implements Disposable {
         return found !== undefined;
       },
       () => this.messages.map(({ text }) => text).join("\n"),
+      patienceMs,
     );
     return found as unknown as Message;
   }

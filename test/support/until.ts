@@ -18,7 +18,9 @@ export async function until(
       ).unref(),
     );
     late.catch(() => {}); // Nobody waits for it once this look is over.
-    if (await Promise.race([holds(), late])) return;
+    const look = Promise.resolve(holds());
+    look.catch(() => {}); // It may fail after we gave up; before that, the race tells.
+    if (await Promise.race([look, late])) return;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }

@@ -8,6 +8,7 @@ import { limits } from "@kith/shared/protocol/limits";
 import type { Transport } from "@kith/shared/transport";
 import type { WebSocket } from "ws";
 import { recent } from "./recent.ts";
+import { messageRead } from "./young.ts";
 
 /** Between our close frame and dropping the socket. */
 const LINGER_MS = 1_000;
@@ -47,7 +48,11 @@ export class Wire implements Transport {
     socket.prependListener("data", this.#count);
     ws.on("message", (data, binary) => {
       if (!binary) this.#fault(4400, "a text message");
-      else this.#tell((events) => events.message(data as Buffer)); // `nodebuffer`, the default of ws
+      else {
+        const bytes = data as Buffer; // `nodebuffer`, the default of ws
+        messageRead(bytes.length);
+        this.#tell((events) => events.message(bytes));
+      }
     });
     ws.on("ping", (data) => {
       if (pings.hit() === undefined) this.#fault(4429, "WebSocket pings");

@@ -2,12 +2,16 @@
  * `npm run bench`: what Kith costs, each figure beside its physical limit in the same run, in
  * interleaved rounds, as medians. docs/bench/README.md says what each one means.
  */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../../gateway/bin/install.mjs";
 import { chosen, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { runParts } from "../report/run-parts.ts";
 import { invoke } from "./invoke.ts";
 import { memory } from "./memory.ts";
 import type { BenchPart } from "./part.ts";
+import { plot } from "./plot.ts";
 import { recovery } from "./recovery.ts";
 import { scale } from "./scale.ts";
 import { start } from "./start.ts";
@@ -34,5 +38,12 @@ const options = readOptions(HELP, {
   only: { type: "string" },
 });
 const report = new Report(options);
-await runParts(report, chosen(PARTS, options.only, HELP), (part) => part.run(report));
+await runParts(report, chosen(PARTS, options.only, HELP), async (part) => {
+  const before = report.figures.length;
+  await part.run(report);
+  if (!options.plot) return;
+  const file = join(root, "docs", "bench", `${part.name}.svg`);
+  writeFileSync(file, plot(`${part.name}: ${part.title}`, report.figures.slice(before)));
+  report.say(`drawn: ${file}`);
+});
 report.end();

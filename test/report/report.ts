@@ -72,6 +72,11 @@ export class Report {
     this.#least = least;
   }
 
+  /** All of them so far. */
+  get figures(): readonly Figure[] {
+    return this.#figures;
+  }
+
   figure(name: string, value: number, options: FigureOptions): Figure {
     const one = figure(name, value, options);
     this.#figures.push(one);
@@ -130,7 +135,8 @@ function line({ name, value, unit, baseline, ratio, goal, ok }: Figure): string 
   return parts.join(", ");
 }
 
-const round = (value: number): string =>
+/** Three digits say enough. */
+export const round = (value: number): string =>
   Math.abs(value) >= 100
     ? Math.round(value).toLocaleString("en-US")
     : String(Number(value.toPrecision(3)));

@@ -235,9 +235,28 @@ export const verbs = {
     },
   },
   why: {
-    about: "Tell the story of a call, approval, device, session or grant.",
-    example: "kith why 01K3V9QZ6T0R8M4X2C7B5N1PWD",
-    forms: { ID: asks("why", ([id]) => ({ id })) },
+    about: "Tell the story of a call, approval, device, chat, session or grant.",
+    example: "kith why 01K3V9QZ6T0R8M4X2C7B5N1PWD\nkith why laptop --all",
+    options: { all: boolean },
+    hints: { all: "also what is older" },
+    forms: { "ID...": asks("why", ([id], { all }) => ({ id, all: all === true })) },
+  },
+  actors: {
+    about: "Show the live actors: state, waiting messages, failures; or start one again.",
+    example: "kith actors\nkith actors restart session/01K3V9QZ6T0R8M4X2C7B5N1PWD",
+    forms: {
+      "[list]": asks("actors.list"),
+      "restart ID": asks("actors.restart", ([id]) => ({ id })),
+    },
+  },
+  dead: {
+    about: "List messages that were put aside after three failures; try one again, or drop it.",
+    example: "kith dead\nkith dead retry 7",
+    forms: {
+      "[list]": asks("dead.list"),
+      "retry N": asks("dead.retry", ([n]) => ({ n: number(n, "N", "dead") })),
+      "drop N": asks("dead.drop", ([n]) => ({ n: number(n, "N", "dead") })),
+    },
   },
   lock: {
     about: "Refuse everything at once, at the gateway and at this device, until it is lifted.",

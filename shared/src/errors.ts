@@ -60,6 +60,8 @@ export const remedies = {
   "too-many": "Too much waits for an answer already: `kith approvals`.",
   "grant-unknown": "`kith grants` lists the grants with their ids.",
   "call-unknown": "`kith audit` lists what was done, with its ids.",
+  "actor-unknown": "`kith actors` lists those that are in memory, with their ids.",
+  "letter-unknown": "`kith dead` lists the messages that were put aside, with their numbers.",
   // Pairing.
   "pairing-closed":
     "Open pairing at the gateway first: `/pair` in the chat, or `kith pair listen`.",

@@ -71,7 +71,9 @@ export async function crashStorm(report: Report): Promise<void> {
   }
   await town.rig.runtime.settled();
   process.off("uncaughtException", count).off("unhandledRejection", count);
-  const aside = town.rig.store.dead(poison + 1).filter(({ to }) => to.startsWith("storm/")).length;
+  const aside = town.rig.store
+    .dead(poison + 1)
+    .filter(({ env }) => env.to.startsWith("storm/")).length;
   report.figure("turns.crash_storm_rate", blowing, {
     unit: "crashes/s",
     goal: { op: ">=", value: CRASHES_PER_SECOND * 0.9 },

@@ -40,6 +40,33 @@ async function needsPermission(): Promise<string> {
   return list.approvals[0].id;
 }
 
+describe("actors", () => {
+  test("are shown as a tree, with what is asleep and who performs", async () => {
+    const { json } = await kith("actors", "--json");
+    expect(json).toMatchObject({ ok: true, kinds: expect.any(Array), more: 0 });
+    expect(json.kinds.map(({ kind }: any) => kind)).toContain("device");
+    expect(json.links).toHaveLength(2);
+    expect((await kith("actors")).stdout).toMatch(/^├ performer say: 0 running/m);
+  });
+
+  test("that nobody knows are refused with their own code", async () => {
+    const { code, json } = await kith("actors", "restart", "session/NOBODY", "--json");
+    expect(code).toBe(1);
+    expect(json.error.code).toBe("actor-unknown");
+  });
+
+  test("put no message aside here", async () => {
+    expect((await kith("dead")).stdout).toBe("No message was put aside.\n");
+    expect((await kith("dead", "retry", "1", "--json")).json.error.code).toBe("letter-unknown");
+  });
+
+  test("tell their story by the device's name: events, states, what was asked for", async () => {
+    const { json } = await kith("why", "laptop", "--json");
+    expect(json).toMatchObject({ ok: true, kind: "device" });
+    expect(json.story.some(({ what, to }: any) => what === "link.asked" && to)).toBe(true);
+  });
+});
+
 describe("devices", () => {
   test("are listed", async () => {
     const { code, json } = await kith("devices", "--json");

@@ -109,7 +109,7 @@ export function everything(store: Store, turns: number) {
     documents: store.documents("call", 1e6),
     audit: store.audit({ limit: 1e6 }),
     journal: store.journal(SAM, 1e6),
-    dead: store.dead(1e6),
+    dead: store.dead(1e6).map(({ env: { to, event }, error, at }) => ({ to, event, error, at })),
   };
 }
 

@@ -137,7 +137,7 @@ describe("a message", () => {
       { k: "dead", env: message("1"), error: "boom \ud800", at: 4 },
     ]);
     const error = expect.stringMatching(/^boom \ufffd+$/);
-    expect(store.dead(5)).toEqual([{ to: sam, event: message("1").event, error, at: 4 }]);
+    expect(store.dead(5)).toMatchObject([{ n: 1, env: message("1"), error, at: 4 }]);
   });
 });
 

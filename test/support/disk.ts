@@ -5,6 +5,7 @@
  */
 import type { ActorId, Envelope, Event, Table } from "@kith/gateway/runtime/effect";
 import type {
+  DeadLetter,
   Opened,
   Saved,
   Step,
@@ -36,7 +37,8 @@ export class Disk {
   readonly timers = new Map<string, Timer>();
   readonly documents = new Map<string, { open: boolean; at: number; body: unknown }>();
   readonly audit: { what: string; data: Readonly<Record<string, unknown>> }[] = [];
-  readonly dead: { env: Envelope; error: string; at: number }[] = [];
+  readonly dead: DeadLetter[] = [];
+  #letters = 0;
   readonly journal: JournalRow[] = [];
 
   /** Takes them as they are: `storeOn` has copied them. */
@@ -94,7 +96,13 @@ export class Disk {
         return;
       }
       case "dead":
-        this.dead.push({ env: write.env, error: write.error, at: write.at });
+        this.dead.push({ n: ++this.#letters, env: write.env, error: write.error, at: write.at });
+        return;
+      case "undead":
+        this.dead.splice(
+          this.dead.findIndex(({ n }) => n === write.n),
+          1,
+        );
         return;
       case "attempt": {
         const row = this.inbox.get(keyOf(write.to, write.msg));
@@ -150,12 +158,7 @@ export function storeOn(disk: Disk, commit: Committing): Store {
           .slice(-limit)
           .toReversed(),
       ),
-    dead: (limit) =>
-      copy(
-        disk.dead
-          .slice(0, limit)
-          .map(({ env, ...row }) => ({ ...row, to: env.to, event: env.event })),
-      ),
+    dead: (limit) => copy(disk.dead.toReversed().slice(0, limit)),
     verifyAudit: () => ({ ok: true, rows: disk.audit.length, head: "" }),
     async close() {
       disk.clean = true;

@@ -5,6 +5,7 @@
 import { str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import { short } from "../sessions/words.ts";
+import { actorMethods } from "./actor-methods.ts";
 import { callMethods } from "./call-methods.ts";
 import { deviceMethods } from "./device-methods.ts";
 import { NOTHING, lookup } from "./lookup.ts";
@@ -21,6 +22,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...callMethods(options),
     ...deviceMethods(options),
     ...permissionMethods(options),
+    ...actorMethods(options),
     [
       "status",
       method(NOTHING, () => {
@@ -87,7 +89,12 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
         };
       }),
     ],
-    ["why", method(v.strictObject({ id: str(64) }), ({ id }) => story(id, options))],
+    [
+      "why",
+      method(v.strictObject({ id: str(128), all: v.optional(v.boolean(), false) }), ({ id, all }) =>
+        story(id, all, options),
+      ),
+    ],
   ]);
 }
 

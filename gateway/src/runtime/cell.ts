@@ -2,10 +2,11 @@
  * The runtime's record of one actor in memory: its mailbox, its XState root while it is awake,
  * and what is done but not yet on disk. A cell without a root costs next to nothing.
  */
-import { type AnyActor, createActor } from "xstate";
-import type { ActorId, Envelope } from "./effect.ts";
+import { type AnyActor, type AnyMachineSnapshot, createActor } from "xstate";
+import type { ActorId, Effect, Envelope } from "./effect.ts";
 import { type Kind, type MachineKind, type TableKind, isTable } from "./kind.ts";
 import { Mailbox } from "./mailbox.ts";
+import { owedWords } from "./journal.ts";
 import { forJournal, packSnapshot, persisted, unpackSnapshot } from "./snapshot.ts";
 import type { Saved, Store, Write } from "./store.ts";
 
@@ -32,6 +33,9 @@ export class Cell {
   accepting = 0;
   /** Messages for it that wait among what the last process left. */
   left = 0;
+  /** Failures since it is in memory, and the words of the last one: for operators only. */
+  restarts = 0;
+  lastError: string | undefined;
   /** Monotonic ms of the last turn. */
   lastAt = 0;
   #root: AnyActor | undefined;
@@ -86,7 +90,7 @@ export class Cell {
    * What the last turn changes on disk, serialised at once: the live context is aliased.
    * @throws RangeError when its context outgrew its bound
    */
-  writes(env: Envelope, at: number): Write[] {
+  writes(env: Envelope, at: number, effects: readonly Effect[]): Write[] {
     this.seq++;
     const machine = this.#machine;
     if (!machine || !this.#root) return [];
@@ -100,8 +104,21 @@ export class Cell {
         status: this.#root.getSnapshot().status === "done" ? "final" : "live",
         snapshot,
       },
-      { k: "journal", actor: this.id, seq: this.seq, at, event: forJournal(env.event) },
+      {
+        k: "journal",
+        actor: this.id,
+        seq: this.seq,
+        at,
+        event: forJournal(env.event),
+        state: this.state,
+        owed: owedWords(effects),
+      },
     ];
+  }
+
+  /** Where its machine stands; undefined while it sleeps. */
+  get state(): unknown {
+    return (this.#root?.getSnapshot() as AnyMachineSnapshot | undefined)?.value;
   }
 
   /** Forgets what is in memory; the next message wakes it from disk. */
@@ -119,6 +136,18 @@ export class Cell {
     if (this.#fails.length > max) return undefined;
     const [first, cap] = backoffMs;
     return Math.min(cap, first * 2 ** (this.#fails.length - 1));
+  }
+
+  /** What is told of it; whether it is tried again is `failed`'s to say. */
+  noteFailure(error: unknown): void {
+    this.restarts++;
+    this.lastError = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  }
+
+  /** Its owner says that it may try again at once. */
+  forgive(): void {
+    this.#fails = [];
+    this.status = "live";
   }
 
   /** Nothing waits, and its failures are old enough to be forgotten with it. */

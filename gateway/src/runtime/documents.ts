@@ -48,6 +48,10 @@ export class Documents {
     return this.get<T>(table, id) ?? (this.#store.document(table, id) as T | undefined);
   }
 
+  openIds(table: Table): string[] {
+    return [...(this.#tables.get(table)?.keys() ?? [])];
+  }
+
   list<T>(table: Table): T[] {
     return [...(this.#tables.get(table)?.values() ?? [])] as T[];
   }

@@ -88,6 +88,19 @@ export class Outbox {
     this.#pump(step.op);
   }
 
+  /** By performer: how many run, and how many wait for room or for their order. */
+  counts(): { op: string; running: number; waiting: number }[] {
+    const waiting = new Map<string, number>();
+    for (const { state, step } of this.#entries.values())
+      if (state === "waiting") waiting.set(step.op, (waiting.get(step.op) ?? 0) + 1);
+    const ops = new Set([...this.#performers.keys(), ...this.#queues.keys()]);
+    return [...ops].sort().map((op) => ({
+      op,
+      running: this.#queues.get(op)?.running ?? 0,
+      waiting: waiting.get(op) ?? 0,
+    }));
+  }
+
   /** Begins nothing more and aborts what runs. Returns what that leaves in doubt. */
   stop(): readonly Step[] {
     this.#stopped = true;

@@ -23,8 +23,9 @@ import { collect } from "./fx.ts";
 import { type Kind, isTable } from "./kind.ts";
 import { Outbox, type Performer, type StepFailed } from "./outbox.ts";
 import { type Doors, owe } from "./owe.ts";
-import type { Opened, Step, StepEnd, Store, Write } from "./store.ts";
+import type { DeadLetter, Opened, Step, StepEnd, Store, Write } from "./store.ts";
 import { Timers } from "./timers.ts";
+import { type ActorNode, type KindNode, node, treeOf } from "./tree.ts";
 
 /** Runs `fn` "soon". Real: setImmediate. A simulation lets its seed choose who is next. */
 export interface Scheduler {
@@ -259,6 +260,62 @@ export class Runtime {
     return this.#cells.size;
   }
 
+  /** For `kith actors`. */
+  tree(): KindNode[] {
+    const { store, clock } = this.#options;
+    return treeOf([...this.#kinds.values()], [...this.#cells.values()], store, clock.mono());
+  }
+
+  /** One that is in memory now. */
+  actor(id: ActorId): ActorNode | undefined {
+    const cell = this.#cells.get(id);
+    return cell && node(cell, this.#options.clock.mono());
+  }
+
+  /** Steps by performer: how many run, and how many wait. */
+  get performers(): { op: string; running: number; waiting: number }[] {
+    return this.#outbox.counts();
+  }
+
+  /** An operator ends its wait after failures, `down` included; it wakes from disk. False: there is no such actor. */
+  restart(id: ActorId): boolean {
+    if (!this.#kind(id)) return false;
+    const cell = this.#cells.get(id);
+    if (!cell) return this.#options.store.load(id) !== undefined;
+    this.due.clear(`backoff:${id}`);
+    // Its turns that are on their way to disk are its state; the wake waits for them.
+    cell.drop();
+    cell.table?.reload();
+    cell.forgive();
+    this.#wakeUp(cell);
+    return true;
+  }
+
+  /**
+   * Takes a dead letter away, and offers its message once more if `again`. Resolves when that is on disk.
+   * @throws KithError disk-full
+   */
+  bury({ n, env }: DeadLetter, again: boolean): Promise<void> {
+    const at = this.#options.clock.now();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // Under a new name: the old one is taken.
+    const retried: Envelope = {
+      ...{ to: env.to, event: env.event, lane: env.lane, durable: true },
+      msg: `${env.msg}:again:${n}`,
+    };
+    const accepted = again ? this.#write(retried, at) : undefined;
+    this.#committer.add({
+      writes: [{ k: "undead", n }, ...(accepted ? [accepted.write] : [])],
+      after: () => {
+        accepted?.after();
+        resolve();
+      },
+      undo: reject,
+    });
+    this.#soon();
+    return promise;
+  }
+
   #newId(): string {
     return newId(this.#options.clock, this.#options.rng);
   }
@@ -389,7 +446,7 @@ export class Runtime {
         outcome = cell.turn(env, { at, id }, this.#options.store);
       });
       for (const effect of effects) if (effect.kind === "tell") this.#cell(effect.to);
-      if (outcome === "changed" || effects.length > 0) state = cell.writes(env, at);
+      if (outcome === "changed" || effects.length > 0) state = cell.writes(env, at, effects);
     } catch (error) {
       if (error instanceof Unreadable) {
         this.#options.report(cell.id, error.cause);
@@ -494,6 +551,7 @@ export class Runtime {
 
   #crashed(cell: Cell, env: Envelope, error: unknown): void {
     this.#options.report(`${cell.id} on ${env.event.type}`, error);
+    cell.noteFailure(error);
     cell.drop();
     // From the documents in memory: those on disk lack the turns that are in flight.
     cell.table?.reload();

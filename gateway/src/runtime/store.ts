@@ -38,17 +38,31 @@ export interface Saved {
   readonly snapshot: Uint8Array;
 }
 
+/** One turn of an actor as the journal keeps it. */
+export interface Entry {
+  readonly seq: number;
+  readonly at: number;
+  readonly event: Event;
+  /** Where the machine stood after it, as XState says it; absent in what was written before there was any. */
+  readonly state?: unknown;
+  /** What the turn asked for, such as `step model` or `tell device/5k2…`. */
+  readonly owed?: readonly string[];
+}
+
+/** A message that nobody could handle. */
+export interface DeadLetter {
+  /** Counts up; what `kith dead retry` takes. */
+  readonly n: number;
+  readonly env: Envelope;
+  readonly error: string;
+  readonly at: number;
+}
+
 /** One change of the database. A commit is a list of them, applied in order, all or nothing. */
 export type Write =
   | ({ readonly k: "actor"; readonly id: ActorId } & Saved)
   /** What happened, for `kith why`; never replayed. */
-  | {
-      readonly k: "journal";
-      readonly actor: ActorId;
-      readonly seq: number;
-      readonly at: number;
-      readonly event: Event;
-    }
+  | ({ readonly k: "journal"; readonly actor: ActorId } & Entry)
   /** A durable message waits; ignored when (to, msg) is in `inbox` or `seen`. */
   | { readonly k: "accept"; readonly env: Envelope; readonly at: number }
   /** Its turn is done: the inbox row goes, the dedupe tombstone comes. */
@@ -74,6 +88,8 @@ export type Write =
     }
   /** A message that nobody could handle, kept for the owner. */
   | { readonly k: "dead"; readonly env: Envelope; readonly error: string; readonly at: number }
+  /** The owner has decided about it. */
+  | { readonly k: "undead"; readonly n: number }
   /** A delivery that crashed its actor: counted here so that a restart does not forget. */
   | {
       readonly k: "attempt";
@@ -131,8 +147,10 @@ export interface Store {
   /** Newest first, `limit` at most. */
   documents(table: Table, limit: number): { id: string; at: number; body: unknown }[];
   audit(options: { after?: number; limit: number; about?: string }): AuditRow[];
-  journal(actor: ActorId, limit: number): { seq: number; at: number; event: Event }[];
-  dead(limit: number): { to: ActorId; event: Event; error: string; at: number }[];
+  /** Newest first, `limit` at most. */
+  journal(actor: ActorId, limit: number): Entry[];
+  /** Newest first, `limit` at most. */
+  dead(limit: number): DeadLetter[];
   /** Recomputes the whole chain and compares its head with the anchor. */
   verifyAudit(): { ok: boolean; rows: number; head: string; problem?: string };
   /** Marks the stop as clean and releases the lock. */

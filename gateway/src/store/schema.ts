@@ -134,6 +134,7 @@ export type Row =
   | [k: "taken", to: ActorId, msg: string, at: number]
   | [k: "stepEnd", step: string, state: StepEnd, at: number]
   | [k: "untimer", actor: ActorId, name: string]
+  | [k: "undead", n: number]
   | [k: "audit", at: number, what: string, data: string]
   | [k: "attempt", to: ActorId, msg: string, attempts: number];
 

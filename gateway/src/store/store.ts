@@ -15,7 +15,7 @@ import { Worker } from "node:worker_threads";
 import { KithError } from "@kith/shared/errors";
 import { canonical, hex, intact, verify, type Head, type Link } from "../audit/chain.ts";
 import type { ActorId, Envelope, Event } from "../runtime/effect.ts";
-import type { AuditRow, Opened, Store, Write } from "../runtime/store.ts";
+import type { AuditRow, Entry, Opened, Store, Write } from "../runtime/store.ts";
 import { readAnchor } from "./anchor.ts";
 import {
   checked,
@@ -274,15 +274,17 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
         `WHERE ${OF_ACTOR} ORDER BY seq DESC, journal.n DESC LIMIT ?`,
         actor,
         limit,
-      ).map(([, seq, at, event]) => ({ seq, at, event: unpack(event) as Event })),
+      ).map(([, seq, at, body]) => ({ seq, at, ...fromJournal(unpack(body)) })),
 
     dead: (limit) =>
-      rows("dead", "ORDER BY dead.n DESC LIMIT ?", limit).map(([to, error, at, env]) => ({
-        to,
-        event: (unpack(env) as Envelope).event,
-        error,
-        at,
-      })),
+      query("SELECT n FROM dead ORDER BY n DESC LIMIT ?", limit).flatMap(([n]) =>
+        rows("dead", "WHERE dead.n = ?", n as number).map(([, error, at, env]) => ({
+          n: n as number,
+          env: unpack(env) as Envelope,
+          error,
+          at,
+        })),
+      ),
 
     verifyAudit() {
       // Read first: whatever is committed from here on only makes the chain longer than the anchor.
@@ -317,13 +319,32 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
   return store;
 }
 
+type Journalled = Pick<Entry, "event" | "state" | "owed">;
+
+/** A list, so that it cannot be taken for the bare event that older rows hold. */
+const toJournal = ({ event, state, owed }: Journalled): unknown => [
+  event,
+  state ?? null,
+  owed ?? [],
+];
+
+const fromJournal = (body: unknown): Journalled => {
+  if (!Array.isArray(body)) return { event: body as Event };
+  const [event, state, owed] = body as [Event, unknown, string[]];
+  return {
+    event,
+    ...(state === null ? {} : { state }),
+    ...(owed.length === 0 ? {} : { owed }),
+  };
+};
+
 /** Bodies are packed here, once; the writer binds the bytes as they are. */
 function toRow(write: Write): Row {
   switch (write.k) {
     case "actor":
       return ["actor", write.id, write.kind, write.seq, write.status, write.snapshot];
     case "journal":
-      return ["journal", write.actor, write.seq, write.at, pack(write.event)];
+      return ["journal", write.actor, write.seq, write.at, pack(toJournal(write))];
     case "accept":
       return ["inbox", write.env.to, write.env.msg, write.at, 0, pack(write.env)];
     case "step": {
@@ -340,6 +361,8 @@ function toRow(write: Write): Row {
       return ["dead", write.env.to, write.error, write.at, pack(write.env)];
     case "audit":
       return ["audit", write.at, write.what, canonical(write.data)];
+    case "undead":
+      return ["undead", write.n];
     case "taken":
       return ["taken", write.to, write.msg, write.at];
     case "stepEnd":

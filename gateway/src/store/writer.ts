@@ -98,6 +98,7 @@ const changes = {
   takeInbox: "DELETE FROM inbox WHERE actor = ? AND msg = ?",
   seen: "INSERT INTO seen (actor, msg, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
   stepEnd: "UPDATE outbox SET state = ?, ended = ? WHERE step = ?",
+  undead: "DELETE FROM dead WHERE n = ?",
   untimer: "DELETE FROM timer WHERE actor = ? AND name = ?",
   audit: "INSERT INTO audit (seq, at, what, data, prev, hash) VALUES (?, ?, ?, ?, ?, ?)",
   attempt: "UPDATE inbox SET attempts = ?, sum = ? WHERE actor = ? AND msg = ?",
@@ -320,6 +321,9 @@ function openWriter(home: string) {
         sql.stepEnd.run(state, at, step);
         return head;
       }
+      case "undead":
+        sql.undead.run(row[1]);
+        return head;
       case "untimer": {
         const [, actor, name] = row;
         sql.untimer.run(numberOf(actor), name);

@@ -99,7 +99,6 @@ export function prune(
 
 /** The rows of a ledger that a running agent may hold open; newest last. Changes nothing. */
 export async function readLedger(path: string): Promise<{ id: string | undefined; rows: Row[] }> {
-  const { records } = await readLog(path);
-  const { id, rows } = replay(records);
+  const { id, rows } = replay((await readLog(path))?.records ?? []);
   return { id, rows: [...rows.values()].map(({ row }) => row) };
 }

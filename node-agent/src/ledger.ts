@@ -8,7 +8,7 @@
  * A `once` call never runs twice: a row in doubt is answered, never started. Rows are kept for
  * 7 days and for the newest 10,000 calls; `floor` is the highest number that was pruned.
  */
-import { copyFile, rename, rm } from "node:fs/promises";
+import { copyFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Clock, Rng } from "@kith/shared/clock";
 import { newId } from "@kith/shared/ids";
@@ -19,6 +19,7 @@ import {
   type EndState,
   prune,
   replay,
+  type Replayed,
   type Row,
   type Stored,
   type TerminalFrame,
@@ -57,31 +58,19 @@ export class Ledger {
     keep = { ms: KEEP_MS, rows: KEEP_ROWS },
   ): Promise<Ledger> {
     const content = await readLog(path);
-    const read = replay(content.records);
-    // Sound rows behind damage are lost, so what this file does not know may have run: a new id says so.
-    if (content.damaged) await copyFile(path, `${path}.damaged`);
-    const id = read.id === undefined || content.damaged ? newId(clock, rng) : read.id;
+    const read = replay(content?.records ?? []);
+    // What this file does not know any more may have run: a new id says so.
+    if (content?.damaged) await copyFile(path, `${path}.damaged`);
+    // An earlier agent could not read the new form: its file stays as the way back.
+    else if (content?.old) await copyFile(path, `${path}.old`);
+    const known = content?.damaged ? undefined : read.id;
+    const id = known ?? newId(clock, rng);
     const floor = prune(read, clock.now(), keep);
-    let log: Log;
-    if (read.id === id && floor === read.floor) log = await Log.open(path, content.good);
-    else {
-      const draft = `${path}.new`;
-      await rm(draft, { force: true });
-      const next = await Log.open(draft, 0);
-      await next.append(pack({ k: "file", v: 1, ledger: id, floor } satisfies Stored), true);
-      const kept: Promise<unknown>[] = [];
-      for (const { row, bodies } of read.rows.values())
-        for (const body of bodies) {
-          const placed = next.append(body, true);
-          if (body === bodies.at(-1) && row.frame)
-            kept.push(placed.then((offset) => (row.frame = { offset, length: body.length })));
-          else kept.push(placed);
-        }
-      await Promise.all(kept);
-      await rename(draft, path);
-      await syncFolder(dirname(path));
-      log = next;
-    }
+    const asItIs = known !== undefined && floor === read.floor && !content?.old;
+    const log =
+      content && asItIs
+        ? await Log.open(path, content)
+        : await rewrite(path, { ...read, id, floor });
     const rows = new Map([...read.rows].map(([call, { row }]) => [call, row]));
     const ledger = new Ledger(id, floor, log, clock, rows);
     await ledger.#settle();
@@ -184,6 +173,35 @@ export class Ledger {
       } else if (row.state === "running") row.state = "doubt";
     }
   }
+}
+
+/** Puts a new file in place of the old one, as a whole or not at all; the rows then know their place in it. */
+async function rewrite(path: string, { id, floor, rows }: Replayed): Promise<Log> {
+  const draft = `${path}.new`;
+  const next = await Log.create(draft);
+  try {
+    await fill(next, { id, floor, rows });
+    await rename(draft, path);
+    await syncFolder(dirname(path));
+    return next;
+  } catch (error) {
+    await next.close().catch(() => {}); // the first failure is told
+    throw error;
+  }
+}
+
+async function fill(next: Log, { id, floor, rows }: Replayed): Promise<void> {
+  const header = { k: "file", v: 1, ledger: id ?? "", floor } satisfies Stored;
+  const placed: Promise<unknown>[] = [next.append(pack(header), true)];
+  for (const { row, bodies } of rows.values())
+    for (const body of bodies) {
+      const place = next.append(body, true);
+      const isFrame = body === bodies.at(-1) && row.frame !== undefined;
+      placed.push(
+        isFrame ? place.then((offset) => (row.frame = { offset, length: body.length })) : place,
+      );
+    }
+  await Promise.all(placed);
 }
 
 /** The answer for a call that this program cannot tell the end of. */

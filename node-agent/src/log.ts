@@ -1,8 +1,14 @@
 /**
- * An append-only file of records: u32 length ‖ u32 CRC-32 ‖ body, big-endian.
+ * An append-only file of records that shows what happened to it:
  *
- * Appends that wait at the same time share one write and one fdatasync. A torn tail (a write
- * that a power cut interrupted) was never acknowledged and is cut at the next open.
+ *   KITHLOG2 ‖ record ‖ record ‖ ... ‖ zeros up to a multiple of 256 KiB      while it is open
+ *   KITHLOG2 ‖ record ‖ record ‖ ... ‖ closing record                         when it was closed
+ *   record = u32 length ‖ u32 CRC-32 ‖ body ‖ mark, big-endian
+ *
+ * Appends that wait at the same time share one write and one fdatasync, which is cheap because
+ * neither size nor place of the file changes. A write that a power cut or a kill interrupted was
+ * never acknowledged: it ends in zeros, and is dropped. Whatever else is wrong (a flipped bit, a hole,
+ * an end without closing record or zeros) is damage, and is said.
  */
 import { readSync } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
@@ -11,9 +17,18 @@ import { crc32 } from "node:zlib";
 import { KithError } from "@kith/shared/errors";
 import { isMissing, syncFolder } from "./disk.ts";
 
+const MAGIC = new TextEncoder().encode("KITHLOG2");
 const HEAD_BYTES = 8;
+/** Last byte of a record: where it stands, the write came to its end. */
+const MARK = 0xa5;
+/** Room that is made at once. */
+const ROOM_BYTES = 262_144;
+/** What a disk writes as a whole, or not at all. */
+const SECTOR_BYTES = 512;
 /** Twice the largest control frame: a longer length is damage, not a record. */
 export const MOST_RECORD_BYTES = 131_072;
+/** Shorter than any record of its user, so that the next one covers it. */
+const CLOSING = Uint8Array.of(0);
 
 export interface Found {
   /** Where the body starts in the file. */
@@ -25,20 +40,27 @@ export interface LogContent {
   readonly records: readonly Found[];
   /** Up to here the file is good. */
   readonly good: number;
-  /** Behind a broken record stand sound ones: no torn tail, but damage. */
+  /** Up to here it is not zero: between `good` and this lies what is dropped. */
+  readonly used: number;
+  /** Not a write that was interrupted: something is wrong that was right once. */
   readonly damaged: boolean;
+  /** Of the first form, without magic, marks and room: read, and written anew. */
+  readonly old: boolean;
 }
 
-/** All sound records from the start of the file; none where there is no file. */
-export async function readLog(path: string): Promise<LogContent> {
+/** All sound records from the start of the file; undefined where there is no file. */
+export async function readLog(path: string): Promise<LogContent | undefined> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(path);
   } catch (error) {
-    if (isMissing(error)) return { records: [], good: 0, damaged: false };
+    if (isMissing(error)) return undefined;
     throw error;
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  // The first form starts with a length, which is smaller than any four letters.
+  const old = bytes.length >= HEAD_BYTES && view.getUint32(0) <= MOST_RECORD_BYTES;
+  const mark = old ? 0 : 1;
   const bodyAt = (at: number): Uint8Array | undefined => {
     if (at + HEAD_BYTES > bytes.length) return undefined;
     const length = view.getUint32(at);
@@ -48,14 +70,34 @@ export async function readLog(path: string): Promise<LogContent> {
     return crc32(body) === view.getUint32(at + 4) ? body : undefined;
   };
   const records: Found[] = [];
-  let good = 0;
-  for (let body = bodyAt(0); body; body = bodyAt(good)) {
+  let good = old ? 0 : MAGIC.length;
+  let closed = false;
+  for (let body = bodyAt(good); body && !closed; body = bodyAt(good)) {
+    closed = !old && body.length === CLOSING.length;
+    if (closed) break;
     records.push({ offset: good + HEAD_BYTES, body });
-    good += HEAD_BYTES + body.length;
+    good += HEAD_BYTES + body.length + mark;
   }
-  let damaged = false;
-  for (let at = good + 1; !damaged && at < bytes.length; at++) damaged = bodyAt(at) !== undefined;
-  return { records, good, damaged };
+  let used = bytes.length;
+  while (used > good && bytes[used - 1] === 0) used--;
+  let soundBehind = false;
+  const behind = closed ? good + HEAD_BYTES + CLOSING.length + mark : good + 1;
+  for (let at = behind; !soundBehind && at < used; at++) soundBehind = bodyAt(at) !== undefined;
+  const whole = MAGIC.every((byte, at) => bytes[at] === byte);
+  const ended = old || (whole && (closed || bytes.length % ROOM_BYTES === 0));
+  const torn = old || closed || wasInterrupted(bytes, good, used);
+  return { records, good, used, damaged: soundBehind || !ended || !torn, old };
+}
+
+/** Whether what stands behind the last sound record can be the start, or parts, of a write that did not end. */
+function wasInterrupted(bytes: Uint8Array, good: number, used: number): boolean {
+  if (used === good || bytes[used - 1] !== MARK) return true;
+  for (let from = good; from < used;) {
+    const to = from - (from % SECTOR_BYTES) + SECTOR_BYTES;
+    if (bytes.subarray(from, Math.min(to, used)).every((byte) => byte === 0)) return true;
+    from = to;
+  }
+  return false;
 }
 
 interface Waiting {
@@ -68,24 +110,48 @@ interface Waiting {
 export class Log {
   readonly #file: FileHandle;
   #end: number;
+  /** The size of the file: a multiple of the room that is made at once. */
+  #size: number;
   #waiting: Waiting[] = [];
   #flushing: Promise<void> | undefined;
   #broken: unknown;
 
-  private constructor(file: FileHandle, end: number) {
+  private constructor(file: FileHandle, end: number, size: number) {
     this.#file = file;
     this.#end = end;
+    this.#size = size;
   }
 
-  /** Opens for appending behind `end`; what stands after it is cut off. */
-  static async open(path: string, end: number): Promise<Log> {
-    const file = await open(path, "a+", 0o600);
-    if ((await file.stat()).size !== end) {
-      await file.truncate(end);
-      await file.sync();
+  /** A new file; one that is there is lost. */
+  static async create(path: string): Promise<Log> {
+    const file = await open(path, "w+", 0o600);
+    await file.write(MAGIC, 0, MAGIC.length, 0);
+    return await Log.#ready(file, MAGIC.length, MAGIC.length);
+  }
+
+  /** Opens for appending behind what `readLog` found good. */
+  static async open(path: string, { good, used }: LogContent): Promise<Log> {
+    const file = await open(path, "r+", 0o600);
+    // First the room: a file that ends without is taken for one that was cut.
+    const log = await Log.#ready(file, good, (await file.stat()).size);
+    if (used > good) {
+      await file.write(new Uint8Array(used - good), 0, used - good, good);
+      await file.datasync();
     }
     await syncFolder(dirname(path));
-    return new Log(file, end);
+    return log;
+  }
+
+  static async #ready(file: FileHandle, end: number, size: number): Promise<Log> {
+    const log = new Log(file, end, size);
+    try {
+      await log.#makeRoom(1);
+      await file.sync();
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    return log;
   }
 
   /** Resolves with the body's place when it is written, and on disk where `durable`. @throws KithError disk-full */
@@ -105,9 +171,18 @@ export class Log {
     return bytes;
   }
 
+  /** What waits is written, and that nothing is missing. */
   async close(): Promise<void> {
     await this.#flushing;
-    await this.#file.close();
+    try {
+      if (this.#broken) return;
+      const closing = encode([CLOSING], this.#end).bytes;
+      await this.#file.write(closing, 0, closing.length, this.#end);
+      await this.#file.truncate(this.#end + closing.length);
+      await this.#file.sync();
+    } finally {
+      await this.#file.close();
+    }
   }
 
   async #flush(): Promise<void> {
@@ -128,24 +203,17 @@ export class Log {
   }
 
   async #write(batch: readonly Waiting[]): Promise<number[]> {
-    const bytes = new Uint8Array(
-      batch.reduce((sum, { body }) => sum + HEAD_BYTES + body.length, 0),
+    const { bytes, places } = encode(
+      batch.map(({ body }) => body),
+      this.#end,
     );
-    const view = new DataView(bytes.buffer);
-    const places: number[] = [];
-    let at = 0;
-    for (const { body } of batch) {
-      view.setUint32(at, body.length);
-      view.setUint32(at + 4, crc32(body));
-      bytes.set(body, at + HEAD_BYTES);
-      places.push(this.#end + at + HEAD_BYTES);
-      at += HEAD_BYTES + body.length;
-    }
     try {
-      await this.#file.appendFile(bytes);
+      await this.#makeRoom(bytes.length);
+      const { bytesWritten } = await this.#file.write(bytes, 0, bytes.length, this.#end);
+      if (bytesWritten < bytes.length) throw new Error("written in part");
     } catch (cause) {
       // Half a batch may stand there: whatever follows must not come behind it.
-      await this.#file.truncate(this.#end).catch((error: unknown) => (this.#broken = error));
+      await this.#clear(bytes.length).catch((error: unknown) => (this.#broken = error));
       throw new KithError("disk-full", "the device cannot write its ledger", { cause });
     }
     if (batch.some(({ durable }) => durable)) {
@@ -162,4 +230,40 @@ export class Log {
     this.#end += bytes.length;
     return places;
   }
+
+  /** Zeros, and not a hole: only blocks that are there already cost a sync nothing but themselves. */
+  async #makeRoom(bytes: number): Promise<void> {
+    if (this.#end + bytes <= this.#size) return;
+    const size = Math.ceil((this.#end + bytes) / ROOM_BYTES) * ROOM_BYTES;
+    // The new size at once, also for a power cut: half a room would look like a file that was cut.
+    await this.#file.truncate(size);
+    const zeros = new Uint8Array(size - this.#size);
+    const { bytesWritten } = await this.#file.write(zeros, 0, zeros.length, this.#size);
+    if (bytesWritten < zeros.length) throw new Error("no room");
+    this.#size = size;
+  }
+
+  async #clear(bytes: number): Promise<void> {
+    await this.#file.truncate(this.#size);
+    const length = Math.min(bytes, this.#size - this.#end);
+    await this.#file.write(new Uint8Array(length), 0, length, this.#end);
+  }
+}
+
+/** The records of one write that starts at `from`, and where in the file each body stands. */
+function encode(bodies: readonly Uint8Array[], from: number) {
+  const length = bodies.reduce((sum, body) => sum + HEAD_BYTES + body.length + 1, 0);
+  const bytes = new Uint8Array(length);
+  const view = new DataView(bytes.buffer);
+  const places: number[] = [];
+  let at = 0;
+  for (const body of bodies) {
+    view.setUint32(at, body.length);
+    view.setUint32(at + 4, crc32(body));
+    bytes.set(body, at + HEAD_BYTES);
+    places.push(from + at + HEAD_BYTES);
+    at += HEAD_BYTES + body.length + 1;
+    bytes[at - 1] = MARK;
+  }
+  return { bytes, places };
 }

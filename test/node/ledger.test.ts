@@ -1,19 +1,13 @@
-import {
-  appendFile,
-  type FileHandle,
-  open,
-  readFile,
-  stat,
-  truncate,
-  writeFile,
-} from "node:fs/promises";
+import { writeSync } from "node:fs";
+import { type FileHandle, open, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { systemRng } from "@kith/shared/clock";
 import type { Result } from "@kith/shared/protocol/call";
 import { digestOf } from "@kith/node-agent/digest";
 import { interrupted, Ledger } from "@kith/node-agent/ledger";
-import { readLedger, type Row } from "@kith/node-agent/ledger-rows";
+import { replay, type Row } from "@kith/node-agent/ledger-rows";
+import { readLog } from "@kith/node-agent/log";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { FakeClock, folder, id } from "./world.ts";
 
@@ -29,10 +23,17 @@ async function start(keep?: { ms: number; rows: number }) {
     get ledger() {
       return ledger;
     },
-    /** Ends the process and starts it again. */
+    /** Ends the process in order and starts it again. */
     async restart(meanwhile: () => Promise<void> = async () => {}) {
       await ledger.close();
       await meanwhile();
+      return (ledger = await Ledger.open(path, clock, systemRng, keep));
+    },
+    /** Kills the process and starts it again; `change` is what the crash made of the file. */
+    async crash(change: (bytes: Buffer) => Uint8Array = (bytes) => bytes) {
+      const bytes = await readFile(path);
+      await ledger.close();
+      await writeFile(path, change(bytes));
       return (ledger = await Ledger.open(path, clock, systemRng, keep));
     },
     async [Symbol.asyncDispose]() {
@@ -43,7 +44,7 @@ async function start(keep?: { ms: number; rows: number }) {
 }
 
 /** Every open file shares its methods with this one. */
-async function watchDisk<M extends "datasync" | "appendFile">(method: M) {
+async function watchDisk<M extends "datasync" | "write">(method: M) {
   await using file = await open(fileURLToPath(import.meta.url));
   const methods = Object.getPrototypeOf(file) as FileHandle;
   return vi.spyOn(methods, method);
@@ -64,6 +65,42 @@ const result = (name: string): Result => ({
   streams: [],
   ran_ms: 5,
 });
+
+const MARK = 0xa5;
+
+/** What a reader that changes nothing makes of the file. */
+async function read(path: string) {
+  const content = await readLog(path);
+  const { rows } = replay(content?.records ?? []);
+  const states = { a: rows.get(id("a"))?.row.state, b: rows.get(id("b"))?.row.state };
+  return { damaged: content?.damaged, states };
+}
+
+/** Up to the last byte that is not zero. */
+function usedBytes(bytes: Uint8Array): number {
+  let used = bytes.length;
+  while (used > 0 && bytes[used - 1] === 0) used--;
+  return used;
+}
+
+const torn = (bytes: Uint8Array, at: number) => Buffer.from(bytes).fill(0, at);
+
+function flipped(bytes: Uint8Array, at: number): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  copy[at]! ^= 1 << (at % 8);
+  return copy;
+}
+
+/** The same records without magic, marks and room. */
+function earlierForm(bytes: Buffer): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let at = 8; bytes.readUInt32BE(at) > 1;) {
+    const end = at + 8 + bytes.readUInt32BE(at);
+    parts.push(bytes.subarray(at, end));
+    at = end + 1;
+  }
+  return Buffer.concat(parts);
+}
 
 async function receive(ledger: Ledger, what: ReturnType<typeof call>, digest = "d"): Promise<Row> {
   const [row, stored] = ledger.receive(what, digest);
@@ -133,50 +170,123 @@ test("a grant stays burned over a restart", async () => {
   expect((await world.restart()).burnedBy(id("Ga"))).toBe(id("a"));
 });
 
-test("a torn tail is cut at every length, and everything before it is kept", async () => {
-  await using world = await start();
-  const row = await receive(world.ledger, call("a"));
-  await world.ledger.run(row);
-  await world.ledger.end(row, "done", result("a"));
-  await world.ledger.close();
-  const good = await readFile(world.path);
-  const second = await Ledger.open(world.path, world.clock, systemRng);
-  await second.run(await receive(second, call("b", 2)));
-  await second.close();
-  const whole = await readFile(world.path);
-
-  for (let length = good.length; length < whole.length; length++) {
-    await writeFile(world.path, whole.subarray(0, length));
-    const ledger = await Ledger.open(world.path, world.clock, systemRng);
-    expect(ledger.get(id("a"))?.state).toBe("done");
-    expect(ledger.get(id("b"))).toBeUndefined();
-    await receive(ledger, call("c", 3));
-    await ledger.close();
-    expect((await readLedger(world.path)).rows.map((one) => one.call)).toContain(id("c"));
+describe("a file that is not as it was left", () => {
+  /** A ledger with a finished call `a`; `b` is written behind it by `last`. */
+  async function both() {
+    const world = await start();
+    const row = await receive(world.ledger, call("a"));
+    await world.ledger.run(row);
+    await world.ledger.end(row, "done", result("a"));
+    const from = usedBytes(await readFile(world.path));
+    await world.ledger.run(await receive(world.ledger, call("b", 2, "once")));
+    const whole = await readFile(world.path);
+    return { world, from, to: usedBytes(whole), whole, before: world.ledger.id };
   }
-});
 
-test("damage in front of sound rows gives the ledger a new id and keeps a copy", async () => {
-  await using world = await start();
-  const before = world.ledger.id;
-  await world.ledger.run(await receive(world.ledger, call("a", 1, "once")));
-  const { size } = await stat(world.path);
-  await world.ledger.run(await receive(world.ledger, call("b", 2, "once")));
-  const ledger = await world.restart(async () => {
-    const bytes = await readFile(world.path);
-    bytes[size - 1]! ^= 1; // the last byte of the start of a
-    await writeFile(world.path, bytes);
+  test("a torn tail is dropped at every length, and everything before it is kept", async () => {
+    const { world, from, to, whole, before } = await both();
+    await using _ = world;
+    // Without its last byte, the mark, the record is whole.
+    for (let length = from; length < to - 1; length++) {
+      await writeFile(world.path, torn(whole, length));
+      const { damaged, states } = await read(world.path);
+      // A byte that looks like the end of a record is taken for one, to be on the safe side.
+      if (whole[length - 1] !== MARK) expect([length, damaged]).toEqual([length, false]);
+      expect(states.a).toBe("done");
+      expect(states.b).not.toBe("running");
+    }
+    for (let length = from; length < to; length += 23) {
+      const ledger = await world.crash(() => torn(whole, length));
+      await ledger.run(await receive(ledger, call("c", 3)));
+      const again = await world.crash();
+      expect([again.get(id("a"))?.state, again.get(id("c"))?.state]).toEqual(["done", "doubt"]);
+      if (whole[length - 1] !== MARK) expect(again.id).toBe(before);
+    }
   });
-  expect(ledger.id).not.toBe(before);
-  expect(await stat(`${world.path}.damaged`)).toBeDefined();
-});
 
-test("zeros behind the last row, as some file systems leave them, are a torn tail", async () => {
-  await using world = await start();
-  const before = world.ledger.id;
-  await receive(world.ledger, call("a"));
-  const ledger = await world.restart(() => appendFile(world.path, new Uint8Array(4_096)));
-  expect(ledger.id).toBe(before);
+  test("a flipped bit anywhere is never a silent loss", async () => {
+    const { world, to, whole } = await both();
+    await using _ = world;
+    const silent: number[] = [];
+    for (let at = 0; at < to; at++) {
+      await writeFile(world.path, flipped(whole, at));
+      const { damaged, states } = await read(world.path);
+      if (!damaged && (states.a !== "done" || states.b !== "running")) silent.push(at);
+    }
+    expect(silent).toEqual([]);
+  });
+
+  test("a file that was cut, at any place, gets a new id and keeps a copy", async () => {
+    const { world, to, whole, before } = await both();
+    await using _ = world;
+    for (let length = 0; length <= to; length += 7) {
+      const ledger = await world.crash(() => whole.subarray(0, length));
+      expect(ledger.id).not.toBe(before);
+      expect((await stat(`${world.path}.damaged`)).size).toBe(length);
+    }
+  });
+
+  test("a file that was closed and cut afterwards gets a new id", async () => {
+    await using world = await start();
+    await receive(world.ledger, call("a"));
+    const before = world.ledger.id;
+    let closed = Buffer.alloc(0);
+    await world.restart(async () => void (closed = await readFile(world.path)));
+    // The last byte is only the mark of the closing record.
+    for (let length = closed.length - 2; length > closed.length - 40; length--)
+      expect((await world.crash(() => closed.subarray(0, length))).id).not.toBe(before);
+  });
+
+  test("a hole in front of sound rows gives a new id", async () => {
+    await using world = await start();
+    const before = world.ledger.id;
+    for (let n = 1; n < 20; n++)
+      await world.ledger.run(await receive(world.ledger, call(`a${n}`, n, "once")));
+    const ledger = await world.crash((bytes) => bytes.fill(0, 512, 1_024));
+    expect(ledger.id).not.toBe(before);
+  });
+
+  test("a kill while it was closed, or while room was made, is no damage", async () => {
+    await using world = await start();
+    const before = world.ledger.id;
+    await world.ledger.run(await receive(world.ledger, call("a", 1, "once")));
+    const open = await readFile(world.path);
+    let closed = Buffer.alloc(0);
+    await world.restart(async () => void (closed = await readFile(world.path)));
+    const between = Buffer.concat([closed, open.subarray(closed.length)]);
+    const roomy = Buffer.concat([open, new Uint8Array(open.length)]);
+    for (const bytes of [between, roomy]) {
+      const ledger = await world.crash(() => bytes);
+      expect([ledger.id, ledger.get(id("a"))?.state]).toEqual([before, "doubt"]);
+    }
+  });
+
+  test("the form of earlier agents is read once and kept beside the new one", async () => {
+    await using world = await start();
+    const row = await receive(world.ledger, call("a"));
+    await world.ledger.run(row);
+    await world.ledger.end(row, "done", result("a"));
+    const before = world.ledger.id;
+    const ledger = await world.crash(earlierForm);
+    expect(ledger.id).toBe(before);
+    expect(ledger.terminal(ledger.get(id("a"))!)).toEqual(result("a"));
+    expect(earlierForm(await readFile(world.path))).toEqual(await readFile(`${world.path}.old`));
+  });
+
+  test("a draft of a smaller file that was not finished changes nothing", async () => {
+    await using world = await start({ ms: 0, rows: 1 });
+    for (const [at, name] of ["a", "b", "c"].entries())
+      await world.ledger.run(await receive(world.ledger, call(name, at + 1)));
+    const whole = await readFile(world.path);
+    await world.restart();
+    const draft = await readFile(world.path);
+    for (let length = 0; length < usedBytes(draft); length += 11) {
+      await writeFile(`${world.path}.new`, draft.subarray(0, length));
+      const ledger = await world.crash(() => whole);
+      expect([...ledger.rows()].map((row) => row.n)).toEqual([3]);
+      expect(ledger.floor).toBe(2);
+    }
+  });
 });
 
 describe("pruning", () => {
@@ -243,11 +353,16 @@ test("a read needs no fdatasync", async () => {
 
 test("a disk that is full takes no call, and the next one when there is room", async () => {
   await using world = await start();
-  const write = await watchDisk("appendFile");
-  write.mockImplementationOnce(async function (this: FileHandle, bytes) {
-    await this.write((bytes as Uint8Array).subarray(0, 7)); // as much as there was room for
+  const write = await watchDisk("write");
+  // As much as there was room for.
+  write.mockImplementationOnce(async function (
+    this: FileHandle,
+    bytes: Uint8Array,
+    ...where: unknown[]
+  ) {
+    writeSync(this.fd, bytes.subarray(0, 7), 0, 7, where[2] as number);
     throw Object.assign(new Error("full"), { code: "ENOSPC" });
-  });
+  } as unknown as FileHandle["write"]);
   await expect(receive(world.ledger, call("a"))).rejects.toMatchObject({ code: "disk-full" });
   expect(world.ledger.get(id("a"))).toBeUndefined();
   const row = await receive(world.ledger, call("a"));

@@ -203,7 +203,7 @@ test("a result that the disk does not take is told as doubt, and its content sta
   const invoke = world.invoke();
   peer.send(invoke);
   await peer.next("accept");
-  const append = vi.spyOn(Object.getPrototypeOf(await disk()) as FileHandle, "appendFile");
+  const append = vi.spyOn(Object.getPrototypeOf(await disk()) as FileHandle, "write");
   append.mockRejectedValueOnce(new Error("ENOSPC"));
   finish();
   const told = { call: invoke.call, code: "disk-full", effect: "unknown" };

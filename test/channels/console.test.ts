@@ -20,7 +20,8 @@ const reply = (chat: string) => ({
 test("replies that nobody reads hold up no other chat", () => {
   const reports: unknown[] = [];
   const report = (...what: unknown[]) => void reports.push(what);
-  const outbox = new Outbox({ clock, due: new Due(clock), settle: () => {}, report });
+  const notice = () => {};
+  const outbox = new Outbox({ clock, due: new Due(clock), settle: () => {}, report, notice });
   const console = new Console(report);
   outbox.add(console.performer);
   for (let at = 0; at < 1_000; at++) outbox.submit(reply(`empty-${at}`));

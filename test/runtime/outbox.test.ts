@@ -176,3 +176,66 @@ test("steps of different actors do not wait for one another", async () => {
   ]);
   expect(outside.open.size).toBe(2);
 });
+
+test("a performer that fails again and again is left alone: its steps wait, and one tries from time to time", async () => {
+  const { world, outside, answers } = await start();
+  answers.how = () => ({ ms: 1, error: new TypeError("a defect") });
+  const steps = (n: number) => Array.from({ length: n }, () => step("read"));
+  await accept(world, ANN, note("a", ...steps(10)));
+  await world.pass(100);
+  expect(outside.runs).toHaveLength(10);
+  expect(world.notices).toEqual([expect.stringMatching(/^“do” failed 10 times .*TypeError/)]);
+  expect(world.runtime.performers).toMatchObject([{ op: "do", degraded: true }]);
+
+  await accept(world, BEN, note("b", ...steps(4)));
+  await world.pass(100);
+  expect(outside.runs).toHaveLength(10);
+  // Probes a quarter of a second after the last failure, then half a second after that one.
+  await world.pass(200);
+  expect(outside.runs).toHaveLength(11);
+  answers.how = () => ({ ms: 1, event: note("done") });
+  await world.pass(300);
+  expect(outside.runs).toHaveLength(11);
+  await world.pass(200);
+  expect(stored(world, BEN)).toEqual(["b", "internal", "done", "done", "done"]);
+  expect(world.runtime.performers).toMatchObject([{ op: "do", degraded: false }]);
+  expect(world.notices).toHaveLength(1);
+});
+
+test("what waits for a degraded performer still grows old", async () => {
+  const { world, answers } = await start();
+  answers.how = () => ({ ms: 1, error: new TypeError("a defect") });
+  await accept(world, ANN, note("a", ...Array.from({ length: 10 }, () => step("read"))));
+  await world.pass(240_000);
+  // The probes meanwhile had nothing to try.
+  answers.how = () => undefined;
+  await accept(
+    world,
+    BEN,
+    note("b", step("read", undefined, 5_000), step("read", undefined, 5_000)),
+  );
+  await world.pass(5_000);
+  expect(stored(world, BEN)).toEqual(["b", "expired", "expired"]);
+});
+
+test("an operator lets a degraded performer go on at once", async () => {
+  const { world, answers } = await start();
+  answers.how = () => ({ ms: 1, error: new TypeError("a defect") });
+  await accept(world, ANN, note("a", ...Array.from({ length: 10 }, () => step("read"))));
+  await world.pass(100);
+  answers.how = () => ({ ms: 1, event: note("done") });
+  await accept(world, BEN, note("b", step("read")));
+  expect(world.runtime.restart("performer/do")).toBe(true);
+  expect(world.runtime.restart("performer/other")).toBe(false);
+  await world.pass(10);
+  expect(stored(world, BEN)).toEqual(["b", "done"]);
+});
+
+test("what the outside refuses is no defect of its performer", async () => {
+  const { world, outside, answers } = await start();
+  answers.how = () => ({ ms: 1, error: new KithError("no-camera", "there is none") });
+  await accept(world, ANN, note("a", ...Array.from({ length: 20 }, () => step("read"))));
+  await world.pass(100);
+  expect(outside.runs).toHaveLength(20);
+  expect(world.notices).toEqual([]);
+});

@@ -57,7 +57,10 @@ export function actorMethods({
       method(v.strictObject({ id: str(128) }), ({ id }) => {
         if (!runtime.restart(id as ActorId))
           throw new KithError("actor-unknown", `there is no actor ${id}`);
-        return { out: { id }, text: `${id} starts again with its next message.` };
+        const when = id.startsWith("performer/")
+          ? "is tried again"
+          : "starts again with its next message";
+        return { out: { id }, text: `${id} ${when}.` };
       }),
     ],
     [
@@ -96,7 +99,7 @@ export function actorMethods({
 
 interface Told {
   readonly kinds: readonly KindNode[];
-  readonly performers: readonly { op: string; running: number; waiting: number }[];
+  readonly performers: MethodsOptions["runtime"]["performers"];
   readonly links: readonly { device: string; epoch: number; source: string }[];
   readonly more: number;
 }
@@ -114,8 +117,10 @@ function treeText({ kinds, performers, links, more }: Told, now: number): string
     lines.push(`├ ${kind.kind}: ${counts.join(", ")}`);
     for (const actor of kind.actors) lines.push(`│  ${actorLine(actor)}`);
   }
-  for (const { op, running, waiting } of performers)
-    lines.push(`├ performer ${op}: ${running} running, ${waiting} waiting`);
+  for (const { op, running, waiting, degraded } of performers)
+    lines.push(
+      `├ performer ${op}: ${running} running, ${waiting} waiting${degraded ? ", DEGRADED: they wait for it to work again" : ""}`,
+    );
   for (const { device, epoch, source } of links)
     lines.push(`├ link of ${device}: number ${epoch}, from ${source}`);
   if (more > 0) lines.push(`… and ${more} more actors`);

@@ -30,11 +30,20 @@ export interface StepFailed extends Event {
   readonly failure: Failure;
 }
 
+/** A performer whose own code failed this often in so long is degraded: its steps wait. */
+const MOST_DEFECTS = 10;
+const DEFECTS_WITHIN_MS = 60_000;
+/** Then it gets one step to try, later each time. */
+const FIRST_PROBE_MS = 250;
+const LAST_PROBE_MS = 60_000;
+
 export interface OutboxOptions {
   readonly clock: Clock;
   readonly due: Due;
   readonly settle: (step: Step, state: StepEnd, event: Event) => void;
   readonly report: (what: string, error: unknown) => void;
+  /** What the owner should hear: a performer that is degraded. */
+  readonly notice: (text: string) => void;
 }
 
 /** A step in memory. One that is over may still stand in a queue, which then passes it by. */
@@ -48,6 +57,10 @@ interface Entry {
 /** The steps of one kind. Many thousands may wait, so nothing here looks at all of them. */
 interface Queue {
   running: number;
+  /** When its performer failed by a defect (monotonic ms), the last minute's. */
+  defects: number[];
+  /** Set while it is degraded: how long the probe waits, whether it may begin now, and which step it is. */
+  probe?: { readonly waitMs: number; open: boolean; step?: string };
   /** May begin as soon as there is room. */
   readonly ready: Fifo<Entry>;
   /** By order, behind the one that is ready or runs. An order that nobody holds has no key. */
@@ -89,7 +102,7 @@ export class Outbox {
   }
 
   /** By performer: how many run, and how many wait for room or for their order. */
-  counts(): { op: string; running: number; waiting: number }[] {
+  counts(): { op: string; running: number; waiting: number; degraded: boolean }[] {
     const waiting = new Map<string, number>();
     for (const { state, step } of this.#entries.values())
       if (state === "waiting") waiting.set(step.op, (waiting.get(step.op) ?? 0) + 1);
@@ -98,7 +111,15 @@ export class Outbox {
       op,
       running: this.#queues.get(op)?.running ?? 0,
       waiting: waiting.get(op) ?? 0,
+      degraded: this.#queues.get(op)?.probe !== undefined,
     }));
+  }
+
+  /** An operator says that this performer may go on. False: there is none. */
+  restart(op: string): boolean {
+    if (!this.#performers.has(op)) return false;
+    this.#well(op, this.#queue(op));
+    return true;
   }
 
   /** Begins nothing more and aborts what runs. Returns what that leaves in doubt. */
@@ -112,7 +133,7 @@ export class Outbox {
   #queue(op: string): Queue {
     const known = this.#queues.get(op);
     if (known) return known;
-    const made: Queue = { running: 0, ready: new Fifo(), behind: new Map() };
+    const made: Queue = { running: 0, defects: [], ready: new Fifo(), behind: new Map() };
     this.#queues.set(op, made);
     return made;
   }
@@ -121,12 +142,15 @@ export class Outbox {
     const performer = this.#performers.get(op);
     const queue = this.#queue(op);
     while (performer && !this.#stopped && queue.running < performer.parallel) {
+      if (queue.probe?.open === false) return;
       const entry = queue.ready.shift();
       if (!entry) return;
       if (entry.state === "waiting" && entry.step.expiresAt <= this.#options.clock.now())
         this.#expired(entry);
-      if (entry.state === "waiting") void this.#run(performer, queue, entry);
-      else this.#follow(queue, entry);
+      if (entry.state === "waiting") {
+        if (queue.probe) Object.assign(queue.probe, { open: false, step: entry.step.id });
+        void this.#run(performer, queue, entry);
+      } else this.#follow(queue, entry);
     }
   }
 
@@ -146,11 +170,15 @@ export class Outbox {
     queue.running++;
     let state: StepEnd = "done";
     let event: Event;
+    let defect: unknown;
     try {
       crashpoint(`ob.send ${step.op}`);
       event = await performer.run({ key: step.id, args: step.args }, stop.signal);
     } catch (error) {
-      if (!(error instanceof KithError)) this.#options.report(`step ${step.op}`, error);
+      if (!(error instanceof KithError)) {
+        this.#options.report(`step ${step.op}`, error);
+        defect = error;
+      }
       state = error instanceof KithError && error.code === "expired" ? "expired" : "failed";
       event = failed(step, toFailure(error, step.class === "once" ? "unknown" : "none"));
     } finally {
@@ -159,8 +187,38 @@ export class Outbox {
     }
     if (this.#stopped) return;
     crashpoint(`ob.sent ${step.op}`);
+    if (defect !== undefined) this.#failed(step, queue, defect);
+    else if (queue.probe?.step === step.id) this.#well(step.op, queue);
     this.#over(entry, state, event);
     this.#pump(step.op);
+  }
+
+  /** The performer itself is at fault: what waits shall not fail with it, one by one. */
+  #failed({ id, op }: Step, queue: Queue, defect: unknown): void {
+    const now = this.#options.clock.mono();
+    queue.defects = [...queue.defects.filter((at) => now - at < DEFECTS_WITHIN_MS), now];
+    // Those that ran beside the probe say nothing new.
+    if (queue.probe ? queue.probe.step !== id : queue.defects.length < MOST_DEFECTS) return;
+    if (!queue.probe) {
+      const why = defect instanceof Error ? defect.name : "a defect";
+      this.#options.notice(
+        `“${op}” failed ${MOST_DEFECTS} times within a minute (${why}). What needs it waits; it is tried again by itself.`,
+      );
+    }
+    const waitMs = queue.probe ? Math.min(LAST_PROBE_MS, queue.probe.waitMs * 2) : FIRST_PROBE_MS;
+    const probe = { waitMs, open: false };
+    queue.probe = probe;
+    this.#options.due.set(`probe:performer/${op}`, waitMs, () => {
+      probe.open = true;
+      this.#pump(op);
+    });
+  }
+
+  #well(op: string, queue: Queue): void {
+    queue.defects = [];
+    delete queue.probe;
+    this.#options.due.clear(`probe:performer/${op}`);
+    this.#pump(op);
   }
 
   #expire(entry: Entry): void {

@@ -98,6 +98,7 @@ export class Runtime {
       due: this.due,
       settle: (step, state, event) => this.#settle(step, state, event),
       report: options.report,
+      notice: (text) => options.notice(text, undefined),
     });
     this.#timers = new Timers({
       clock: options.clock,
@@ -273,12 +274,13 @@ export class Runtime {
   }
 
   /** Steps by performer: how many run, and how many wait. */
-  get performers(): { op: string; running: number; waiting: number }[] {
+  get performers(): ReturnType<Outbox["counts"]> {
     return this.#outbox.counts();
   }
 
   /** An operator ends its wait after failures, `down` included; it wakes from disk. False: there is no such actor. */
   restart(id: ActorId): boolean {
+    if (id.startsWith("performer/")) return this.#outbox.restart(id.slice("performer/".length));
     if (!this.#kind(id)) return false;
     const cell = this.#cells.get(id);
     if (!cell) return this.#options.store.load(id) !== undefined;

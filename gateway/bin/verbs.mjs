@@ -258,6 +258,12 @@ export const verbs = {
       "drop N": asks("dead.drop", ([n]) => ({ n: number(n, "N", "dead") })),
     },
   },
+  safe: {
+    about:
+      "End safe mode, in which no call is sent: it begins after three crashes within five minutes.",
+    example: "kith safe off",
+    forms: { off: asks("safe.off") },
+  },
   lock: {
     about: "Refuse everything at once, at the gateway and at this device, until it is lifted.",
     example: "kith lock\nkith lock --lift",

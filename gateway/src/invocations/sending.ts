@@ -76,6 +76,8 @@ export class Sending {
   #invoke(call: Call, link: DeviceLink): void {
     // A newer link will ask the ledger first; this row was written for an older one.
     if (link.epoch !== call.epoch || call.state !== "sent") return;
+    // When safe mode ends, the ledgers are asked again.
+    if (this.#calls.safe) return;
     const capability = catalogue.get(call.cap);
     if (!capability) return;
     const left = Math.max(1, call.deadlineAt - times.ttlSlackMs - this.#clock.now());

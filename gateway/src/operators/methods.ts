@@ -39,11 +39,12 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
           },
           actors: runtime.actors,
           uptime_s: Math.floor(clock.mono() / 1_000),
+          safe: options.calls.safe,
           locked: documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false,
         };
         return {
           out,
-          text: `Kith ${gateway.version}, up ${ago(clock.now() - clock.mono(), clock.now()).replace(" ago", "")}, listening on ${out.listen.join(", ")}; ${out.devices.online} of ${out.devices.paired} devices online${out.locked ? "; LOCKED" : ""}.`,
+          text: `Kith ${gateway.version}, up ${ago(clock.now() - clock.mono(), clock.now()).replace(" ago", "")}, listening on ${out.listen.join(", ")}; ${out.devices.online} of ${out.devices.paired} devices online${out.locked ? "; LOCKED" : ""}${out.safe ? "; SAFE MODE, no call is sent until `kith safe off`" : ""}.`,
         };
       }),
     ],

@@ -173,6 +173,20 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
       ),
     ],
     [
+      "safe.off",
+      method(NOTHING, async (_, { by }) => {
+        const { was } = await runtime.ask<{ was: boolean }>(
+          "invocation/*",
+          event({ type: "safe.ended", by } as never),
+          ASK,
+        );
+        return {
+          out: { was },
+          text: was ? "Safe mode is over: calls are sent again." : "There is no safe mode.",
+        };
+      }),
+    ],
+    [
       "lock",
       method(v.strictObject({ lift: v.optional(v.boolean(), false) }), async ({ lift }, { by }) => {
         await runtime.ask(

@@ -51,8 +51,12 @@ export class Cell {
 
   /** A wake reads from disk, so it waits until the cell's own turns are there. */
   get ready(): boolean {
-    const awake = this.#root !== undefined || this.table !== undefined;
+    const { awake } = this;
     return this.status === "live" && (awake || this.inFlight.length === 0);
+  }
+
+  get awake(): boolean {
+    return this.#root !== undefined || this.table !== undefined;
   }
 
   /** One more message from outside would be too many; those that spilled come first. */

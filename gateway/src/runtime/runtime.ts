@@ -19,6 +19,7 @@ import { Documents } from "./documents.ts";
 import { Due } from "./due.ts";
 import type { ActorId, Effect, Envelope, Event } from "./effect.ts";
 import { Fifo } from "./fifo.ts";
+import { Escalation } from "./escalation.ts";
 import { collect } from "./fx.ts";
 import { type Kind, isTable } from "./kind.ts";
 import { Outbox, type Performer, type StepFailed } from "./outbox.ts";
@@ -43,6 +44,8 @@ export interface RuntimeOptions {
   /** Something the owner should hear: a dead letter, an actor that is down, a full disk. */
   readonly notice: (text: string, about: ActorId | undefined) => void;
   readonly report: (what: string, error: unknown) => void;
+  /** Told around every turn, so that somebody else can see one that never ends. */
+  readonly pulse?: { begin(to: ActorId, msg: string): void; end(): void };
 }
 
 type Put = Extract<Effect, { kind: "put" }>;
@@ -58,6 +61,8 @@ const SWEEP_MS = 10_000;
 /** While the disk is full, how often it is tried again. */
 const FULL_PROBE_MS = 2_000;
 const DOWN_PROBE_MS = 3_600_000;
+/** One try a minute of a kind that is degraded. */
+const KIND_PROBE_MS = 60_000;
 
 export class Runtime {
   readonly documents: Documents;
@@ -81,6 +86,9 @@ export class Runtime {
   readonly #outbox: Outbox;
   readonly #timers: Timers;
   readonly #doors: Doors;
+  readonly #escalation = new Escalation();
+  /** The one that may try for its degraded kind. */
+  #probe: ActorId | undefined;
   #pumping = false;
   #stopped = false;
   #full: KithError | undefined;
@@ -146,6 +154,11 @@ export class Runtime {
     crashpoint("bt.reconcile");
     for (const { env, attempts } of this.#options.store.inbox()) {
       if (attempts > 0) this.#attempts.set(attemptKey(env), attempts);
+      if (attempts >= POISON_ATTEMPTS && this.#kind(env.to)) {
+        // Each try hung the process: it is not tried once more.
+        this.#poisoned(this.#cell(env.to), env, new Error("stalled"));
+        continue;
+      }
       if (this.#known(env)) this.#later(env);
     }
     this.#takeUp();
@@ -289,6 +302,7 @@ export class Runtime {
     cell.drop();
     cell.table?.reload();
     cell.forgive();
+    this.#escalation.over(kindOf(id));
     this.#wakeUp(cell);
     return true;
   }
@@ -393,7 +407,7 @@ export class Runtime {
   }
 
   #wakeUp(cell: Cell): void {
-    if (cell.scheduled || !cell.ready || cell.mailbox.size === 0) return;
+    if (cell.scheduled || !cell.ready || cell.mailbox.size === 0 || this.#held(cell)) return;
     cell.scheduled = true;
     this.#ready.push(cell);
     this.#soon();
@@ -443,6 +457,7 @@ export class Runtime {
     let outcome = "changed" as ReturnType<Cell["turn"]>;
     let effects: Effect[];
     let state: Write[] = [];
+    this.#options.pulse?.begin(env.to, env.msg);
     try {
       effects = collect(() => {
         outcome = cell.turn(env, { at, id }, this.#options.store);
@@ -455,7 +470,10 @@ export class Runtime {
         return this.#down(cell, env, "its stored state cannot be read");
       }
       return this.#crashed(cell, env, error);
+    } finally {
+      this.#options.pulse?.end();
     }
+    if (this.#escalation.degraded(kindOf(cell.id))) this.#wellAgain(cell);
     cell.lastAt = this.#options.clock.mono();
     if (state.length === 0 && outcome === "ignored") {
       this.ignored.set(env.event.type, (this.ignored.get(env.event.type) ?? 0) + 1);
@@ -611,11 +629,56 @@ export class Runtime {
     for (let waiting = cell.mailbox.remove(isAsk); waiting; waiting = cell.mailbox.remove(isAsk)) {
       this.#reject(waiting, "actor-down", `${cell.id} was stopped: ${why}`);
     }
-    this.#options.notice(`${cell.id} was stopped: ${why}.`, cell.id);
+    this.#escalate(cell, why);
     this.due.set(`backoff:${cell.id}`, DOWN_PROBE_MS, () => {
       cell.status = "live";
       this.#wakeUp(cell);
     });
+  }
+
+  /** The owner hears of this one, or once of its whole kind. */
+  #escalate(cell: Cell, why: string): void {
+    const kind = kindOf(cell.id);
+    const now = this.#options.clock.mono();
+    const worse = this.#escalation.down(kind, cell.id, cell.lastError ?? why, now);
+    if (worse) {
+      this.#options.notice(
+        `Many of kind ${kind} were stopped; none is woken but one a minute, until one succeeds.`,
+        undefined,
+      );
+      this.#probeLater(kind);
+    } else if (!this.#escalation.degraded(kind))
+      this.#options.notice(`${cell.id} was stopped: ${why}.`, cell.id);
+  }
+
+  /** Of a degraded kind only those that are awake go on, and the probe. */
+  #held(cell: Cell): boolean {
+    return !cell.awake && cell.id !== this.#probe && this.#escalation.degraded(kindOf(cell.id));
+  }
+
+  #probeLater(kind: string): void {
+    this.due.set(`probe:${kind}`, KIND_PROBE_MS, () => {
+      if (!this.#escalation.degraded(kind)) return;
+      const waiting = [...this.#cells.values()].find(
+        (cell) => kindOf(cell.id) === kind && !cell.awake && cell.mailbox.size > 0,
+      );
+      if (waiting) {
+        this.#probe = waiting.id;
+        waiting.status = "live";
+        this.#wakeUp(waiting);
+      }
+      this.#probeLater(kind);
+    });
+  }
+
+  /** A turn of a degraded kind succeeded: what waited may go on. */
+  #wellAgain({ id }: Cell): void {
+    const kind = kindOf(id);
+    this.#probe = undefined;
+    this.due.clear(`probe:${kind}`);
+    if (this.#escalation.over(kind))
+      this.#options.notice(`Those of kind ${kind} work again.`, undefined);
+    for (const cell of this.#cells.values()) if (kindOf(cell.id) === kind) this.#wakeUp(cell);
   }
 
   #reject(env: Envelope, code: ErrorCode, message: string): void {
@@ -674,6 +737,7 @@ export class Runtime {
   }
 }
 
+const kindOf = (id: ActorId): string => id.slice(0, id.indexOf("/"));
 const isAsk = (env: Envelope): boolean => env.replyTo !== undefined;
 const isTimer = (env: Envelope): boolean => env.timer !== undefined;
 const attemptKey = (env: Envelope): string => `${env.to} ${env.msg}`;

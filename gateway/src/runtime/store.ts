@@ -109,6 +109,8 @@ export interface AuditRow {
 }
 
 export interface Opened {
+  /** The actor on whose message the last process hung; the try is counted already. */
+  readonly stalled?: ActorId;
   /** Numbers the process that may write; raised by every open. */
   readonly epoch: number;
   /** False after a crash. */

@@ -27,9 +27,12 @@ import {
   type Row,
   type Summed,
 } from "./schema.ts";
-import type { Answer, Damage, Request } from "./writer.ts";
+import type { Pulse } from "./stall.ts";
+import type { Answer, Damage, Request, WriterData } from "./writer.ts";
 
 export interface StoreOptions {
+  /** What the main thread runs; without it nobody looks for turns that never end. */
+  readonly pulse?: Pulse;
   /** The writer is gone or the outcome of a commit is unknown: end the process. Called once at most. */
   readonly onFatal?: (why: Error) => void;
   /** A row that nobody needed just now is damaged; what is read is checked anyway. Called once at most. */
@@ -44,6 +47,11 @@ const WRITER = new URL(
   import.meta.url.endsWith(".ts") ? "./writer.ts" : "./writer.mjs",
   import.meta.url,
 );
+
+/** A turn takes milliseconds; one that runs this long never ends. */
+const STALL_MS = 10_000;
+
+const inspected = (): boolean => process.execArgv.some((arg) => arg.startsWith("--inspect"));
 
 /** One home's database. Nothing is touched before `open()`. */
 export function openStore(home: string, options: StoreOptions = {}): Store {
@@ -68,7 +76,13 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
   }
 
   function start(): Worker {
-    const started = new Worker(WRITER, { workerData: { home }, name: "store" });
+    const workerData: WriterData = {
+      home,
+      stallMs: STALL_MS,
+      // A debugger holds the main thread as long as it likes.
+      ...(options.pulse && !inspected() ? { pulse: options.pulse.memory } : {}),
+    };
+    const started = new Worker(WRITER, { workerData, name: "store" });
     started.on("message", (answer: Answer | Damage) => {
       if ("damaged" in answer) {
         const { code, message } = answer.damaged;

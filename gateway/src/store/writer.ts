@@ -19,10 +19,12 @@ import { parentPort, workerData } from "node:worker_threads";
 import { KithError, type ErrorCode } from "@kith/shared/errors";
 import { append, genesis, type Head } from "../audit/chain.ts";
 import { crashpoint } from "../runtime/crashpoint.ts";
+import type { ActorId } from "../runtime/effect.ts";
 import type { Opened } from "../runtime/store.ts";
 import { compare, openAnchor, readAnchor, syncFolder } from "./anchor.ts";
 import { arrays, asRow, checked, inspect, keepCopy, migrate } from "./schema.ts";
 import { scrub } from "./scrub.ts";
+import { forget, stalled, watch } from "./stall.ts";
 import { select, sumOf, unpack, versionOf, type Batch, type Row, type Summed } from "./schema.ts";
 
 /** What the main thread asks; every request gets one answer with its id, in order. */
@@ -215,10 +217,28 @@ function openWriter(home: string) {
   const reserve = join(home, "reserve");
   let reserved = existsSync(reserve);
 
-  const opened: Opened = { epoch: meta.epoch + 1, clean: meta.clean, lastWallMs: meta.wall };
-  transact(meta.epoch, (before) => ({ ...before, epoch: opened.epoch, clean: false }));
+  const stall = stalled(home, meta.epoch);
+  const opened: Opened = {
+    epoch: meta.epoch + 1,
+    clean: meta.clean,
+    lastWallMs: meta.wall,
+    ...(stall ? { stalled: stall.to as ActorId } : {}),
+  };
+  transact(meta.epoch, (before) => {
+    if (stall) blame(stall);
+    return { ...before, epoch: opened.epoch, clean: false };
+  });
+  forget(home);
   syncFolder(home);
   crashpoint("bt.epoch");
+
+  /** The last process hung on this message: one more try that failed. */
+  function blame({ to, msg }: { to: string; msg: string }): void {
+    const waiting: unknown = findInbox.get(numberOf(to), msg);
+    if (waiting === undefined) return;
+    const [, , , attempts] = checked("inbox", asRow(waiting));
+    apply(["attempt", to as ActorId, msg, attempts + 1], meta.audit);
+  }
 
   function readMeta(): Meta {
     const row: unknown = arrays(db, select("meta")).get();
@@ -390,6 +410,13 @@ function openWriter(home: string) {
 
 type Writer = ReturnType<typeof openWriter>;
 
+export interface WriterData {
+  readonly home: string;
+  /** What the main thread runs; without it nobody looks for stalls. */
+  readonly pulse?: SharedArrayBuffer;
+  readonly stallMs: number;
+}
+
 /** Reads everything once a day between the commits, at once where the start could not afford it. */
 function scrubDaily(writer: Writer, damaged: (why: KithError) => void): () => void {
   let bite = writer.scrub();
@@ -406,9 +433,10 @@ function scrubDaily(writer: Writer, damaged: (why: KithError) => void): () => vo
   return () => clearTimeout(timer);
 }
 
-function serve(port: NonNullable<typeof parentPort>, home: string): void {
+function serve(port: NonNullable<typeof parentPort>, { home, pulse, stallMs }: WriterData): void {
   let writer: Writer | undefined;
   let stopScrub = () => {};
+  let stopWatch = () => {};
   let broken: Answer["error"];
   const damaged = ({ code, message }: KithError): void =>
     port.postMessage({ damaged: { code, message } } satisfies Damage);
@@ -420,9 +448,11 @@ function serve(port: NonNullable<typeof parentPort>, home: string): void {
       if (op === "open") {
         writer = openWriter(home);
         stopScrub = scrubDaily(writer, damaged);
+        if (pulse) stopWatch = watch(pulse, { home, epoch: writer.opened.epoch, limitMs: stallMs });
       } else if (op === "commit") writer?.commit(unpack(new Uint8Array(request.batch)) as Batch);
       else {
         stopScrub();
+        stopWatch();
         writer?.close();
       }
       port.postMessage({
@@ -443,4 +473,4 @@ function serve(port: NonNullable<typeof parentPort>, home: string): void {
   });
 }
 
-if (parentPort) serve(parentPort, (workerData as { home: string }).home);
+if (parentPort) serve(parentPort, workerData as WriterData);

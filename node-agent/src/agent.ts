@@ -59,6 +59,9 @@ const NETWORK_LOOK_MS = 5_000;
 const NETWORK_SETTLE_MS = 1_000;
 /** A camera that was plugged in is offered after that at most. */
 const OFFER_LOOK_MS = 30_000;
+/** How often the ledger forgets what need not be kept any more; a clock waits 30 s at most. */
+const PRUNE_MS = 86_400_000;
+const PRUNE_LOOK_MS = 30_000;
 /** What running drivers get to end in, of the 1.5 s that a stop may take. */
 const STOP_MS = 700;
 
@@ -258,7 +261,7 @@ export class Agent {
   }
 
   #watch(): void {
-    const { clock, policy, server, say, network } = this.#parts;
+    const { clock, policy, server, say, network, ledger } = this.#parts;
     const every = (ms: number, look: () => void): void => {
       let cancel = () => {};
       const again = (): void => {
@@ -277,6 +280,13 @@ export class Agent {
       }),
     );
     every(OFFER_LOOK_MS, () => void this.#offering.look());
+    let pruned = clock.mono();
+    every(PRUNE_LOOK_MS, () => {
+      if (clock.mono() - pruned < PRUNE_MS) return;
+      pruned = clock.mono();
+      // Where the disk is full the next day tries again; a call that comes says so itself.
+      ledger.prune().catch(() => {});
+    });
     let known = network();
     every(NETWORK_LOOK_MS, () => {
       const now = network();

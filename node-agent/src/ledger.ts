@@ -29,23 +29,39 @@ import { Log, readLog } from "./log.ts";
 
 const KEEP_MS = 7 * 86_400_000;
 const KEEP_ROWS = 10_000;
+/** At least so long, and at least so many. */
+interface Keep {
+  readonly ms: number;
+  readonly rows: number;
+}
 /** Longest call (24 h) and what its content is kept for afterwards. */
 const STREAMS_MS = 25 * 3_600_000;
 
 export class Ledger {
   /** Made with the file: another id tells the gateway that what it knows of us is gone. */
   readonly id: string;
-  readonly floor: number;
-  readonly #log: Log;
+  readonly #path: string;
+  readonly #keep: Keep;
   readonly #clock: Clock;
+  #log: Log;
+  #floor: number;
+  /** While a smaller file is written, whatever is to be stored waits. */
+  #pruning: Promise<void> | undefined;
   readonly #rows: Map<string, Row>;
   readonly #grants = new Map<string, string>();
 
-  private constructor(id: string, floor: number, log: Log, clock: Clock, rows: Map<string, Row>) {
+  private constructor(
+    { id, path, keep, clock }: Pick<Ledger, "id"> & { path: string; keep: Keep; clock: Clock },
+    floor: number,
+    log: Log,
+    rows: Map<string, Row>,
+  ) {
     this.id = id;
-    this.floor = floor;
-    this.#log = log;
+    this.#path = path;
+    this.#keep = keep;
     this.#clock = clock;
+    this.#floor = floor;
+    this.#log = log;
     this.#rows = rows;
     for (const row of rows.values()) this.#grants.set(row.grant, row.call);
   }
@@ -55,7 +71,7 @@ export class Ledger {
     path: string,
     clock: Clock,
     rng: Rng,
-    keep = { ms: KEEP_MS, rows: KEEP_ROWS },
+    keep: Keep = { ms: KEEP_MS, rows: KEEP_ROWS },
   ): Promise<Ledger> {
     const content = await readLog(path);
     const read = replay(content?.records ?? []);
@@ -72,9 +88,14 @@ export class Ledger {
         ? await Log.open(path, content)
         : await rewrite(path, { ...read, id, floor });
     const rows = new Map([...read.rows].map(([call, { row }]) => [call, row]));
-    const ledger = new Ledger(id, floor, log, clock, rows);
+    const ledger = new Ledger({ id, path, keep, clock }, floor, log, rows);
     await ledger.#settle();
     return ledger;
+  }
+
+  /** The highest number that was pruned. */
+  get floor(): number {
+    return this.#floor;
   }
 
   get(call: string): Row | undefined {
@@ -149,8 +170,38 @@ export class Ledger {
     return stored.k === "end" && stored.call === row.call ? stored.frame : undefined;
   }
 
-  close(): Promise<void> {
-    return this.#log.close();
+  /**
+   * Forgets what need not be kept any more, for an agent that runs for months; the start does the
+   * same. Rejects when the smaller file cannot be written; then everything is as it was.
+   */
+  prune(): Promise<void> {
+    return (this.#pruning ??= this.#prune().finally(() => (this.#pruning = undefined)));
+  }
+
+  async close(): Promise<void> {
+    await this.#pruning?.catch(() => {}); // whoever asked for it was told
+    await this.#log.close();
+  }
+
+  async #prune(): Promise<void> {
+    const known = [...this.#rows.values()]; // what comes from here on is in no file yet
+    await this.#log.written();
+    const content = await readLog(this.#path);
+    // The next start says what is wrong, and keeps a copy.
+    if (!content || content.damaged) return;
+    const read = replay(content.records);
+    const floor = prune(read, this.#clock.now(), this.#keep);
+    if (floor === this.#floor) return;
+    const next = await rewrite(this.#path, { ...read, floor });
+    for (const row of known) {
+      const kept = read.rows.get(row.call);
+      if (!kept) this.#forget(row);
+      else if (kept.row.frame) row.frame = kept.row.frame;
+    }
+    this.#floor = floor;
+    const last = this.#log;
+    this.#log = next;
+    await last.close();
   }
 
   /** Nothing was started for it: it never came. */
@@ -161,6 +212,7 @@ export class Ledger {
 
   async #append(stored: Stored, durable: boolean): Promise<{ offset: number; length: number }> {
     const body = pack(stored);
+    if (this.#pruning) await this.#pruning.catch(() => {}); // whoever asked for it was told
     return { offset: await this.#log.append(body, durable), length: body.length };
   }
 

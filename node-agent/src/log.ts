@@ -48,15 +48,18 @@ export interface LogContent {
   readonly old: boolean;
 }
 
-/** All sound records from the start of the file; undefined where there is no file. */
+/** What a log holds, or undefined where there is no file. */
 export async function readLog(path: string): Promise<LogContent | undefined> {
-  let bytes: Uint8Array;
   try {
-    bytes = await readFile(path);
+    return parseLog(await readFile(path));
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
   }
+}
+
+/** All sound records from the start of the file, and what to think of the rest. */
+export function parseLog(bytes: Uint8Array): LogContent {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   // The first form starts with a length, which is smaller than any four letters.
   const old = bytes.length >= HEAD_BYTES && view.getUint32(0) <= MOST_RECORD_BYTES;
@@ -125,33 +128,30 @@ export class Log {
   /** A new file; one that is there is lost. */
   static async create(path: string): Promise<Log> {
     const file = await open(path, "w+", 0o600);
-    await file.write(MAGIC, 0, MAGIC.length, 0);
-    return await Log.#ready(file, MAGIC.length, MAGIC.length);
+    return await ready(file, async () => {
+      await file.write(MAGIC, 0, MAGIC.length, 0);
+      const log = new Log(file, MAGIC.length, MAGIC.length);
+      await log.#makeRoom(1);
+      await file.sync();
+      return log;
+    });
   }
 
   /** Opens for appending behind what `readLog` found good. */
   static async open(path: string, { good, used }: LogContent): Promise<Log> {
     const file = await open(path, "r+", 0o600);
-    // First the room: a file that ends without is taken for one that was cut.
-    const log = await Log.#ready(file, good, (await file.stat()).size);
-    if (used > good) {
-      await file.write(new Uint8Array(used - good), 0, used - good, good);
-      await file.datasync();
-    }
-    await syncFolder(dirname(path));
-    return log;
-  }
-
-  static async #ready(file: FileHandle, end: number, size: number): Promise<Log> {
-    const log = new Log(file, end, size);
-    try {
+    return await ready(file, async () => {
+      const log = new Log(file, good, (await file.stat()).size);
+      // First the room: a file that ends without is taken for one that was cut.
       await log.#makeRoom(1);
       await file.sync();
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
-    return log;
+      if (used > good) {
+        await file.write(new Uint8Array(used - good), 0, used - good, good);
+        await file.datasync();
+      }
+      await syncFolder(dirname(path));
+      return log;
+    });
   }
 
   /** Resolves with the body's place when it is written, and on disk where `durable`. @throws KithError disk-full */
@@ -169,6 +169,11 @@ export class Log {
     if (readSync(this.#file.fd, bytes, 0, length, offset) !== length)
       throw new KithError("store-damaged", "the ledger is cut short");
     return bytes;
+  }
+
+  /** Resolves when nothing waits to be written. */
+  async written(): Promise<void> {
+    await this.#flushing;
   }
 
   /** What waits is written, and that nothing is missing. */
@@ -247,6 +252,16 @@ export class Log {
     await this.#file.truncate(this.#size);
     const length = Math.min(bytes, this.#size - this.#end);
     await this.#file.write(new Uint8Array(length), 0, length, this.#end);
+  }
+}
+
+/** Closes the file where it cannot be made ready. */
+async function ready(file: FileHandle, make: () => Promise<Log>): Promise<Log> {
+  try {
+    return await make();
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }
 

@@ -60,6 +60,7 @@ export const remedies = {
   "too-many": "Too much waits for an answer already: `kith approvals`.",
   "grant-unknown": "`kith grants` lists the grants with their ids.",
   "call-unknown": "`kith audit` lists what was done, with its ids.",
+  "id-ambiguous": "Give more of the id; its last six characters are usually enough.",
   "actor-unknown": "`kith actors` lists those that are in memory, with their ids.",
   "letter-unknown": "`kith dead` lists the messages that were put aside, with their numbers.",
   // Pairing.

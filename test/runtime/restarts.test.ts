@@ -134,3 +134,20 @@ test("turns that were in flight when a later one failed are neither lost nor don
   await Promise.all(all);
   expect(stored(world, ANN)).toEqual(["a", "b", "c", "d"]);
 });
+
+test("each failure leaves a row in the journal, at the turn before it", async () => {
+  const { world } = await start();
+  await accept(world, ANN, note("fine"));
+  failing.set("a", 2);
+  await accept(world, ANN, note("a"));
+  await world.pass(60_000);
+  expect(world.disk.journal).toMatchObject([
+    { seq: 1, event: { type: "note", text: "fine" } },
+    {
+      seq: 1,
+      event: { type: "runtime.crashed", on: "note", tries: 1, error: 'Error: cannot take "a"' },
+    },
+    { seq: 1, event: { type: "runtime.crashed", on: "note", tries: 2 } },
+    { seq: 2, event: { type: "note", text: "a" } },
+  ]);
+});

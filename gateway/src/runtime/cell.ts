@@ -179,6 +179,7 @@ export class Cell {
       throw new Unreadable(`${this.id} cannot be read`, { cause });
     }
     this.#error = undefined;
+    this.seq = saved?.seq ?? 0;
     const root: AnyActor = createActor(machine.machine, {
       input: { id: this.id, event },
       ...(snapshot === undefined ? {} : { snapshot: snapshot as never }),
@@ -191,7 +192,6 @@ export class Cell {
     });
     root.start();
     if (this.#error !== undefined) throw this.#error;
-    this.seq = saved?.seq ?? 0;
     this.#root = root;
     return !saved;
   }

@@ -21,6 +21,7 @@ import type { ActorId, Effect, Envelope, Event } from "./effect.ts";
 import { Fifo } from "./fifo.ts";
 import { Escalation } from "./escalation.ts";
 import { collect } from "./fx.ts";
+import { crashedRow } from "./journal.ts";
 import { type Kind, isTable } from "./kind.ts";
 import { Outbox, type Performer, type StepFailed } from "./outbox.ts";
 import { type Doors, owe } from "./owe.ts";
@@ -577,16 +578,16 @@ export class Runtime {
     cell.table?.reload();
     const attempts = (this.#attempts.get(attemptKey(env)) ?? 0) + 1;
     this.#attempts.set(attemptKey(env), attempts);
+    const writes: Write[] = [
+      crashedRow(cell.table ? env.to : cell.id, cell.seq, this.#options.clock.now(), {
+        ...{ env, tries: attempts, error },
+      }),
+    ];
+    if (env.durable) writes.push({ k: "attempt", to: env.to, msg: env.msg, attempts });
+    this.#committer.add({ writes, after: () => {}, undo: () => {} });
+    this.#soon();
     if (attempts >= POISON_ATTEMPTS) return this.#poisoned(cell, env, error);
     cell.mailbox.unshift([env]);
-    if (env.durable) {
-      this.#committer.add({
-        writes: [{ k: "attempt", to: env.to, msg: env.msg, attempts }],
-        after: () => {},
-        undo: () => {},
-      });
-      this.#soon();
-    }
     const wait = cell.failed(this.#options.clock.mono());
     if (wait === undefined) return this.#down(cell, undefined, "it failed too often");
     this.due.set(`backoff:${cell.id}`, this.#options.rng.float() * wait, () => {

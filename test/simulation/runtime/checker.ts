@@ -94,6 +94,8 @@ export class Checker {
     for (const write of writes) {
       switch (write.k) {
         case "journal":
+          // What failed changed nothing.
+          if (write.event.type === "runtime.crashed") break;
           this.#turn(write.actor, write.event as Events & Event, write.at);
           break;
         case "actor": {

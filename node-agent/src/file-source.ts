@@ -1,6 +1,9 @@
 /** Content that is read as it is sent, one part ahead: while one is hashed and sealed, the next comes from the disk. */
 import type { FileHandle } from "node:fs/promises";
-import { CHUNK_BYTES, type Source } from "@kith/shared/streams/sender";
+import type { Source } from "@kith/shared/streams/sender";
+
+/** Several chunks at once: each read wakes a thread of the pool, and that costs more than the copy. */
+const READ_BYTES = 524_288;
 
 interface Fetched {
   readonly offset: number;
@@ -41,7 +44,7 @@ export class FileSource implements Source {
   }
 
   #fetch(offset: number): Fetched {
-    this.#buffers ??= [new Uint8Array(CHUNK_BYTES), new Uint8Array(CHUNK_BYTES)];
+    this.#buffers ??= [new Uint8Array(READ_BYTES), new Uint8Array(READ_BYTES)];
     const into = this.#buffers[(this.#turn ^= 1)] as Uint8Array;
     const length = Math.max(0, Math.min(into.length, this.size - offset));
     const data = this.#file

@@ -5,6 +5,7 @@ import { budget } from "@kith/shared/budget";
 import { limits } from "@kith/shared/protocol/limits";
 import { release } from "@kith/shared/release";
 import type { Transport } from "@kith/shared/transport";
+import { takeMasked } from "@kith/shared/websocket-mask";
 import { WebSocket } from "ws";
 
 export const PATH = "/v1/mesh";
@@ -100,8 +101,15 @@ export function dial(address: string, clock: Clock, signal: AbortSignal): Promis
   const wire: Wire = {
     address,
     closed: closed.promise,
-    // The library masks into a copy; ours is free once that has left.
-    send: (bytes) => socket.send(bytes, () => release(bytes)),
+    send: (bytes) => {
+      // The library masks into a copy. Where sending failed the system may still read from them.
+      socket.send(bytes, (error) => {
+        if (error) return;
+        release(bytes);
+        if (masked) release(masked);
+      });
+      const masked = takeMasked();
+    },
     get buffered() {
       return socket.bufferedAmount;
     },

@@ -34,8 +34,8 @@ class Kept implements Sink {
     return this.bytes.length;
   }
 
-  async write(data: Uint8Array) {
-    const copy = Buffer.from(data);
+  async write(parts: readonly Uint8Array[]) {
+    const copy = Buffer.concat(parts);
     await this.slow;
     this.bytes = Buffer.concat([this.bytes, copy]);
   }

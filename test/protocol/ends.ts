@@ -36,10 +36,12 @@ export class Memory implements Sink {
   waiting: (() => void)[] | undefined;
   finished = false;
 
-  async write(data: Uint8Array): Promise<void> {
+  async write(parts: readonly Uint8Array[]): Promise<void> {
     if (this.waiting) await new Promise<void>((resolve) => this.waiting?.push(resolve));
-    this.parts.push(data.slice());
-    this.length += data.length;
+    for (const part of parts) {
+      this.parts.push(part.slice());
+      this.length += part.length;
+    }
   }
   finish(size: number, sha256: Uint8Array): Promise<void> {
     const hash = createHash("sha256");

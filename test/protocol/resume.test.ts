@@ -10,7 +10,7 @@ describe("a broken link", () => {
   test("resumes at any offset that the receiver holds", async () => {
     for (let held = 0; held <= SIZE; held += 16_389) {
       const sink = new Memory();
-      await sink.write(content(0, held));
+      await sink.write([content(0, held)]);
       const sender = new StreamSender(identity, source(SIZE), portableHash, 64 * MIB);
       const { state } = link(sender, sink, 1);
       await sender.done;
@@ -69,7 +69,7 @@ describe("content that may not stay", () => {
 
   test("other bytes before a resume are found", async () => {
     const sink = new Memory();
-    await sink.write(new Uint8Array(1_000));
+    await sink.write([new Uint8Array(1_000)]);
     const { state } = link(
       new StreamSender(identity, source(MIB), portableHash, 64 * MIB),
       sink,

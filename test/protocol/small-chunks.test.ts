@@ -26,6 +26,20 @@ test("tiny chunks that wait are bounded by number, not by bytes alone", () => {
   );
 });
 
+test("what comes while a write is under way shares the next one, in order", async () => {
+  const { sink, receiver } = start();
+  receiver.chunk(0, Uint8Array.of(1));
+  await settled();
+  for (let at = 1; at < 5; at++) receiver.chunk(at, Uint8Array.of(at + 1));
+  expect(sink.waiting).toHaveLength(1);
+  sink.waiting?.shift()?.();
+  await settled();
+  expect([sink.length, sink.waiting?.length]).toEqual([1, 1]);
+  sink.waiting?.shift()?.();
+  await settled();
+  expect(sink.parts.map((part) => [...part])).toEqual([[1], [2], [3], [4], [5]]);
+});
+
 test("a link that ends keeps the content, a call that ends throws it away", async () => {
   const kept = start();
   await kept.receiver.stop(true);

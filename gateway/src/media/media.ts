@@ -129,13 +129,13 @@ class PartialFile implements Sink {
     }
   }
 
-  async write(data: Uint8Array): Promise<void> {
+  async write(parts: readonly Uint8Array[]): Promise<void> {
     if (!this.#file) throw new KithError("gone", "the content was given up");
-    const written = writeAll(this.#file, data);
+    const written = writeAll(this.#file, parts);
     // Beside the write. Where that fails the content is given up, and its hash with it.
-    this.#hash.update(data);
+    for (const part of parts) this.#hash.update(part);
     await written;
-    this.length += data.length;
+    for (const part of parts) this.length += part.length;
   }
 
   async close(): Promise<void> {
@@ -174,9 +174,14 @@ class PartialFile implements Sink {
   }
 }
 
-async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
+async function writeAll(file: FileHandle, parts: readonly Uint8Array[]): Promise<void> {
   try {
-    for (let at = 0; at < data.length;) at += (await file.write(data, at)).bytesWritten;
+    let { bytesWritten: done } = await file.writev(parts);
+    for (const part of parts) {
+      let at = Math.min(done, part.length);
+      done -= at;
+      while (at < part.length) at += (await file.write(part, at)).bytesWritten;
+    }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOSPC")
       throw new KithError("disk-full", "no space for the content", { cause: error });

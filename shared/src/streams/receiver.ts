@@ -11,8 +11,8 @@ import type { StreamLink } from "./sender.ts";
 export interface Sink {
   /** Bytes that a crash would not take; where a resume starts. */
   readonly length: number;
-  /** Resolves when the bytes have left memory and `data` is needed no more. */
-  write(data: Uint8Array): Promise<void>;
+  /** Resolves when the bytes have left memory and `parts` are needed no more. */
+  write(parts: readonly Uint8Array[]): Promise<void>;
   /**
    * Everything arrived: checks size and hash, makes it durable.
    * @throws KithError hash-mismatch (the content is deleted)
@@ -39,7 +39,8 @@ export class StreamReceiver {
   readonly #most: number;
   readonly #window: number;
   /** Chunks that wait to be written. Credit bounds their bytes, this their number: tiny ones cost as much memory. */
-  #waiting = 0;
+  #waiting: Uint8Array[] = [];
+  #inWrite = 0;
   #expected: number;
   #granted: number;
   #writing: Promise<void> = Promise.resolve();
@@ -75,26 +76,35 @@ export class StreamReceiver {
   chunk(offset: number, data: Uint8Array): void {
     if (this.#over) return;
     if (offset !== this.#expected) throw new KithError("schema", "a chunk out of order");
-    if (++this.#waiting > limits.waitingChunks)
+    if (this.#waiting.length + this.#inWrite >= limits.waitingChunks)
       throw new KithError("schema", "too many small chunks");
     const end = offset + data.length;
     if (end > this.#granted) throw new KithError("schema", "a chunk beyond the credit");
     if (end > this.#most)
       return this.#fail(new KithError("too-big", `more than ${this.#most} bytes`));
     this.#expected = end;
-    this.#writing = this.#writing.then(async () => {
-      if (this.#over) return;
-      await this.#sink.write(data);
-      release(data, limits.chunkHeadBytes);
-      this.#waiting--;
-      this.#written = end;
-      const upto = this.#written + this.#window;
-      if (upto - this.#granted >= this.#window / 4) {
-        this.#granted = upto;
-        this.#link.send({ t: "stream.credit", ch: this.ch, upto });
-      }
-    });
+    // What comes while a write is under way shares the next one.
+    if (this.#waiting.push(data) > 1) return;
+    this.#writing = this.#writing.then(() => this.#write());
     this.#writing.catch((error: unknown) => this.#fail(asKithError(error)));
+  }
+
+  async #write(): Promise<void> {
+    const parts = this.#waiting;
+    this.#waiting = [];
+    if (this.#over) return;
+    this.#inWrite = parts.length;
+    await this.#sink.write(parts);
+    this.#inWrite = 0;
+    for (const part of parts) {
+      this.#written += part.length;
+      release(part, limits.chunkHeadBytes);
+    }
+    const upto = this.#written + this.#window;
+    if (upto - this.#granted >= this.#window / 4) {
+      this.#granted = upto;
+      this.#link.send({ t: "stream.credit", ch: this.ch, upto });
+    }
   }
 
   /** The sender says that was all. */

@@ -41,7 +41,7 @@ export interface StreamIdentity {
 
 const FIRST_CHUNK_BYTES = 65_536;
 /** Larger ones are legal and gain nothing (4 MiB in 26 ms; 64 KiB: 28, 256 KiB: 30). */
-export const CHUNK_BYTES = 131_072;
+const CHUNK_BYTES = 131_072;
 
 export class StreamSender {
   readonly identity: StreamIdentity;

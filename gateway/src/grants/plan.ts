@@ -84,9 +84,22 @@ function room(bytes: number): void {
   scratch = wider;
 }
 
+/** Field names are few and come again with every plan. */
+const names = new Map<string, Uint8Array>();
+const MOST_NAMES = 1_024;
+
+function encoded(name: string): Uint8Array {
+  const known = names.get(name);
+  if (known) return known;
+  const bytes = utf8.encode(name);
+  if (names.size >= MOST_NAMES) names.clear();
+  names.set(name, bytes);
+  return bytes;
+}
+
 /** As the encoded keys compare: their length comes before their bytes. */
 function byEncoding([a]: [string, Value], [b]: [string, Value]): number {
-  const [left, right] = [utf8.encode(a), utf8.encode(b)];
+  const [left, right] = [encoded(a), encoded(b)];
   let differs = left.length - right.length;
   for (let at = 0; differs === 0 && at < left.length; at++)
     differs = (left[at] ?? 0) - (right[at] ?? 0);

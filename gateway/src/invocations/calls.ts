@@ -59,6 +59,7 @@ export class Calls implements TableKind {
   readonly #open = new Map<string, Call>();
   /** Results whose streams are still on their way. Lost at a crash: the node says them again. */
   readonly #partial = new Map<string, Result>();
+  readonly #prints = new WeakMap<Call["args"], string>();
   /** When the running turn began (Unix ms), and the fresh id for whatever it makes. */
   #turn = { at: 0, id: "" };
   /** Highest call number given; grows over all devices. */
@@ -577,6 +578,13 @@ export class Calls implements TableKind {
     }
   }
 
+  /** Arguments never change, and every state of a call names them. */
+  #printed(args: Call["args"]): string {
+    const known = this.#prints.get(args) ?? this.#options.fingerprint(args);
+    this.#prints.set(args, known);
+    return known;
+  }
+
   #apply(call: Call | undefined, event: CallEvent): void {
     if (!call || ended.has(call.state)) return void this.strays++;
     const [state, change, ...steps] = move(call, event);
@@ -599,7 +607,7 @@ export class Calls implements TableKind {
           device: call.device,
           cap: call.cap,
           requester: call.requester,
-          args: this.#options.fingerprint(call.args),
+          args: this.#printed(call.args),
           ...(next.rule === undefined ? {} : { rule: next.rule }),
           ...(next.grant === undefined ? {} : { grant: next.grant }),
           ...(next.failure === undefined || state === "sent"

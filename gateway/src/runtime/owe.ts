@@ -101,17 +101,17 @@ export function owe(
       case "audit":
         writes.push({ k: "audit", at, what: effect.what, data: effect.data });
         break;
-      case "put":
-        doors.documents.put(effect.table, effect.id, effect.open, effect.body);
-        writes.push({
-          k: "put",
-          table: effect.table,
-          id: effect.id,
-          open: effect.open,
-          at,
-          body: effect.body,
-        });
+      case "put": {
+        const { table, id, open, body } = effect;
+        doors.documents.put(table, id, open, body);
+        // A call that is ready and sent in one turn is one row, not two.
+        const earlier = writes.findIndex(
+          (write) => write.k === "put" && write.id === id && write.table === table,
+        );
+        if (earlier >= 0) writes.splice(earlier, 1);
+        writes.push({ k: "put", table, id, open, at, body });
         break;
+      }
       case "signal":
         after.push(() => doors.signal(effect.topic, effect.data));
         break;

@@ -93,7 +93,9 @@ const changes = {
   outbox: `INSERT INTO outbox (actor, step, op, class, ord, expires, at, args, sum)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   timer: "REPLACE INTO timer (actor, name, due, generation, event, sum) VALUES (?, ?, ?, ?, ?, ?)",
-  document: "REPLACE INTO document (tbl, id, open, at, body, sum) VALUES (?, ?, ?, ?, ?, ?)",
+  // Not REPLACE, which would remake the row and its place in three indexes.
+  document: `INSERT INTO document (tbl, id, open, at, body, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (tbl, id) DO UPDATE SET open = ?3, at = ?4, body = ?5, sum = ?6`,
   dead: "INSERT INTO dead (actor, error, at, env, sum) VALUES (?, ?, ?, ?, ?)",
   meta: `REPLACE INTO meta (one, epoch, commits, seq, wall, clean, head, sum)
     VALUES (1, ?, ?, ?, ?, ?, ?, ?)`,

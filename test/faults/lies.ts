@@ -61,7 +61,8 @@ class Stage implements AsyncDisposable {
     this.#cuts = 0;
     const { world } = this;
     // The node too: after some restarts it would wait for longer and longer.
-    await Promise.all([world.gateway?.end(), world.nodes.get("desk")?.end()]);
+    // In order: after three crashes in five minutes it would be in safe mode.
+    await Promise.all([world.gateway?.end("SIGTERM"), world.nodes.get("desk")?.end()]);
     await world.startGateway();
     const env = { KITH_TEST_RUNS: this.#runs, KITH_TEST_RUN_MS: String(RUN_MS) };
     await world.startNode("desk", { env });

@@ -4,7 +4,6 @@
  *
  *   store ─ runtime ─ performers ─ calls, devices, pairing ─ mesh ─ control socket
  */
-import { createHmac } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { catalogue } from "@kith/shared/capabilities/index";
@@ -19,7 +18,7 @@ import { type Config, readConfig } from "./config.ts";
 import { pairingHandlers } from "./devices/pairing.ts";
 import { Presence } from "./devices/presence.ts";
 import { latestTime } from "./grants/latest.ts";
-import { type Value, canonical } from "./grants/plan.ts";
+import { fingerprinter } from "./audit/fingerprint.ts";
 import { type Call, ended } from "./invocations/call.ts";
 import { Calls } from "./invocations/calls.ts";
 import { linkHandlers } from "./invocations/links.ts";
@@ -156,11 +155,7 @@ async function assemble({
     media,
     link: (device) => presence.get(device),
     settling: () => clock.mono() - startedAt < SETTLING_MS,
-    fingerprint: (value) =>
-      createHmac("sha256", keys.audit)
-        .update(canonical(plain(value)))
-        .digest("hex")
-        .slice(0, 32),
+    fingerprint: fingerprinter(keys.audit),
     latest: latestTime(clock, opened.lastWallMs),
   });
   const waiting = new Waiting(runtime);
@@ -315,18 +310,4 @@ async function assemble({
       log.info("stopped");
     },
   };
-}
-
-/** Plain data as the canonical encoding takes it: fractions as text, absent fields left out. */
-function plain(value: unknown): Value {
-  if (typeof value === "number") return Number.isSafeInteger(value) ? value : String(value);
-  if (value === undefined || value === null) return null;
-  if (value instanceof Uint8Array || typeof value === "string" || typeof value === "boolean")
-    return value;
-  if (Array.isArray(value)) return value.map(plain);
-  return Object.fromEntries(
-    Object.entries(value as Record<string, unknown>)
-      .filter(([, entry]) => entry !== undefined)
-      .map(([key, entry]) => [key, plain(entry)]),
-  );
 }

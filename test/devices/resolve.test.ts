@@ -18,7 +18,10 @@ const row = (
   },
   ...{ state, ceiling: [], pairedAt: 1, seenAt: 1, epoch: 1, revocation: 0 },
 });
-const here = (device: DeviceRow, more: Partial<Candidate> = {}): Candidate => ({
+interface Here extends Candidate {
+  readonly row: DeviceRow;
+}
+const here = (device: DeviceRow, more: Partial<Candidate> = {}): Here => ({
   row: device,
   online: true,
   able: true,
@@ -26,8 +29,12 @@ const here = (device: DeviceRow, more: Partial<Candidate> = {}): Candidate => ({
 });
 
 /** A name, several names joined by `|`, or `none`. */
-const meant = (words: string, candidates: readonly Candidate[]) => {
-  const found = resolve(words, candidates);
+const meant = (words: string, candidates: readonly Here[]) => {
+  const found = resolve(
+    words,
+    candidates.map(({ row: device }) => device),
+    (device) => candidates.find(({ row: one }) => one === device) as Here,
+  );
   return found.is === "one"
     ? found.row.name
     : found.is === "several"

@@ -91,3 +91,18 @@ test("a thousand keys, set, replaced and cleared by chance, fire as a sorted lis
   const expected = [...model].toSorted(([, a], [, b]) => a.at - b.at || a.order - b.order);
   expect(fired).toEqual(expected.map(([key, { at }]) => `${key}@${at}`));
 });
+
+test("what is set when many wait fires in its time, unless it was cleared while it was young", async () => {
+  const { world, due, fired, set } = start();
+  for (let n = 0; n < 200; n++) set(`many${n}`, 60_000);
+  set("late", 5_000);
+  set("gone", 5_000);
+  set("soon", 900);
+  set("just", 1_001);
+  set("moved", 2_000);
+  await world.pass(500);
+  due.clear("gone");
+  set("moved", 100);
+  await world.pass(6_000);
+  expect(fired).toEqual(["moved@600", "soon@900", "just@1001", "late@5000"]);
+});

@@ -35,6 +35,27 @@ export interface OfferedSet {
   readonly caps: readonly Offered[];
 }
 
-/** The devices, without what they offer, which lies beside them in the same table. */
-export const deviceRows = (documents: Pick<Documents, "list">): DeviceRow[] =>
-  documents.list<DeviceRow>("device").filter((row) => "key" in row);
+const byName = new WeakMap<OfferedSet, ReadonlyMap<string, Offered>>();
+
+/** One capability as the device offers it now. */
+export function offer(
+  documents: Pick<Documents, "get">,
+  device: string,
+  cap: string,
+): Offered | undefined {
+  const set = documents.get<OfferedSet>("device", `caps/${device}`);
+  if (!set) return undefined;
+  let caps = byName.get(set);
+  if (!caps) byName.set(set, (caps = new Map(set.caps.map((one) => [one.cap, one]))));
+  return caps.get(cap);
+}
+
+const rowsOf = new WeakMap<readonly unknown[], readonly DeviceRow[]>();
+
+/** The devices, without what they offer, which lies beside them in the same table. The same list until one changes. */
+export function deviceRows(documents: Pick<Documents, "list">): readonly DeviceRow[] {
+  const all = documents.list<DeviceRow>("device");
+  let rows = rowsOf.get(all);
+  if (!rows) rowsOf.set(all, (rows = all.filter((row) => "key" in row)));
+  return rows;
+}

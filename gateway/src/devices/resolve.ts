@@ -4,8 +4,8 @@
  */
 import type { DeviceRow } from "./device.ts";
 
+/** What decides between devices that fit the words; only asked when there are several. */
 export interface Candidate {
-  readonly row: DeviceRow;
   readonly online: boolean;
   /** Whether it offers what is asked for. */
   readonly able: boolean;
@@ -18,8 +18,20 @@ export type Resolution =
 
 const ARTICLES: ReadonlySet<string> = new Set(["my", "the", "our", "a", "an"]);
 
+/** What was made of some words: those of a person and the names of devices come again and again. */
+const normals = new Map<string, string>();
+const REMEMBERED = 4_096;
+
 /** Lower case, without articles, apostrophes and punctuation: `Anna's MacBook` is `annas macbook`. */
 function normal(text: string): string {
+  let form = normals.get(text);
+  if (form !== undefined) return form;
+  if (normals.size >= REMEMBERED) normals.clear();
+  normals.set(text, (form = normalForm(text)));
+  return form;
+}
+
+function normalForm(text: string): string {
   const words = text
     .toLowerCase()
     .normalize("NFKD")
@@ -44,45 +56,72 @@ const KIND_WORDS: ReadonlyMap<string, readonly DeviceRow["kind"][]> = new Map([
   ["browser", ["browser"]],
 ]);
 
+/** The devices of one list by id and by name, for as long as the list is the same. */
+interface Index {
+  readonly ids: ReadonlyMap<string, readonly DeviceRow[]>;
+  readonly names: ReadonlyMap<string, readonly DeviceRow[]>;
+}
+const indexes = new WeakMap<readonly DeviceRow[], Index>();
+
+function indexOf(rows: readonly DeviceRow[]): Index {
+  let index = indexes.get(rows);
+  if (!index) {
+    index = {
+      ids: Map.groupBy(rows, ({ id }) => id),
+      names: Map.groupBy(rows, ({ name }) => normal(name)),
+    };
+    indexes.set(rows, index);
+  }
+  return index;
+}
+
 /** `words` empty: whichever can do it. */
-export function resolve(words: string, candidates: readonly Candidate[]): Resolution {
-  const paired = candidates.filter(({ row }) => row.state === "paired");
-  if (words.trim() === "") return narrow(paired);
+export function resolve(
+  words: string,
+  rows: readonly DeviceRow[],
+  look: (row: DeviceRow) => Candidate,
+): Resolution {
+  const paired = (some: readonly DeviceRow[]) => some.filter(({ state }) => state === "paired");
+  if (words.trim() === "") return narrow(paired(rows), look);
   const wanted = normal(words);
   if (wanted === "") return { is: "none" };
 
-  const byId = candidates.filter(({ row }) => row.id === words.trim().toLowerCase());
-  if (byId.length > 0) return narrow(byId);
-  const byName = paired.filter(({ row }) => normal(row.name) === wanted);
-  if (byName.length > 0) return narrow(byName);
+  const { ids, names } = indexOf(rows);
+  const byId = ids.get(words.trim().toLowerCase());
+  if (byId) return narrow(byId, look);
+  const namesakes = names.get(wanted) ?? [];
+  const byName = paired(namesakes);
+  if (byName.length > 0) return narrow(byName, look);
   const parts = wanted.split(" ");
   const fitting = (alsoKind: boolean) =>
-    paired.filter(({ row }) => {
+    paired(rows).filter((row) => {
       const name = normal(row.name).split(" ");
       return parts.every(
         (part) => name.includes(part) || (alsoKind && KIND_WORDS.get(part)?.includes(row.kind)),
       );
     });
   const byPart = fitting(false);
-  if (byPart.length > 0) return narrow(byPart);
+  if (byPart.length > 0) return narrow(byPart, look);
   // Every word must fit: “Bob's laptop” is not just any laptop.
   const byKind = fitting(true);
-  if (byKind.length > 0) return narrow(byKind);
+  if (byKind.length > 0) return narrow(byKind, look);
   // A revoked device is named by nobody else's name: say that it is revoked, not that it is unknown.
-  const gone = candidates.filter(({ row }) => normal(row.name) === wanted);
-  return gone[0] ? { is: "one", row: gone[0].row } : { is: "none" };
+  const [gone] = namesakes;
+  return gone ? { is: "one", row: gone } : { is: "none" };
 }
 
 /** Fewer by what they can do, then by who is there; never by guessing. */
-function narrow(candidates: readonly Candidate[]): Resolution {
-  const able = candidates.filter((one) => one.able);
-  const some = able.length > 0 ? able : candidates;
-  const online = some.filter((one) => one.online);
+function narrow(rows: readonly DeviceRow[], look: (row: DeviceRow) => Candidate): Resolution {
+  const [only, other] = rows;
+  if (!only) return { is: "none" };
+  if (!other) return { is: "one", row: only };
+  const able = rows.filter((row) => look(row).able);
+  const some = able.length > 0 ? able : rows;
+  const online = some.filter((row) => look(row).online);
   const left = online.length > 0 ? online : some;
   const [first, second] = left;
-  if (!first) return { is: "none" };
-  if (!second) return { is: "one", row: first.row };
-  return { is: "several", rows: left.map(({ row }) => row) };
+  if (first && !second) return { is: "one", row: first };
+  return { is: "several", rows: left };
 }
 
 /** A name that no other device has: the second laptop becomes `laptop 2`. */

@@ -21,12 +21,15 @@ export class GrantRegister {
   /** Never below any time this home has seen: a clock set back revives no grant. */
   readonly #latest: (at: number) => number;
 
+  /** When the first of these grants ends. */
+  #next: { grants: readonly Grant[]; at: number } = { grants: [], at: Infinity };
+
   constructor(documents: Documents, latest: (at: number) => number) {
     this.#documents = documents;
     this.#latest = latest;
   }
 
-  list(): Grant[] {
+  list(): readonly Grant[] {
     return this.#documents.list<Grant>("grant");
   }
 
@@ -60,7 +63,14 @@ export class GrantRegister {
   /** Ends what time has ended. Once over it stays over, whatever the clock says later. */
   expire(at: number): void {
     const now = this.#latest(at);
-    for (const grant of this.list()) {
+    const grants = this.list();
+    if (grants !== this.#next.grants)
+      this.#next = {
+        grants,
+        at: grants.reduce((first, { notAfter = Infinity }) => Math.min(first, notAfter), Infinity),
+      };
+    if (now < this.#next.at) return;
+    for (const grant of grants) {
       if (grant.notAfter !== undefined && now >= grant.notAfter)
         this.#put({ ...grant, state: "expired" }, "expired");
     }

@@ -13,7 +13,7 @@ import { limits, times } from "@kith/shared/protocol/limits";
 import type { Offered } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
 import * as v from "valibot";
-import { type DeviceRow, type OfferedSet, deviceRows } from "../devices/device.ts";
+import { type DeviceRow, deviceRows, offer } from "../devices/device.ts";
 import { type Resolution, resolve } from "../devices/resolve.ts";
 import { PATIENCE_MS } from "../grants/approval.machine.ts";
 import { type Decision, decide } from "../grants/decide.ts";
@@ -26,6 +26,7 @@ import type { TableKind } from "../runtime/kind.ts";
 import { type Call, ended } from "./call.ts";
 import { type CallsEvent, type Outcome, type Request, outcome } from "./request.ts";
 import { type Media, check } from "./results.ts";
+import { Slots } from "./slots.ts";
 import { type CallEvent, move } from "./table.ts";
 
 export interface CallsOptions {
@@ -57,8 +58,10 @@ export class Calls implements TableKind {
   readonly #options: CallsOptions;
   readonly #grants: GrantRegister;
   readonly #open = new Map<string, Call>();
+  readonly #slots = new Slots();
   /** Results whose streams are still on their way. Lost at a crash: the node says them again. */
   readonly #partial = new Map<string, Result>();
+  /** Fingerprints of arguments, which stay the same from the first row of a call to its last. */
   readonly #prints = new WeakMap<Call["args"], string>();
   /** When the running turn began (Unix ms), and the fresh id for whatever it makes. */
   #turn = { at: 0, id: "" };
@@ -74,9 +77,10 @@ export class Calls implements TableKind {
 
   reload(): void {
     this.#open.clear();
+    this.#slots.clear();
     this.#partial.clear();
     for (const call of this.#options.documents.list<Call>("call")) {
-      this.#open.set(call.id, call);
+      this.#hold(call);
       this.#lastN = Math.max(this.#lastN, call.n ?? 0);
     }
   }
@@ -90,9 +94,7 @@ export class Calls implements TableKind {
   }
 
   busy(device: string): boolean {
-    for (const call of this.#open.values())
-      if (call.device === device && call.state === "sent") return true;
-    return false;
+    return this.#slots.sent(device) > 0;
   }
 
   receive(env: Envelope, at: number, id: string): void {
@@ -170,17 +172,10 @@ export class Calls implements TableKind {
   /** Which device these words mean, given what is asked of it. */
   resolve(words: string, cap: string): Resolution {
     const { documents, link } = this.#options;
-    return resolve(
-      words,
-      deviceRows(this.#options.documents).map((row) => ({
-        row,
-        online: link(row.id) !== undefined,
-        able:
-          documents
-            .get<OfferedSet>("device", `caps/${row.id}`)
-            ?.caps.some((one) => one.cap === cap && one.state !== "off") ?? false,
-      })),
-    );
+    return resolve(words, deviceRows(documents), ({ id }) => ({
+      online: link(id) !== undefined,
+      able: (offer(documents, id, cap)?.state ?? "off") !== "off",
+    }));
   }
 
   #request(id: string, request: Request): void {
@@ -357,8 +352,10 @@ export class Calls implements TableKind {
       ...(grant === undefined ? {} : { grant }),
     };
     emit({ kind: "reply", value: outcome(ready) });
-    this.#keep(ready);
+    this.#hold(ready);
     this.#dispatch(call.device);
+    // One that leaves at once is written once, as sent.
+    if (this.#open.get(call.id) === ready) this.#write(ready);
   }
 
   #answered(id: string, answer: string | undefined): Call | undefined {
@@ -548,24 +545,10 @@ export class Calls implements TableKind {
     const link = this.#options.link(device);
     const row = this.#options.documents.get<DeviceRow>("device", device);
     if (!link || row?.ledger === undefined) return;
-    // Counted once: this runs at the end of every call, and sixty may be open.
-    const running = new Map<string, number>();
-    let sent = 0;
-    const ready: Call[] = [];
-    for (const call of this.#open.values()) {
-      if (call.device !== device) continue;
-      if (call.state === "ready") ready.push(call);
-      if (call.state !== "sent") continue;
-      sent++;
-      running.set(call.cap, (running.get(call.cap) ?? 0) + 1);
-    }
-    for (const call of ready) {
-      if (sent >= limits.callsPerDevice) return;
+    for (const call of this.#slots.ready(device).values()) {
+      if (this.#slots.sent(device) >= limits.callsPerDevice) return;
       const parallel = this.#offered(device, call.cap)?.parallel ?? 1;
-      const others = running.get(call.cap) ?? 0;
-      if (others >= parallel) continue;
-      running.set(call.cap, others + 1);
-      sent++;
+      if (this.#slots.running(device, call.cap) >= parallel) continue;
       // Grows with time as well, so that a gateway restored from a backup does not number again.
       this.#lastN = Math.max(this.#lastN + 1, this.#turn.at * 1_000);
       this.#apply(call, {
@@ -578,52 +561,26 @@ export class Calls implements TableKind {
     }
   }
 
-  /** Arguments never change, and every state of a call names them. */
-  #printed(args: Call["args"]): string {
-    const known = this.#prints.get(args) ?? this.#options.fingerprint(args);
-    this.#prints.set(args, known);
-    return known;
-  }
-
   #apply(call: Call | undefined, event: CallEvent): void {
     if (!call || ended.has(call.state)) return void this.strays++;
     const [state, change, ...steps] = move(call, event);
-    let next: Call = { ...call, ...change, state };
-    if (state === "sent" && call.state !== "sent")
-      next = { ...next, deadlineAt: this.#turn.at + call.ttlMs + times.ttlSlackMs };
     const over = ended.has(state);
-    if (over) next = { ...next, endedAt: this.#turn.at };
-    if (state === "done") {
+    let next: Call = {
+      ...call,
+      ...change,
+      state,
+      ...(over ? { endedAt: this.#turn.at } : {}),
+      ...(state === "sent" && call.state !== "sent"
+        ? { deadlineAt: this.#turn.at + call.ttlMs + times.ttlSlackMs }
+        : {}),
+    };
+    if (state === "done" && next.failure) {
       // It was in doubt before; now it is certain.
       const { failure: _doubt, ...certain } = next;
       next = certain;
     }
-    if (state !== call.state) {
-      emit({
-        kind: "audit",
-        what: `call.${state}`,
-        data: {
-          call: call.id,
-          device: call.device,
-          cap: call.cap,
-          requester: call.requester,
-          args: this.#printed(call.args),
-          ...(next.rule === undefined ? {} : { rule: next.rule }),
-          ...(next.grant === undefined ? {} : { grant: next.grant }),
-          ...(next.failure === undefined || state === "sent"
-            ? {}
-            : { code: next.failure.code, effect: next.failure.effect }),
-          ...(state === "done"
-            ? {
-                result: this.#options.fingerprint([
-                  next.out,
-                  next.streams?.map(({ sha256 }) => sha256),
-                ]),
-              }
-            : {}),
-        },
-      });
-    }
+    if (state !== call.state)
+      emit({ kind: "audit", what: `call.${state}`, data: this.#audited(next) });
     if (steps.includes("again")) {
       if ((call.tries ?? 0) < MOST_TRIES) return this.#again(next);
       const failure: Failure = {
@@ -645,6 +602,23 @@ export class Calls implements TableKind {
       this.#tell(call.session, outcome(next));
       this.#dispatch(call.device);
     }
+  }
+
+  /** What the audit says about a call that has just come to its state. */
+  #audited(call: Call): Readonly<Record<string, unknown>> {
+    const { id, state, device, cap, requester, rule, grant, failure, out, streams } = call;
+    const { fingerprint } = this.#options;
+    let args = this.#prints.get(call.args);
+    if (args === undefined) this.#prints.set(call.args, (args = fingerprint(call.args)));
+    const data: Record<string, unknown> = { call: id, device, cap, requester, args };
+    if (rule !== undefined) data.rule = rule;
+    if (grant !== undefined) data.grant = grant;
+    if (failure && state !== "sent") {
+      data.code = failure.code;
+      data.effect = failure.effect;
+    }
+    if (state === "done") data.result = fingerprint([out, streams?.map(({ sha256 }) => sha256)]);
+    return data;
   }
 
   /**
@@ -684,10 +658,19 @@ export class Calls implements TableKind {
   }
 
   #keep(call: Call): void {
+    this.#hold(call);
+    this.#write(call);
+  }
+
+  #hold(call: Call): void {
     const over = ended.has(call.state);
+    this.#slots.changed(this.#open.get(call.id), over ? undefined : call);
     if (over) this.#open.delete(call.id);
     else this.#open.set(call.id, call);
-    emit({ kind: "put", table: "call", id: call.id, open: !over, body: call });
+  }
+
+  #write(call: Call): void {
+    emit({ kind: "put", table: "call", id: call.id, open: !ended.has(call.state), body: call });
     emit({ kind: "signal", topic: "call.kept", data: { call } });
   }
 
@@ -699,9 +682,7 @@ export class Calls implements TableKind {
   }
 
   #offered(device: string, cap: string): Offered | undefined {
-    return this.#options.documents
-      .get<OfferedSet>("device", `caps/${device}`)
-      ?.caps.find((one) => one.cap === cap);
+    return offer(this.#options.documents, device, cap);
   }
 
   #of(device: string): Call[] {

@@ -9,10 +9,19 @@ import { catalogue } from "@kith/shared/capabilities/index";
 import type { DeviceLink } from "../devices/link.ts";
 import type { Presence } from "../devices/presence.ts";
 import { crashpoint } from "../runtime/crashpoint.ts";
+import type { Deadline } from "../runtime/due.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Call, ended } from "./call.ts";
 import type { Calls } from "./calls.ts";
 import type { Step } from "./table.ts";
+
+/** What runs for a call that is open. */
+interface Times {
+  deadline?: Deadline;
+  accept?: Deadline;
+  /** It was told to stop. */
+  grace?: Deadline;
+}
 
 export class Sending {
   readonly #runtime: Runtime;
@@ -22,8 +31,7 @@ export class Sending {
   /** Ledger queries that wait to share a frame, per device. */
   readonly #asking = new Map<string, Call[]>();
   #q = 0;
-  /** Calls that were told to stop and have their grace running. */
-  readonly #ending = new Set<string>();
+  readonly #times = new Map<string, Times>();
   /** Ledger questions without an answer: only what was asked is heard, and once. */
   readonly #asked = new Map<string, Map<number, Set<string>>>();
 
@@ -52,10 +60,11 @@ export class Sending {
       case "invoke":
         return call && link ? this.#invoke(call, link) : undefined;
       case "cancel": {
+        if (!call) return;
         // Its last seconds run once: nothing that the device says meanwhile gives it new ones.
-        if (this.#ending.has(id)) return;
-        this.#ending.add(id);
-        this.#runtime.due.set(`grace:${id}`, times.cancelGraceMs, () =>
+        const running = this.#timesOf(id);
+        if (running.grace) return;
+        running.grace = this.#runtime.due.after(times.cancelGraceMs, () =>
           this.#runtime.tell(`invocation/${id}`, { type: "grace.passed" }),
         );
         return link?.send({ t: "cancel", call: id, why: "deadline" });
@@ -103,7 +112,9 @@ export class Sending {
     link.poke();
     crashpoint("tl.sent");
     // A device that is well says within seconds that it has the call; else its ledger knows.
-    this.#runtime.due.set(`accept:${call.id}`, times.acceptMs, () => {
+    const running = this.#timesOf(call.id);
+    if (running.accept) this.#runtime.due.cancel(running.accept);
+    running.accept = this.#runtime.due.after(times.acceptMs, () => {
       const still = this.#calls.get(call.id);
       if (still?.state === "sent" && this.#presence.get(call.device) === link)
         this.#ask(still, link);
@@ -111,7 +122,14 @@ export class Sending {
   }
 
   accepted(call: string): void {
-    this.#runtime.due.clear(`accept:${call}`);
+    const running = this.#times.get(call);
+    if (running?.accept) this.#runtime.due.cancel(running.accept);
+  }
+
+  #timesOf(call: string): Times {
+    let running = this.#times.get(call);
+    if (!running) this.#times.set(call, (running = {}));
+    return running;
   }
 
   #ask(call: Call, link: DeviceLink): void {
@@ -152,16 +170,20 @@ export class Sending {
   }
 
   #watch(call: Call): void {
+    const { due } = this.#runtime;
     if (ended.has(call.state) || call.state === "unknown") {
-      this.#runtime.due.clear(`call:${call.id}`);
-      this.#runtime.due.clear(`grace:${call.id}`);
-      this.#runtime.due.clear(`accept:${call.id}`);
-      this.#ending.delete(call.id);
+      const { deadline, accept, grace } = this.#times.get(call.id) ?? {};
+      this.#times.delete(call.id);
+      if (deadline) due.cancel(deadline);
+      if (accept) due.cancel(accept);
+      if (grace) due.cancel(grace);
       if (call.state !== "done") this.#presence.get(call.device)?.forget(call.id);
       return;
     }
-    if (this.#ending.has(call.id)) return;
-    this.#runtime.due.set(`call:${call.id}`, call.deadlineAt - this.#clock.now(), () =>
+    const running = this.#timesOf(call.id);
+    if (running.grace) return;
+    if (running.deadline) due.cancel(running.deadline);
+    running.deadline = due.after(call.deadlineAt - this.#clock.now(), () =>
       this.#runtime.tell(`invocation/${call.id}`, { type: "deadline.passed" }),
     );
   }

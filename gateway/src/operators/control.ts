@@ -82,7 +82,9 @@ function serve(socket: Socket, options: ControlOptions): void {
   let buffer = "";
   let running = 0;
   let over = false;
-  let corked = false;
+  /** Answers that wait for the end of this step of the event loop. */
+  let waiting: string[] = [];
+  let waitingLength = 0;
   let chat: string | undefined;
   let leave = () => {};
   /** Set by a `chat.open` until its answer has left; a newer one replaces it. */
@@ -90,18 +92,19 @@ function serve(socket: Socket, options: ControlOptions): void {
   socket.setEncoding("utf8");
   const send = (line: object) => {
     // A client that asks and never reads would fill our memory with answers.
-    if (socket.writableLength > UNREAD_BYTES) socket.destroy();
+    if (socket.writableLength + waitingLength > UNREAD_BYTES) socket.destroy();
     if (socket.destroyed) return;
-    if (!corked) {
-      // Answers of one commit share a write.
-      corked = true;
-      socket.cork();
-      process.nextTick(() => {
-        corked = false;
-        socket.uncork();
-      });
-    }
-    socket.write(`${JSON.stringify(line)}\n`);
+    const text = JSON.stringify(line);
+    // Answers of one commit share a write.
+    if (waiting.length === 0) process.nextTick(flush);
+    waiting.push(text);
+    waitingLength += text.length;
+  };
+  const flush = () => {
+    const lines = waiting;
+    waiting = [];
+    waitingLength = 0;
+    if (lines.length > 0 && !socket.destroyed) socket.write(`${lines.join("\n")}\n`);
   };
   const fail = (id: number | undefined, error: KithError) => {
     const more =
@@ -177,15 +180,17 @@ function serve(socket: Socket, options: ControlOptions): void {
     over = true;
     buffer = "";
     fail(undefined, error);
+    flush();
     socket.destroySoon();
   };
 
   socket.on("data", (data: string) => {
     if (over) return;
     buffer += data;
-    for (let end = buffer.indexOf("\n"); end >= 0; end = buffer.indexOf("\n")) {
-      const line = buffer.slice(0, end);
-      buffer = buffer.slice(end + 1);
+    let from = 0;
+    for (let end = buffer.indexOf("\n"); end >= 0; end = buffer.indexOf("\n", from)) {
+      const line = buffer.slice(from, end);
+      from = end + 1;
       const parsed = read(line);
       if (!parsed || running >= REQUESTS_AT_ONCE) {
         return hangUp(
@@ -195,8 +200,9 @@ function serve(socket: Socket, options: ControlOptions): void {
         );
       }
       running++;
-      void handle(parsed.id, parsed.op, parsed.args).finally(() => running--);
+      void handle(parsed.id, parsed.op, parsed.args).then(() => running--); // never rejects
     }
+    buffer = buffer.slice(from);
     if (buffer.length > LINE_BYTES) {
       hangUp(new KithError("schema", "a line of more than 1 MiB"));
     }

@@ -48,7 +48,7 @@ export function lookup({
   runtime: { documents },
   calls,
 }: Pick<MethodsOptions, "runtime" | "calls">) {
-  const rows = (): DeviceRow[] => deviceRows(documents);
+  const rows = (): readonly DeviceRow[] => deviceRows(documents);
   return {
     rows,
     /** What a device offers now. */
@@ -58,10 +58,7 @@ export function lookup({
     /** @throws KithError device-unknown, device-ambiguous */
     device: (said: string): DeviceRow => {
       // What ends or renames a device never guesses by who is there.
-      const found = resolve(
-        said,
-        rows().map((row) => ({ row, online: false, able: false })),
-      );
+      const found = resolve(said, rows(), () => ({ online: false, able: false }));
       if (found.is === "one") return found.row;
       if (found.is === "none")
         throw new KithError("device-unknown", `no device is called “${said}”`);

@@ -60,10 +60,7 @@ export function subject(
     // Whole now: it cannot come here again.
     if (found[0]) return subject(found[0], options);
   }
-  const named = resolve(
-    said,
-    devices.map((row) => ({ row, online: false, able: false })),
-  );
+  const named = resolve(said, devices, () => ({ online: false, able: false }));
   if (named.is === "one") return ofDevice(named.row.id);
   if (named.is === "several") {
     const names = named.rows.map(({ name }) => name);

@@ -12,8 +12,6 @@ export class Waiting {
   readonly #runtime: Runtime;
   readonly #waiters = new Map<string, Set<(outcome: Outcome) => void>>();
 
-  #count = 0;
-
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
     runtime.on<Outcome>("call.ended", (outcome) => this.#over(outcome.call, outcome));
@@ -54,18 +52,17 @@ export class Waiting {
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
     const set = this.#waiters.get(id) ?? new Set();
     this.#waiters.set(id, set);
-    const key = `wait:${++this.#count}`;
     const hear = (outcome: Outcome) => {
-      this.#runtime.due.clear(key);
+      this.#runtime.due.cancel(deadline);
       resolve(outcome);
     };
     set.add(hear);
     const forget = () => {
-      this.#runtime.due.clear(key);
+      this.#runtime.due.cancel(deadline);
       set.delete(hear);
       if (set.size === 0 && this.#waiters.get(id) === set) this.#waiters.delete(id);
     };
-    this.#runtime.due.set(key, MOST_MS, () => {
+    const deadline = this.#runtime.due.after(MOST_MS, () => {
       forget();
       reject(new KithError("timeout", "the call has not ended; ask `kith why` about it"));
     });

@@ -3,11 +3,12 @@
  * callee's commit, gone after a restart. Work that must survive uses `tell` instead.
  */
 import { type ErrorCode, KithError } from "@kith/shared/errors";
-import type { Due } from "./due.ts";
+import type { Deadline, Due } from "./due.ts";
 
 interface Waiter {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: KithError) => void;
+  readonly deadline: Deadline;
   readonly release: () => void;
 }
 
@@ -35,11 +36,9 @@ export class Asks {
     this.#waiters.set(replyTo, {
       resolve,
       reject,
+      deadline: this.#due.after(options.deadlineMs, () => giveUp("timeout", "no answer in time")),
       release: () => options.signal?.removeEventListener("abort", abort),
     });
-    this.#due.set(`ask:${replyTo}`, options.deadlineMs, () =>
-      giveUp("timeout", "no answer in time"),
-    );
     options.signal?.addEventListener("abort", abort, { once: true });
     if (options.signal?.aborted) abort();
     return promise;
@@ -71,7 +70,7 @@ export class Asks {
     const waiter = this.#waiters.get(replyTo);
     if (!waiter) return undefined;
     this.#waiters.delete(replyTo);
-    this.#due.clear(`ask:${replyTo}`);
+    this.#due.cancel(waiter.deadline);
     waiter.release();
     return waiter;
   }

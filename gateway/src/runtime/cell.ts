@@ -20,9 +20,12 @@ const TABLE_RESTART = { max: 20, withinMs: 60_000, backoffMs: [100, 5_000] } as 
 
 export class Cell {
   readonly id: ActorId;
+  /** The name of its kind. */
+  readonly kind: string;
   readonly table: TableKind | undefined;
   readonly mailbox: Mailbox;
-  readonly inFlight: Envelope[] = [];
+  /** Turns that are done and not yet on disk. */
+  inFlight = 0;
   readonly #machine: MachineKind | undefined;
   seq = 0;
   status: "live" | "backoff" | "down" = "live";
@@ -44,6 +47,7 @@ export class Cell {
 
   constructor(id: ActorId, kind: Kind) {
     this.id = id;
+    this.kind = kind.name;
     this.table = isTable(kind) ? kind : undefined;
     this.#machine = isTable(kind) ? undefined : kind;
     this.mailbox = new Mailbox(this.#machine?.mailbox ?? TABLE_MAILBOX);
@@ -52,7 +56,7 @@ export class Cell {
   /** A wake reads from disk, so it waits until the cell's own turns are there. */
   get ready(): boolean {
     const { awake } = this;
-    return this.status === "live" && (awake || this.inFlight.length === 0);
+    return this.status === "live" && (awake || this.inFlight === 0);
   }
 
   get awake(): boolean {
@@ -161,7 +165,7 @@ export class Cell {
       now - (this.#fails.at(-1) ?? -Infinity) > this.#machine.restart.withinMs &&
       this.status === "live" &&
       this.mailbox.size === 0 &&
-      this.inFlight.length === 0 &&
+      this.inFlight === 0 &&
       !this.spilled &&
       this.left === 0 &&
       now - this.lastAt > this.#machine.idleMs

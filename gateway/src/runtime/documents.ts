@@ -19,12 +19,15 @@ const TABLES: readonly Table[] = [
 export class Documents {
   readonly #store: Pick<Store, "openDocuments" | "document">;
   readonly #tables = new Map<Table, Map<string, unknown>>();
+  /** As `list` gave them: decisions look through whole tables, which hardly ever change. */
+  readonly #lists = new Map<Table, readonly unknown[]>();
 
   constructor(store: Pick<Store, "openDocuments" | "document">) {
     this.#store = store;
   }
 
   reload(): void {
+    this.#lists.clear();
     for (const table of TABLES) {
       this.#tables.set(
         table,
@@ -34,6 +37,7 @@ export class Documents {
   }
 
   put(table: Table, id: string, open: boolean, body: unknown): void {
+    this.#lists.delete(table);
     if (open) this.#tables.get(table)?.set(id, body);
     else this.#tables.get(table)?.delete(id);
   }
@@ -52,7 +56,10 @@ export class Documents {
     return [...(this.#tables.get(table)?.keys() ?? [])];
   }
 
-  list<T>(table: Table): T[] {
-    return [...(this.#tables.get(table)?.values() ?? [])] as T[];
+  /** The open documents of a table; the same list until one of them changes. */
+  list<T>(table: Table): readonly T[] {
+    let list = this.#lists.get(table);
+    if (!list) this.#lists.set(table, (list = [...(this.#tables.get(table)?.values() ?? [])]));
+    return list as readonly T[];
   }
 }

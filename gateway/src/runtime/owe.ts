@@ -104,11 +104,6 @@ export function owe(
       case "put": {
         const { table, id, open, body } = effect;
         doors.documents.put(table, id, open, body);
-        // A call that is ready and sent in one turn is one row, not two.
-        const earlier = writes.findIndex(
-          (write) => write.k === "put" && write.id === id && write.table === table,
-        );
-        if (earlier >= 0) writes.splice(earlier, 1);
         writes.push({ k: "put", table, id, open, at, body });
         break;
       }

@@ -22,7 +22,7 @@ import { Fifo } from "./fifo.ts";
 import { Escalation } from "./escalation.ts";
 import { collect } from "./fx.ts";
 import { crashedRow } from "./journal.ts";
-import { type Kind, isTable } from "./kind.ts";
+import { type Kind, type TableKind, isTable } from "./kind.ts";
 import { Outbox, type Performer, type StepFailed } from "./outbox.ts";
 import { type Doors, owe } from "./owe.ts";
 import type { DeadLetter, Opened, Step, StepEnd, Store, Write } from "./store.ts";
@@ -69,8 +69,9 @@ export class Runtime {
   readonly documents: Documents;
   readonly due: Due;
   readonly #options: RuntimeOptions;
-  readonly #kinds: ReadonlyMap<string, Kind>;
+  readonly #kinds: readonly { readonly prefix: string; readonly kind: Kind }[];
   readonly #cells = new Map<ActorId, Cell>();
+  readonly #tables = new Map<TableKind, Cell>();
   #ready: Cell[] = [];
   /** Messages of the last process that are not in a mailbox yet, and what came for the same actors since. */
   readonly #left = new Fifo<Envelope>();
@@ -90,6 +91,7 @@ export class Runtime {
   readonly #escalation = new Escalation();
   /** The one that may try for its degraded kind. */
   #probe: ActorId | undefined;
+  #lastMsg = 0;
   #pumping = false;
   #stopped = false;
   #full: KithError | undefined;
@@ -98,7 +100,7 @@ export class Runtime {
 
   constructor(options: RuntimeOptions) {
     this.#options = options;
-    this.#kinds = new Map(options.kinds.map((kind) => [kind.name, kind]));
+    this.#kinds = options.kinds.map((kind) => ({ prefix: `${kind.name}/`, kind }));
     this.documents = new Documents(options.store);
     this.due = new Due(options.clock);
     this.#asks = new Asks(this.due);
@@ -151,7 +153,7 @@ export class Runtime {
   /** Takes up what the last process left: documents, waiting messages, timers, steps. */
   recover(opened: Opened): void {
     this.documents.reload();
-    for (const kind of this.#kinds.values()) if (isTable(kind)) kind.reload();
+    for (const { kind } of this.#kinds) if (isTable(kind)) kind.reload();
     crashpoint("bt.reconcile");
     for (const { env, attempts } of this.#options.store.inbox()) {
       if (attempts > 0) this.#attempts.set(attemptKey(env), attempts);
@@ -212,14 +214,14 @@ export class Runtime {
 
   /** A volatile message: what a socket said, lost at a crash by design. False: no room for it. */
   tell(to: ActorId, event: Event): boolean {
-    return this.#enqueue({ to, event, msg: this.#newId(), lane: "control", durable: false });
+    return this.#enqueue({ to, event, msg: this.#nextMsg(), lane: "control", durable: false });
   }
 
   /** A question with a deadline; the answer is committed before it arrives. @throws KithError */
   ask<T>(to: ActorId, event: Event, options: AskOptions): Promise<T> {
     if (this.#full) return Promise.reject(this.#full);
     if (this.#stopped) return Promise.reject(new KithError("gateway-away", "the gateway stops"));
-    const replyTo = this.#newId();
+    const replyTo = this.#nextMsg();
     const env: Envelope = { to, event, msg: replyTo, lane: "normal", durable: false, replyTo };
     const cell = this.#cell(to);
     const promise = this.#asks.wait(replyTo, options, () => {
@@ -278,7 +280,7 @@ export class Runtime {
   /** For `kith actors`. */
   tree(): KindNode[] {
     const { store, clock } = this.#options;
-    return treeOf([...this.#kinds.values()], [...this.#cells.values()], store, clock.mono());
+    return treeOf(this.#options.kinds, [...this.#cells.values()], store, clock.mono());
   }
 
   /** One that is in memory now. */
@@ -333,12 +335,19 @@ export class Runtime {
     return promise;
   }
 
+  /** For a message that no disk will ever know. */
+  #nextMsg(): string {
+    return `volatile ${++this.#lastMsg}`;
+  }
+
   #newId(): string {
     return newId(this.#options.clock, this.#options.rng);
   }
 
+  /** Compared in place, since a piece of the id would be a new string to be looked up, each time. */
   #kind(id: ActorId): Kind | undefined {
-    return this.#kinds.get(id.slice(0, id.indexOf("/")));
+    for (const { prefix, kind } of this.#kinds) if (id.startsWith(prefix)) return kind;
+    return undefined;
   }
 
   /** @throws KithError internal: nobody is of that kind */
@@ -346,11 +355,14 @@ export class Runtime {
     const kind = this.#kind(id);
     if (!kind) throw new KithError("internal", `no kind of ${id}`);
     // All rows of a table share one cell: they are handled one after the other.
+    const table = isTable(kind) ? this.#tables.get(kind) : undefined;
+    if (table) return table;
     const key: ActorId = isTable(kind) ? `${kind.name}/*` : id;
     let cell = this.#cells.get(key);
     if (!cell) {
       cell = new Cell(key, kind);
       this.#cells.set(key, cell);
+      if (isTable(kind)) this.#tables.set(kind, cell);
     }
     return cell;
   }
@@ -474,7 +486,7 @@ export class Runtime {
     } finally {
       this.#options.pulse?.end();
     }
-    if (this.#escalation.degraded(kindOf(cell.id))) this.#wellAgain(cell);
+    if (this.#escalation.degraded(cell.kind)) this.#wellAgain(cell);
     cell.lastAt = this.#options.clock.mono();
     if (state.length === 0 && outcome === "ignored") {
       this.ignored.set(env.event.type, (this.ignored.get(env.event.type) ?? 0) + 1);
@@ -494,19 +506,24 @@ export class Runtime {
     const over =
       (env.replyTo !== undefined && !this.#asks.waits(env.replyTo)) ||
       (env.timer !== undefined && !this.#timers.holds(env));
-    if (over) this.#attempts.delete(attemptKey(env));
+    if (over) this.#forgive(env);
     return over;
+  }
+
+  /** Its earlier failures count no more. */
+  #forgive(env: Envelope): void {
+    if (this.#attempts.size > 0) this.#attempts.delete(attemptKey(env));
   }
 
   /** The end of this message; until it is on disk the cell does not wake. */
   #commit(cell: Cell, env: Envelope, writes: readonly Write[], after: () => void): void {
-    const landed = (): void => void cell.inFlight.splice(cell.inFlight.indexOf(env), 1);
-    cell.inFlight.push(env);
+    const landed = (): void => void cell.inFlight--;
+    cell.inFlight++;
     this.#committer.add({
       writes,
       after: () => {
         landed();
-        this.#attempts.delete(attemptKey(env));
+        this.#forgive(env);
         after();
         this.#refill(cell);
         this.#wakeUp(cell);
@@ -639,7 +656,7 @@ export class Runtime {
 
   /** The owner hears of this one, or once of its whole kind. */
   #escalate(cell: Cell, why: string): void {
-    const kind = kindOf(cell.id);
+    const kind = cell.kind;
     const now = this.#options.clock.mono();
     const worse = this.#escalation.down(kind, cell.id, cell.lastError ?? why, now);
     if (worse) {
@@ -654,14 +671,14 @@ export class Runtime {
 
   /** Of a degraded kind only those that are awake go on, and the probe. */
   #held(cell: Cell): boolean {
-    return !cell.awake && cell.id !== this.#probe && this.#escalation.degraded(kindOf(cell.id));
+    return !cell.awake && cell.id !== this.#probe && this.#escalation.degraded(cell.kind);
   }
 
   #probeLater(kind: string): void {
     this.due.set(`probe:${kind}`, KIND_PROBE_MS, () => {
       if (!this.#escalation.degraded(kind)) return;
       const waiting = [...this.#cells.values()].find(
-        (cell) => kindOf(cell.id) === kind && !cell.awake && cell.mailbox.size > 0,
+        (cell) => cell.kind === kind && !cell.awake && cell.mailbox.size > 0,
       );
       if (waiting) {
         this.#probe = waiting.id;
@@ -679,7 +696,7 @@ export class Runtime {
     this.due.clear(`probe:${kind}`);
     if (this.#escalation.over(kind))
       this.#options.notice(`Those of kind ${kind} work again.`, undefined);
-    for (const cell of this.#cells.values()) if (kindOf(cell.id) === kind) this.#wakeUp(cell);
+    for (const cell of this.#cells.values()) if (cell.kind === kind) this.#wakeUp(cell);
   }
 
   #reject(env: Envelope, code: ErrorCode, message: string): void {
@@ -721,7 +738,7 @@ export class Runtime {
 
   /** Messages that did not fit into memory are read again from their rows. */
   #refill(cell: Cell): void {
-    if (!cell.spilled || cell.mailbox.size > 0 || cell.inFlight.length > 0 || cell.left > 0) return;
+    if (!cell.spilled || cell.mailbox.size > 0 || cell.inFlight > 0 || cell.left > 0) return;
     cell.spilled = false;
     for (const { env } of this.#options.store.inbox()) {
       // One whose commit was not yet confirmed comes by itself; now it would come twice.

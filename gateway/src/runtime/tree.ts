@@ -70,7 +70,7 @@ export function node(cell: Cell, now: number): ActorNode {
     ...(state === undefined ? {} : { state }),
     status: cell.status === "live" ? (awake ? "awake" : "asleep") : cell.status,
     mailbox: cell.mailbox.size,
-    inFlight: cell.inFlight.length,
+    inFlight: cell.inFlight,
     restarts,
     ...(lastError === undefined ? {} : { lastError }),
     idleMs: Math.round(now - cell.lastAt),

@@ -23,7 +23,7 @@ export interface Heartbeat {
   alive(): void;
   /** A pong arrived; numbers that were never sent are ignored. */
   pong(n: number): void;
-  /** Look again now: a call or stream was just opened. */
+  /** A call or stream was just opened or ended. */
   poke(): void;
   /** Ping now, after sleep or a change of network; dead when no valid frame comes within `ms`. */
   probe(ms: number): void;
@@ -106,7 +106,10 @@ export function heartbeat(options: HeartbeatOptions): Heartbeat {
       if (n === last) waiting = undefined;
       else if (sent.has(n) && waiting !== undefined) waiting = sent.get(n + 1) ?? undefined;
     },
-    poke: look,
+    // One call more among others changes nothing.
+    poke: () => {
+      if (options.busy() !== (busySince !== undefined)) look();
+    },
     probe,
     sentAgo: (n) => {
       const at = sent.get(n);

@@ -2,7 +2,6 @@
  * A gateway out of the product's own parts: `node gateway.child.ts HOME durable|forgetful PORT`.
  * Left out is what no call meets: the chat, the model, content.
  */
-import { createHmac } from "node:crypto";
 import { join } from "node:path";
 import process from "node:process";
 import { Console } from "@kith/gateway/channels/console";
@@ -10,7 +9,7 @@ import { inbox } from "@kith/gateway/channels/inbox";
 import { pairingHandlers } from "@kith/gateway/devices/pairing";
 import { Presence } from "@kith/gateway/devices/presence";
 import { latestTime } from "@kith/gateway/grants/latest";
-import { canonical } from "@kith/gateway/grants/plan";
+import { fingerprinter } from "@kith/gateway/audit/fingerprint";
 import { Calls } from "@kith/gateway/invocations/calls";
 import { linkHandlers } from "@kith/gateway/invocations/links";
 import { Sending } from "@kith/gateway/invocations/sending";
@@ -70,11 +69,7 @@ calls = new Calls({
   ...{ documents: runtime.documents, gateway: id, media },
   link: (device) => presence.get(device),
   settling: () => false,
-  fingerprint: (value) =>
-    createHmac("sha256", keys.audit)
-      .update(canonical(value as never))
-      .digest("hex")
-      .slice(0, 32),
+  fingerprint: fingerprinter(keys.audit),
   latest: latestTime(clock, opened.lastWallMs),
 });
 const waiting = new Waiting(runtime);

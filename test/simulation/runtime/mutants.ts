@@ -45,7 +45,7 @@ export const mutants: readonly Mutant[] = [
     patches: [
       [
         "cell",
-        `return this.status === "live" && (awake || this.inFlight.length === 0);`,
+        `return this.status === "live" && (awake || this.inFlight === 0);`,
         `return this.status === "live" && (awake || true);`,
       ],
     ],

@@ -75,6 +75,18 @@ test("an attempt is charged before it fails, so many at once gain nothing", () =
   expect(doors.admit("10.0.0.1")).toBe(429);
 });
 
+test("a source that failed too often is paused for five minutes, not only for the minute that counts", () => {
+  const clock = fakeClock();
+  const doors = admission(clock);
+  for (let at = 0; at < limits.failuresPerSource; at++) admitted(doors.admit("10.0.0.1")).left();
+  expect(doors.admit("10.0.0.1")).toBe(429);
+  clock.pass(limits.failuresPauseMs - 1);
+  expect(doors.admit("10.0.0.1")).toBe(429);
+  admitted(doors.admit("10.0.0.2"));
+  clock.pass(1);
+  admitted(doors.admit("10.0.0.1"));
+});
+
 test("whoever is trusted is neither a stranger nor a failure any more", () => {
   const clock = fakeClock();
   const doors = admission(clock);

@@ -3,17 +3,23 @@
  * hold is in runtime/checker.ts, which is asked after each step and once more at the end of a run.
  */
 import { createHash } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { count, misused, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { crew } from "./crew.ts";
+import { guards } from "./guards/guards.ts";
+import { withoutGuard } from "./guards/run.ts";
 import { mutants } from "./runtime/mutants.ts";
 import type { Result } from "./runtime/simulate.ts";
 
-const HELP = `npm run sim -- [--world runtime] [--seeds N] [--seed S] [--mutants] [--times T] [--json]
+const HELP = `npm run sim -- [--seeds N] [--seed S] [--json]
+npm run sim -- --mutants [--world runtime|gateway] [--seeds N] [--times T] [--every K] [--json]
 
 Runs N seeds from S on: virtual time, a disk that crashes, fills and forgets, messages that come
 twice, questions, timers and steps. The same seed makes the same trace.
---mutants plants known faults instead: each must be found T times (1) within N seeds (100).
+--mutants plants known faults instead: in the runtime, each must be found T times (1) within N
+seeds (100); then every guard of grants, pairing, the port, limits and ledger is taken away, one at a
+time (--every K: only each K-th), and the unit tests must notice.
 
 Examples
   npm run sim -- --seeds 2000
@@ -27,18 +33,32 @@ const JUDGED_SEEDS = 2_000;
 const JUDGED_SECONDS = 30;
 
 const options = readOptions(HELP, {
-  world: { type: "string", default: "runtime" },
+  world: { type: "string" },
+  every: { type: "string", default: "1" },
   seeds: { type: "string" },
   seed: { type: "string", default: "1" },
   mutants: { type: "boolean", default: false },
   times: { type: "string", default: "1" },
 });
-if (options.world !== "runtime") misused(`there is no world ${options.world}`, HELP);
+const { world } = options;
+if (world !== undefined && world !== "runtime" && world !== "gateway")
+  misused(`there is no world ${world}`, HELP);
+if (world === "gateway" && !options.mutants)
+  misused("there is no simulation of the whole gateway yet: only its guards, with --mutants", HELP);
 const seeds = count("seeds", options.seeds ?? (options.mutants ? "100" : "500"), HELP);
 const first = count("seed", options.seed, HELP);
+const every = count("every", options.every, HELP);
 const times = count("times", options.times, HELP);
 const report = new Report({ json: options.json, least: times });
 if (options.mutants) {
+  if (options.world !== "gateway") await runtimeMutants();
+  if (options.world !== "runtime") await withoutGuards();
+  report.end({ trace: null });
+} else {
+  report.end({ trace: await run() });
+}
+
+async function runtimeMutants(): Promise<void> {
   await crew(
     mutants.map((_, n) => ({ kind: "mutant" as const, n, seeds, times })),
     (done) => {
@@ -47,9 +67,19 @@ if (options.mutants) {
       report.planted({ name: mutants[n]?.fault ?? String(n), by, hits, found });
     },
   );
-  report.end({ trace: null });
-} else {
-  report.end({ trace: await run() });
+}
+
+/** A guard's tests see the same every time: once is enough, however often `--times` asks. */
+async function withoutGuards(): Promise<void> {
+  const left = guards.filter((_, at) => at % every === 0);
+  const worker = async (): Promise<void> => {
+    for (let guard = left.shift(); guard; guard = left.shift()) {
+      const by = await withoutGuard(guard);
+      const found = by === null ? 0 : times;
+      report.planted({ name: guard.fault, by, hits: times, found });
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
 }
 
 async function run(): Promise<string> {

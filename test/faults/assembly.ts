@@ -50,7 +50,8 @@ const ENTRIES = {
   writer: "gateway/src/store/writer.ts",
   "decode.child": "gateway/src/pictures/decode.child.ts",
   node: "node-agent/src/main.ts",
-  // Not a program: for whoever opens a home as the gateway does.
+  // Not programs: for whoever runs a gateway, or opens a home, inside another process.
+  assembly: "gateway/src/gateway.ts",
   store: "gateway/src/store/store.ts",
 };
 

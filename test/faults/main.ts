@@ -7,13 +7,14 @@ import { chosen, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { runParts } from "../report/run-parts.ts";
 import { damage } from "./damage.ts";
+import { disk } from "./disk.ts";
 import { kills } from "./kills.ts";
 import { frozen, halfOpen } from "./links.ts";
 import { lies } from "./lies.ts";
 import type { FaultPart } from "./part.ts";
 import { sweep } from "./sweep.ts";
 
-const PARTS: readonly FaultPart[] = [sweep, kills, frozen, halfOpen, damage, lies];
+const PARTS: readonly FaultPart[] = [sweep, kills, frozen, halfOpen, damage, disk, lies];
 
 const HELP = `npm run faults -- [--quick] [--only PART[,PART]] [--json]
 

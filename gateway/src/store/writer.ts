@@ -189,7 +189,7 @@ function openWriter(home: string) {
   closeSync(openSync(file, "a", 0o600));
   const db = new DatabaseSync(file, { timeout: BUSY_MS });
   db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON;
-    PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = ${LOG_PAGES};
+    PRAGMA checkpoint_fullfsync = ON; PRAGMA wal_autocheckpoint = 0;
     PRAGMA journal_size_limit = ${LOG_BYTES}`);
   let meta = fresh;
   /** Whether every row was looked at just now. */
@@ -212,6 +212,9 @@ function openWriter(home: string) {
   const findName = db.prepare("SELECT n FROM ids WHERE id = ?");
   const findInbox = arrays(db, select("inbox", "WHERE inbox.actor = ? AND msg = ?"));
   const epochNow = db.prepare("SELECT epoch, commits FROM meta");
+  // SQLite before 3.51 does not know NOOP and takes it for PASSIVE: right, only slower.
+  const logNow = db.prepare("PRAGMA wal_checkpoint(NOOP)");
+  const shorten = db.prepare("PRAGMA wal_checkpoint(PASSIVE)");
   const bites = purges.map((text) => db.prepare(text));
 
   const numbers = new Map<string, number>();
@@ -290,7 +293,19 @@ function openWriter(home: string) {
       // Not even "disk full" may pass as such: the transaction is on disk.
       throw new KithError("internal", "The anchor could not be written.", { cause: thrown });
     }
+    shortenLog();
     if (!reserved) keepReserve();
+  }
+
+  /** Not left to SQLite, which keeps a sync that failed in it to itself, and syncs again later. */
+  function shortenLog(): void {
+    if (Number(logNow.get()?.["log"]) < LOG_PAGES) return;
+    try {
+      shorten.get();
+    } catch (thrown) {
+      // No room to grow for the main file: all is in the log, and a later commit tries again.
+      if (toKith(thrown, false).code !== "disk-full") throw thrown;
+    }
   }
 
   /** Makes sure that the failed transaction is gone; `serve` gives the reserve to the next one. */

@@ -13,8 +13,9 @@ import { frozen, halfOpen } from "./links.ts";
 import { lies } from "./lies.ts";
 import type { FaultPart } from "./part.ts";
 import { sweep } from "./sweep.ts";
+import { takeover } from "./takeover.ts";
 
-const PARTS: readonly FaultPart[] = [sweep, kills, frozen, halfOpen, damage, disk, lies];
+const PARTS: readonly FaultPart[] = [sweep, kills, frozen, halfOpen, damage, disk, lies, takeover];
 
 const HELP = `npm run faults -- [--quick] [--only PART[,PART]] [--json]
 

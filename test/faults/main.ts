@@ -6,6 +6,7 @@ import process from "node:process";
 import { chosen, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { runParts } from "../report/run-parts.ts";
+import { clock } from "./clock.ts";
 import { damage } from "./damage.ts";
 import { disk } from "./disk.ts";
 import { kills } from "./kills.ts";
@@ -15,7 +16,17 @@ import type { FaultPart } from "./part.ts";
 import { sweep } from "./sweep.ts";
 import { takeover } from "./takeover.ts";
 
-const PARTS: readonly FaultPart[] = [sweep, kills, frozen, halfOpen, damage, disk, lies, takeover];
+const PARTS: readonly FaultPart[] = [
+  sweep,
+  kills,
+  frozen,
+  halfOpen,
+  damage,
+  disk,
+  lies,
+  takeover,
+  clock,
+];
 
 const HELP = `npm run faults -- [--quick] [--only PART[,PART]] [--json]
 

@@ -46,6 +46,17 @@ test("a store whose epoch another process raised behind the lock's back writes n
   await store.close();
 });
 
+test("the newest time that the home has seen stays, also when the clock is set back", async () => {
+  using home = tempHome();
+  const store = openStore(home.path);
+  await store.open();
+  for (const at of [5, 9_000, 7]) await store.commit([{ k: "audit", at, what: "x", data: {} }]);
+  await store.close();
+  const again = openStore(home.path);
+  expect(await again.open()).toMatchObject({ lastWallMs: 9_000 });
+  await again.close();
+});
+
 test("commits asked for at once are made in their order", async () => {
   using home = tempHome();
   const store = openStore(home.path);

@@ -115,7 +115,7 @@ export interface Opened {
   readonly epoch: number;
   /** False after a crash. */
   readonly clean: boolean;
-  /** Unix ms of the newest commit, 0 for a new home: a clock far behind it was set back. */
+  /** The newest time of any commit, Unix ms; 0 for a new home. A clock far behind it was set back. */
   readonly lastWallMs: number;
 }
 

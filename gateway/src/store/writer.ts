@@ -407,7 +407,7 @@ function openWriter(home: string) {
         let audit = before.audit;
         for (const row of rows) audit = apply(row, audit);
         if (wall >= nextPurge) purge(wall);
-        return { ...before, audit, wall: wall || before.wall };
+        return { ...before, audit, wall: Math.max(wall, before.wall) };
       });
     },
     /** Marks the stop as clean if that can be said. */

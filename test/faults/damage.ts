@@ -21,6 +21,20 @@ import {
 import type { FaultPart } from "./part.ts";
 import { rolledBack } from "./rolled-back.ts";
 
+/** One after the other would leave a core idle. */
+const AT_ONCE = 3;
+
+/** The verdicts of trials 1 to `most`. */
+async function each(most: number, trial: (seed: number) => Promise<Verdict>): Promise<Verdict[]> {
+  const verdicts: Verdict[] = [];
+  let next = 1;
+  const work = async (): Promise<void> => {
+    while (next <= most) verdicts.push(await trial(next++));
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return verdicts;
+}
+
 interface Mutant {
   readonly name: string;
   readonly patch: Patch;
@@ -106,14 +120,13 @@ export const damage: FaultPart = {
     using large = await base(open, { crashed: false, large: true });
     const bases = [crashed, stopped, crashed, stopped, large];
 
-    const verdicts: Verdict[] = [];
-    for (let seed = 1; seed <= trials; seed++)
-      verdicts.push(await damaged(open, bases[seed % bases.length] ?? crashed, seed));
+    const verdicts = await each(trials, (seed) =>
+      damaged(open, bases[seed % bases.length] ?? crashed, seed),
+    );
     tally(report, "damage", verdicts);
-
-    const edits: Verdict[] = [];
-    for (let seed = 1; seed <= trials; seed++)
-      edits.push(await tampered(open, seed % 10 === 0 ? large : stopped, seed));
+    const edits = await each(trials, (seed) =>
+      tampered(open, seed % 10 === 0 ? large : stopped, seed),
+    );
     tally(report, "damage.audit", edits);
 
     await scrubbed(report, open, large);

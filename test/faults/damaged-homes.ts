@@ -9,7 +9,7 @@ import type { Store } from "@kith/gateway/runtime/store";
 import type { openStore } from "@kith/gateway/store/store";
 import { Seeded } from "../support/world.ts";
 import { damages } from "../store/damages.ts";
-import { everything, killAfter, SAM, tempHome } from "../store/home.ts";
+import { everything, killAfter, killBetween, SAM, tempHome } from "../store/home.ts";
 import { attacks } from "../store/tampering.ts";
 
 export type Open = typeof openStore;
@@ -53,7 +53,7 @@ export async function base(open: Open, how: { crashed: boolean; large: boolean }
   });
   await killAfter(home.path, 20);
   const old = tempHome(home.path);
-  const turns = await killAfter(home.path, 30);
+  const turns = await killBetween(home.path, 30);
   using copy = tempHome(home.path);
   const expected = await withStore(open, copy.path, (store) => everything(store, turns));
   const kept = tempHome(how.crashed ? home.path : copy.path);

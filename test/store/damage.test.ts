@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openStore } from "@kith/gateway/store/store";
 import { damages } from "./damages.ts";
-import { everything, killAfter, ROUNDS, seeded, tempHome } from "./home.ts";
+import { everything, killAfter, killBetween, ROUNDS, seeded, tempHome } from "./home.ts";
 
 type Home = ReturnType<typeof tempHome>;
 interface Base {
@@ -34,7 +34,7 @@ beforeAll(async () => {
   using home = tempHome();
   await killAfter(home.path, 60);
   const old = tempHome(home.path);
-  const turns = await killAfter(home.path, 40);
+  const turns = await killBetween(home.path, 40);
   using copy = tempHome(home.path);
   const expected = await read(copy.path, turns);
   // As a crash leaves it, with most of it in the log; and as a clean stop does, with no log.

@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { ActorId } from "@kith/gateway/runtime/effect";
 import type { Store, Write } from "@kith/gateway/runtime/store";
+import { openStore } from "@kith/gateway/store/store";
 
 export function tempHome(from?: string): Disposable & { readonly path: string } {
   const path = mkdtempSync(join(tmpdir(), "kith-store-"));
@@ -142,4 +143,20 @@ export async function killAfter(home: string, turns: number): Promise<number> {
   }
   await exit;
   return last;
+}
+
+/**
+ * As `killAfter`, until it died between two commits: one that was made and not acknowledged may
+ * be lost without anybody's fault.
+ */
+export async function killBetween(home: string, turns: number): Promise<number> {
+  for (let more = turns; ; more = 1) {
+    const last = await killAfter(home, more);
+    using copy = tempHome(home);
+    const store = openStore(copy.path);
+    await store.open();
+    const made = store.load(SAM)?.seq;
+    await store.close();
+    if (made === last) return last;
+  }
 }

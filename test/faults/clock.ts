@@ -15,6 +15,8 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const JUMPS = [2 * HOUR_MS, -2 * HOUR_MS, 5 * DAY_MS, -5 * DAY_MS, HOUR_MS, -90_000] as const;
+/** More than all the stories of one round take. */
+const MOST_LOOKS = 10;
 const GRANT_MS = 15 * MINUTE_MS;
 
 const REVIVED: Patch = [
@@ -153,7 +155,13 @@ const builtFrom = async (patch: Patch, entry: string): Promise<string> =>
   pathToFileURL(join(await assemble([patch]), `${entry}.mjs`)).href;
 
 async function mutants(report: Report, enough: number): Promise<void> {
-  const revived = await revivals(await builtFrom(REVIVED, "assembly"), enough);
+  const build = await builtFrom(REVIVED, "assembly");
+  const revived = { tried: 0, revived: 0 };
+  while (revived.revived < enough && revived.tried < 3 * MOST_LOOKS) {
+    const more = await revivals(build, enough - revived.revived);
+    revived.tried += more.tried;
+    revived.revived += more.revived;
+  }
   report.planted({
     name: "an expired grant is revived by the clock",
     by: revived.revived > 0 ? "clock.revived" : null,
@@ -193,6 +201,6 @@ export const clock: FaultPart = {
     report.figure("clock.revived", revived, none);
     const again = await redelivered();
     report.figure("clock.redelivered", again.taken, none);
-    await mutants(report, quick ? 1 : Infinity);
+    await mutants(report, quick ? 1 : 5);
   },
 };

@@ -86,7 +86,7 @@ async function hiddenSync(report: Report, from: string): Promise<void> {
   const KITH_STORE = pathToFileURL(join(await assemble(patches), "store.mjs")).href;
   let hits = 0;
   let found = 0;
-  while (found === 0 && hits < 60) {
+  while (found < 5 && hits < 150) {
     const fault = traced("fsync", "EIO", 10 + hits++, 1);
     const { problems } = await strike({ ...fault, env: { KITH_STORE } }, from);
     if (problems.length > 0) found++;

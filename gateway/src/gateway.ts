@@ -19,6 +19,7 @@ import { pairingHandlers } from "./devices/pairing.ts";
 import { Presence } from "./devices/presence.ts";
 import { latestTime } from "./grants/latest.ts";
 import { fingerprinter } from "./audit/fingerprint.ts";
+import { SAFE_MODE, countStart } from "./invocations/boots.ts";
 import { type Call, ended } from "./invocations/call.ts";
 import { Calls } from "./invocations/calls.ts";
 import { linkHandlers } from "./invocations/links.ts";
@@ -166,7 +167,7 @@ async function assemble({
   /** What the owner should hear without having asked: in the chat that is always there. */
   const notice = (text: string, about?: ActorId): void => {
     log.info("notice", { text, ...(about === undefined ? {} : { about }) });
-    console.announce("console", newId(clock, rng), { text, final: false });
+    console.notify("console", newId(clock, rng), { text, final: false });
   };
   runtime.on<{ text: string }>("notice", ({ text }) => notice(text));
   void damage.then((why) => {
@@ -253,9 +254,9 @@ async function assemble({
   };
   tick();
 
+  // On disk before anything is done: a process that dies at once shall count as well.
+  const boots = await countStart(store, opened.clean, clock.now(), report);
   runtime.recover(opened);
-  // Before any device can be here: whether calls may be sent is decided first.
-  runtime.tell("invocation/*", { type: "gateway.booted", clean: opened.clean } as Event);
   sending.recover();
   runtime.tell("pairing/desk", { type: "gateway.started" });
   mesh = await startMesh({
@@ -291,6 +292,7 @@ async function assemble({
     report,
   });
   process.umask(before);
+  if (boots.entered) notice(SAFE_MODE);
   if (opened.stalled)
     notice(`I was killed because a message to ${opened.stalled} never ended; it counts as a try.`);
   log.info("ready", { id, epoch: opened.epoch, clean: opened.clean });

@@ -53,6 +53,7 @@ export const remedies = {
   "denied-owner": "The owner said no. Ask again if that was a mistake.",
   "owner-silent": "Nobody answered in 15 minutes, which means no. Ask again.",
   revoked: "Pair it, or allow it, again if that was a mistake.",
+  "safe-mode": "`kith safe off` ends it; the log and `kith dead` tell why it began.",
   locked: "Lift it with `kith lock --lift` where it was locked.",
   unknown:
     "It may or may not have happened; look at the device before you ask again. `kith why ID` tells what is known.",

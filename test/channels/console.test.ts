@@ -33,3 +33,21 @@ test("replies that nobody reads hold up no other chat", () => {
   expect(shown).toEqual(["hello mine"]);
   expect(reports).toEqual([]);
 });
+
+test("news that somebody must hear waits for the first who comes, and no longer", () => {
+  const console = new Console(() => {});
+  const shown: string[] = [];
+  const client = (name: string) => ({
+    terminal: undefined,
+    show: ({ text }: { text: string }) => void shown.push(`${name} ${text}`),
+  });
+  for (let at = 0; at < 25; at++)
+    console.notify("console", `id${at}`, { text: `${at}`, final: false });
+  console.notify("other", "id", { text: "elsewhere", final: false });
+  const leave = console.attach("console", client("ann"));
+  expect(shown).toEqual(Array.from({ length: 20 }, (_, at) => `ann ${at + 5}`));
+  console.attach("console", client("ben"));
+  console.notify("console", "id", { text: "now", final: false });
+  expect(shown.slice(20)).toEqual(["ann now", "ben now"]);
+  leave();
+});

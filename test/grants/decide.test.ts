@@ -42,7 +42,7 @@ const grant: Grant = {
 const ask = (change: Partial<Question> = {}) =>
   decide({
     ...{ device: laptop, capability: catalogue.get("camera.snap"), offered: offer("camera.snap") },
-    ...{ requester: "owner", grants: [], locked: false, now: NOW },
+    ...{ requester: "owner", grants: [], locked: false, safe: false, now: NOW },
     ...change,
   });
 
@@ -105,7 +105,15 @@ describe("every cell", () => {
 });
 
 describe("rules come in order", () => {
-  const rules = ["device-known", "capability-on", "lock", "grant", "harmless", "owner-asked"];
+  const rules = [
+    "device-known",
+    "capability-on",
+    "lock",
+    "safe-mode",
+    "grant",
+    "harmless",
+    "owner-asked",
+  ];
   test("and each step is told", () => {
     expect(ask().steps.map(({ rule }) => rule)).toEqual(rules);
   });
@@ -145,7 +153,8 @@ describe("rules come in order", () => {
       { offered: offer("camera.snap", { state: "needs-permission" }), locked: true },
       "os-permission",
     ],
-    ["the lock, before a grant", { locked: true, grants: [grant] }, "locked"],
+    ["the lock, before a grant", { locked: true, safe: true, grants: [grant] }, "locked"],
+    ["safe mode, before a grant", { safe: true, grants: [grant] }, "safe-mode"],
     ["somebody without a grant", { requester: "telegram:9", grants: [grant] }, "not-granted"],
   ])("%s is refused first", ([, change, code]) => {
     expect(ask(change)).toMatchObject({ verdict: "deny", code });

@@ -9,11 +9,12 @@ const TWO = "01K3V9QZ6T0R8M4X2C7B5N1PWE";
 const SESSION = "session/01K3V9QZ6T0R8M4X2C7B5N1PWF";
 
 interface Known {
+  readonly starts?: readonly { at: number; clean: boolean }[];
   readonly journal?: readonly Entry[];
   readonly rows?: readonly Partial<AuditRow>[];
 }
 
-function start({ journal = [], rows = [] }: Known = {}) {
+function start({ journal = [], rows = [], starts = [] }: Known = {}) {
   const call = { state: "done", cap: "camera.snap", name: "laptop", by: "console:owner", args: {} };
   const calls = [ONE, TWO].map((id) => ({ ...call, id, createdAt: 1_000 }));
   const names = ["big phone", "old phone"];
@@ -27,7 +28,8 @@ function start({ journal = [], rows = [] }: Known = {}) {
   const chat = JSON.stringify(["console", "local", "kitchen"]);
   const documents = {
     find: (_: string, id: string) => calls.find((one) => one.id === id),
-    get: (_: string, id: string) => (id === chat ? { session: SESSION } : undefined),
+    get: (_: string, id: string) =>
+      id === chat ? { session: SESSION } : id === "boots" ? { starts } : undefined,
     openIds: (table: string) => (table === "chat" ? [chat] : []),
     list: (table: string) => (table === "device" ? devices : []),
   };
@@ -89,6 +91,18 @@ test("a chat is told by its name: events, states, what was asked for, failures",
     "+60.0 s  session heard operated: thinking → busy.asking",
   ]);
   expect(why("console:kitchen").out.id).toBe(SESSION);
+});
+
+test("starts of the gateway since then are told among the rest", () => {
+  const turn = (seq: number, at: number) => ({ seq, at, event: { type: "said" }, state: "open" });
+  const starts = [50, 150, 250].map((at) => ({ at, clean: at === 250 }));
+  const { out } = start({ starts, journal: [turn(1, 100), turn(2, 200)] })("kitchen");
+  expect((out.story as { what: string; text: string }[]).map(({ text }) => text)).toEqual([
+    "session heard said: open",
+    "the gateway started again, after a crash or a loss of power",
+    "session heard said: open",
+    "the gateway started again, after an orderly stop",
+  ]);
 });
 
 test("what is long is cut, and says how to see the rest", () => {

@@ -22,6 +22,9 @@ export interface ConsoleClient {
 /** A picture that would not fit on a line of the control socket is shown in blocks instead. */
 const MOST_PICTURE_CHARS = 700_000;
 
+/** News kept for a chat in which nobody is; of more, the oldest are in the log alone. */
+const MOST_NEWS = 20;
+
 interface Waiting {
   readonly message: ChatMessage;
   readonly seen: () => void;
@@ -30,6 +33,7 @@ interface Waiting {
 export class Console {
   readonly #clients = new Map<string, Set<ConsoleClient>>();
   readonly #waiting = new Map<string, Map<string, Waiting>>();
+  readonly #news = new Map<string, Parameters<ConsoleClient["show"]>[0][]>();
   readonly #report: (what: string, error: unknown) => void;
 
   constructor(report: (what: string, error: unknown) => void) {
@@ -43,6 +47,9 @@ export class Console {
     clients.add(client);
     for (const [id, { message }] of this.#waiting.get(chat) ?? [])
       this.#show(client, chat, id, message);
+    const news = this.#news.get(chat) ?? [];
+    this.#news.delete(chat);
+    for (const message of news) client.show(message);
     return () => {
       clients.delete(client);
       if (clients.size === 0 && this.#clients.get(chat) === clients) this.#clients.delete(chat);
@@ -53,9 +60,16 @@ export class Console {
     this.#waiting.get(chat)?.get(id)?.seen();
   }
 
-  /** News that nobody asked for: shown to whoever is there, kept in the log, not waited with. */
+  /** News that nobody asked for: shown to whoever is there, and lost to all others. */
   announce(chat: string, id: string, message: ChatMessage): void {
     for (const client of this.#clients.get(chat) ?? []) client.show({ ...message, id, chat });
+  }
+
+  /** News that somebody must hear, once: if nobody is there, whoever comes first. */
+  notify(chat: string, id: string, message: ChatMessage): void {
+    if (this.#clients.has(chat)) return this.announce(chat, id, message);
+    const news = [...(this.#news.get(chat) ?? []), { ...message, id, chat }];
+    this.#news.set(chat, news.slice(-MOST_NEWS));
   }
 
   readonly performer: Performer = {

@@ -2,8 +2,8 @@
  * Who may do what, now. Pure: everything it looks at comes in as an argument, and there is no
  * other way to a device. First rule that hits wins; deny on doubt.
  *
- *   1 device known  2 capability offered and on  3 not locked  4 live grant → allow
- *   5 harmless (tier 0) → allow  6 the owner may be asked → ask  7 → deny
+ *   1 device known  2 capability offered and on  3 not locked, not in safe mode
+ *   4 live grant → allow  5 harmless (tier 0) → allow  6 the owner may be asked → ask  7 → deny
  */
 import type { Capability } from "@kith/shared/capabilities/capability";
 import type { ErrorCode } from "@kith/shared/errors";
@@ -19,6 +19,8 @@ export interface Question {
   readonly requester: string;
   readonly grants: readonly Grant[];
   readonly locked: boolean;
+  /** After three crashes nothing is sent until the owner says so: invocations/boots.ts. */
+  readonly safe: boolean;
   /** Unix ms, never earlier than any time already seen: a clock set back revives nothing. */
   readonly now: number;
 }
@@ -88,6 +90,9 @@ export function decide(question: Question): Decision {
 
   if (question.locked) return deny("lock", "locked", "everything is locked");
   pass("lock");
+  if (question.safe)
+    return deny("safe-mode", "safe-mode", "nothing is sent to devices: Kith crashed three times");
+  pass("safe-mode");
 
   const grant = grants.find((one) => matches(one, device, capability.name, requester, now));
   if (grant) {

@@ -4,7 +4,7 @@
  * It is handled by the runtime like one actor: `receive` decides synchronously and emits
  * effects; rows, audit and answers commit together; only then do frames leave (sending.ts).
  */
-import { type Boots, booted } from "./boots.ts";
+import type { Boots } from "./boots.ts";
 import { catalogue } from "@kith/shared/capabilities/index";
 import type { Capability } from "@kith/shared/capabilities/capability";
 import { type Failure, fromWire } from "@kith/shared/errors";
@@ -123,8 +123,6 @@ export class Calls implements TableKind {
         });
       case "grant.revoked":
         return this.#revokeGrant(event.grant, event.by);
-      case "gateway.booted":
-        return this.#booted(event.clean);
       case "safe.ended":
         return this.#safeEnded(event.by);
       case "lock.set":
@@ -165,6 +163,7 @@ export class Calls implements TableKind {
       requester,
       grants: this.#grants.list(),
       locked: documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false,
+      safe: this.safe,
       now: this.#grants.now(at),
     });
   }
@@ -407,28 +406,12 @@ export class Calls implements TableKind {
     return this.#options.documents.get<Boots>("setting", "boots")?.safe ?? false;
   }
 
-  #booted(clean: boolean): void {
-    const before = this.#options.documents.get<Boots>("setting", "boots");
-    const boots = booted(before, clean, this.#turn.at);
-    if (clean && (before?.unclean.length ?? 0) === 0) return;
-    emit({ kind: "put", table: "setting", id: "boots", open: true, body: boots });
-    if (!boots.safe || before?.safe) return;
-    emit({ kind: "audit", what: "safe.entered", data: {} });
-    emit({
-      kind: "signal",
-      topic: "notice",
-      data: {
-        text: "Safe mode: I crashed three times within five minutes, so no call is sent to any device. `kith safe off` ends it.",
-      },
-    });
-  }
-
   #safeEnded(by: string): void {
     const { documents, link } = this.#options;
-    const was = this.safe;
-    emit({ kind: "reply", value: { was } });
-    if (!was) return;
-    const body: Boots = { unclean: [], safe: false };
+    const boots = documents.get<Boots>("setting", "boots");
+    emit({ kind: "reply", value: { was: boots?.safe ?? false } });
+    if (!boots?.safe) return;
+    const body: Boots = { ...boots, unclean: [], safe: false };
     emit({ kind: "put", table: "setting", id: "boots", open: true, body });
     // The document in memory changes with the commit's turn only after this one.
     documents.put("setting", "boots", true, body);

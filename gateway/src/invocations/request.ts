@@ -33,7 +33,6 @@ export type CallsEvent = Event &
     | { readonly type: "approval.asked" }
     | { readonly type: "device.revoked"; readonly device: string }
     | { readonly type: "grant.revoked"; readonly grant: string; readonly by: string }
-    | { readonly type: "gateway.booted"; readonly clean: boolean }
     | { readonly type: "safe.ended"; readonly by: string }
     | { readonly type: "lock.set"; readonly locked: boolean; readonly by: string }
     | {

@@ -153,6 +153,12 @@ const commands: Readonly<Record<string, Command>> = {
     what: "the story of a call, device or question",
     parse: (rest) => (rest ? operate("why", { id: rest }) : say("Say /why with an id.")),
   },
+  safe: {
+    form: "/safe off",
+    what: "send calls again after several crashes",
+    parse: (rest) =>
+      rest === "off" ? operate("safe.off") : say("Say /safe off to end safe mode."),
+  },
   lock: {
     form: "/lock",
     what: "turn everything off (/unlock lifts it)",

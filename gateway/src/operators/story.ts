@@ -5,6 +5,7 @@
  */
 import { KithError } from "@kith/shared/errors";
 import type { Call } from "../invocations/call.ts";
+import type { Boots } from "../invocations/boots.ts";
 import { CRASHED, type Crashed } from "../runtime/journal.ts";
 import type { ActorId } from "../runtime/effect.ts";
 import type { Entry } from "../runtime/store.ts";
@@ -38,13 +39,15 @@ export function story(
   const limit = all ? MOST : USUAL;
   const rows = store.audit({ about: id, limit });
   const turns = actors.flatMap((actor) => turnsOf(actor, limit, store));
-  const told = [
+  const known = [
     ...(call ? [requested(call)] : []),
     ...turns,
     ...rows.map((row): Line => ({ at: row.at, what: row.what, text: rowWords(row, id) })),
   ].sort((a, b) => a.at - b.at);
-  const [first] = told;
+  const [first] = known;
   if (!first) throw new KithError("call-unknown", `nothing is known about ${said}`);
+  const boots = runtime.documents.get<Boots>("setting", "boots");
+  const told = [...known, ...starts(boots, first.at)].sort((a, b) => a.at - b.at);
   const now = actors.flatMap((actor) => standing(actor, runtime, store));
   if (call) now.push(ending(call));
   const cut = rows.length === limit || turns.length >= limit;
@@ -90,6 +93,15 @@ function failedLine(who: string, { at, event }: Entry): Line {
   const text = `${who} failed on ${on} (try ${tries}): ${error}; it woke again from disk`;
   return { at, what: CRASHED, text };
 }
+
+/** Starts of the whole gateway since then: what waited was taken up from disk. */
+const starts = (boots: Boots | undefined, since: number): Line[] =>
+  (boots?.starts ?? [])
+    .filter(({ at }) => at > since)
+    .map(({ at, clean }) => ({
+      ...{ at, what: "gateway.started" },
+      text: `the gateway started again, after ${clean ? "an orderly stop" : "a crash or a loss of power"}`,
+    }));
 
 const requested = (call: Call): Line => ({
   at: call.createdAt,

@@ -117,6 +117,7 @@ export function problem(
 const inChat = (remedy: string): string =>
   remedy
     .replace("`kith lock --lift`", "/unlock")
+    .replace("`kith safe off`", "/safe off")
     .replaceAll(/`kith (devices|approvals|grants|audit|why)([^`]*)`/g, "/$1$2");
 
 export function ended(told: Outcome, final: boolean): ChatMessage {

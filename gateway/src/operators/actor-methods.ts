@@ -4,7 +4,7 @@ import { str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import type { ActorId } from "../runtime/effect.ts";
 import type { DeadLetter } from "../runtime/store.ts";
-import type { ActorNode, KindNode } from "../runtime/tree.ts";
+import type { ActorNode } from "../runtime/tree.ts";
 import { NOTHING } from "./lookup.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
 import { dayTime, table } from "./text.ts";
@@ -98,7 +98,7 @@ export function actorMethods({
 }
 
 interface Told {
-  readonly kinds: readonly KindNode[];
+  readonly kinds: ReturnType<MethodsOptions["runtime"]["tree"]>;
   readonly performers: MethodsOptions["runtime"]["performers"];
   readonly links: readonly { device: string; epoch: number; source: string }[];
   readonly more: number;
@@ -110,6 +110,7 @@ function treeText({ kinds, performers, links, more }: Told, now: number): string
     const counts = [
       `${kind.live} in memory`,
       ...(kind.table ? [] : [`${kind.asleep} asleep on disk`]),
+      ...(kind.degraded ? ["DEGRADED, one is tried each minute"] : []),
       ...(kind.down > 0 ? [`${kind.down} DOWN`] : []),
       ...(kind.mailbox > 0 ? [`${kind.mailbox} messages wait`] : []),
       ...(kind.restarts > 0 ? [`${kind.restarts} failures`] : []),

@@ -19,6 +19,10 @@ export class Escalation {
   readonly #downs = new Map<string, Down[]>();
   readonly #degraded = new Set<string>();
 
+  get any(): boolean {
+    return this.#degraded.size > 0;
+  }
+
   degraded(kind: string): boolean {
     return this.#degraded.has(kind);
   }

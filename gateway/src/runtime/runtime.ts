@@ -89,8 +89,8 @@ export class Runtime {
   readonly #timers: Timers;
   readonly #doors: Doors;
   readonly #escalation = new Escalation();
-  /** The one that may try for its degraded kind. */
-  #probe: ActorId | undefined;
+  /** Who may try for its degraded kind. */
+  readonly #probes = new Map<string, ActorId>();
   #lastMsg = 0;
   #pumping = false;
   #stopped = false;
@@ -278,9 +278,13 @@ export class Runtime {
   }
 
   /** For `kith actors`. */
-  tree(): KindNode[] {
+  tree(): (KindNode & { readonly degraded: boolean })[] {
     const { store, clock } = this.#options;
-    return treeOf(this.#options.kinds, [...this.#cells.values()], store, clock.mono());
+    const cells = [...this.#cells.values()];
+    return treeOf(this.#options.kinds, cells, store, clock.mono()).map((kind) => ({
+      ...kind,
+      degraded: this.#escalation.degraded(kind.kind),
+    }));
   }
 
   /** One that is in memory now. */
@@ -305,7 +309,7 @@ export class Runtime {
     cell.drop();
     cell.table?.reload();
     cell.forgive();
-    this.#escalation.over(kindOf(id));
+    this.#wellAgain(kindOf(id));
     this.#wakeUp(cell);
     return true;
   }
@@ -402,7 +406,7 @@ export class Runtime {
   }
 
   #queue(cell: Cell, env: Envelope): boolean {
-    if (cell.status === "down" && env.replyTo !== undefined) {
+    if (env.replyTo !== undefined && (cell.status === "down" || this.#held(cell))) {
       this.#asks.fail(
         env.replyTo,
         new KithError("actor-down", `${env.to} was stopped after too many failures`),
@@ -486,7 +490,9 @@ export class Runtime {
     } finally {
       this.#options.pulse?.end();
     }
-    if (this.#escalation.degraded(cell.kind)) this.#wellAgain(cell);
+    // Those that were awake when it became degraded prove nothing about a wake.
+    if (this.#probes.size > 0 && this.#probes.get(cell.kind) === cell.id)
+      this.#wellAgain(cell.kind);
     cell.lastAt = this.#options.clock.mono();
     if (state.length === 0 && outcome === "ignored") {
       this.ignored.set(env.event.type, (this.ignored.get(env.event.type) ?? 0) + 1);
@@ -644,14 +650,18 @@ export class Runtime {
   #down(cell: Cell, env: Envelope | undefined, why: string): void {
     cell.status = "down";
     if (env) cell.mailbox.unshift([env]);
-    for (let waiting = cell.mailbox.remove(isAsk); waiting; waiting = cell.mailbox.remove(isAsk)) {
-      this.#reject(waiting, "actor-down", `${cell.id} was stopped: ${why}`);
-    }
+    this.#refuseAsks(cell, why);
     this.#escalate(cell, why);
     this.due.set(`backoff:${cell.id}`, DOWN_PROBE_MS, () => {
       cell.status = "live";
       this.#wakeUp(cell);
     });
+  }
+
+  /** Whoever asks it is told at once; what is durable waits. */
+  #refuseAsks({ id, mailbox }: Cell, why: string): void {
+    for (let ask = mailbox.remove(isAsk); ask; ask = mailbox.remove(isAsk))
+      this.#reject(ask, "actor-down", `${id} was stopped: ${why}`);
   }
 
   /** The owner hears of this one, or once of its whole kind. */
@@ -661,9 +671,11 @@ export class Runtime {
     const worse = this.#escalation.down(kind, cell.id, cell.lastError ?? why, now);
     if (worse) {
       this.#options.notice(
-        `Many of kind ${kind} were stopped; none is woken but one a minute, until one succeeds.`,
+        `Many of kind ${kind} were stopped; none is woken but one a minute, until one succeeds. \`kith actors\` shows them.`,
         undefined,
       );
+      for (const one of this.#cells.values())
+        if (one.kind === kind && this.#held(one)) this.#refuseAsks(one, "as many of its kind");
       this.#probeLater(kind);
     } else if (!this.#escalation.degraded(kind))
       this.#options.notice(`${cell.id} was stopped: ${why}.`, cell.id);
@@ -671,31 +683,34 @@ export class Runtime {
 
   /** Of a degraded kind only those that are awake go on, and the probe. */
   #held(cell: Cell): boolean {
-    return !cell.awake && cell.id !== this.#probe && this.#escalation.degraded(cell.kind);
+    if (!this.#escalation.any || cell.awake) return false;
+    const kind = cell.kind;
+    return this.#escalation.degraded(kind) && this.#probes.get(kind) !== cell.id;
   }
 
   #probeLater(kind: string): void {
     this.due.set(`probe:${kind}`, KIND_PROBE_MS, () => {
-      if (!this.#escalation.degraded(kind)) return;
-      const waiting = [...this.#cells.values()].find(
+      const last = this.#probes.get(kind);
+      const waiting = [...this.#cells.values()].filter(
         (cell) => cell.kind === kind && !cell.awake && cell.mailbox.size > 0,
       );
-      if (waiting) {
-        this.#probe = waiting.id;
-        waiting.status = "live";
-        this.#wakeUp(waiting);
+      // In turn: the last one may be sick by itself.
+      const next = waiting[(waiting.findIndex(({ id }) => id === last) + 1) % waiting.length];
+      if (next) {
+        this.#probes.set(kind, next.id);
+        next.status = "live";
+        this.#wakeUp(next);
       }
       this.#probeLater(kind);
     });
   }
 
-  /** A turn of a degraded kind succeeded: what waited may go on. */
-  #wellAgain({ id }: Cell): void {
-    const kind = kindOf(id);
-    this.#probe = undefined;
+  /** A probe's turn succeeded, or an operator says so: what waited may go on. */
+  #wellAgain(kind: string): void {
+    this.#probes.delete(kind);
     this.due.clear(`probe:${kind}`);
-    if (this.#escalation.over(kind))
-      this.#options.notice(`Those of kind ${kind} work again.`, undefined);
+    if (!this.#escalation.over(kind)) return;
+    this.#options.notice(`Those of kind ${kind} work again.`, undefined);
     for (const cell of this.#cells.values()) if (cell.kind === kind) this.#wakeUp(cell);
   }
 

@@ -1,7 +1,8 @@
 /** Bytes that a peer may send: each hex literal is commented field by field. */
 import { KithError } from "@kith/shared/errors";
 import { fromHex } from "@kith/shared/ids";
-import { frameReader, joinControl, pack, scan, splitControl } from "@kith/shared/protocol/codec";
+import { frameReader, joinControl, pack, splitControl } from "@kith/shared/protocol/codec";
+import { decode } from "@kith/shared/protocol/decode";
 import { toGateway, toNode } from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
 import { describe, expect, test } from "vitest";
@@ -71,7 +72,7 @@ test.for<[string, string]>([
   ["4,097 values", `dc 1000 ${"c0".repeat(4_096)}`],
   ["4,097 values in two arrays", `92 dc 0800 ${"c0".repeat(2_048)} dc 07fe ${"c0".repeat(2_046)}`],
 ])("%s is refused", ([, hex]) => {
-  expect(refused(() => scan(bytes(hex)))).toBe("schema");
+  expect(refused(() => decode(bytes(hex)))).toBe("schema");
 });
 
 test.for<[string, string]>([
@@ -92,13 +93,13 @@ test.for<[string, string]>([
   ["depth 16", nested(16)],
   ["4,096 values", `dc 0fff ${"c0".repeat(4_095)}`],
 ])("%s is taken", ([, hex]) => {
-  expect(refused(() => scan(bytes(hex)))).toBe("taken");
+  expect(refused(() => decode(bytes(hex)))).toBe("taken");
 });
 
-test("a scan looks only at its own bytes", () => {
+test("decoding looks only at its own bytes", () => {
   const around = bytes("01 81a16101 02");
-  expect(refused(() => scan(around.subarray(1, 5)))).toBe("taken");
-  expect(refused(() => scan(around.subarray(1)))).toBe("schema");
+  expect(refused(() => decode(around.subarray(1, 5)))).toBe("taken");
+  expect(refused(() => decode(around.subarray(1)))).toBe("schema");
 });
 
 test("any mutation of a frame is taken or refused with `schema`, and makes nothing alive", () => {

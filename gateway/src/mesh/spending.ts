@@ -90,8 +90,8 @@ export class Spending {
 
   #open(call: string): void {
     if (this.#calls.has(call)) return;
-    for (const oldest of this.#calls.keys()) {
-      if (this.#calls.size < ASKED) break;
+    if (this.#calls.size >= ASKED) {
+      const [oldest = ""] = this.#calls.keys();
       this.#calls.delete(oldest);
     }
     this.#calls.set(call, budget(this.#clock, limits.progressPerSecond, limits.progressBurst));

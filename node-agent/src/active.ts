@@ -5,25 +5,54 @@ import type { Invoke } from "@kith/shared/protocol/call";
 import type { AnyDriver } from "./drivers/driver.ts";
 
 /** A call between its `invoke` and its terminal frame. */
-export interface Active {
+export class Active {
   readonly invoke: Invoke;
   readonly driver: AnyDriver;
   readonly args: unknown;
-  readonly abort: AbortController;
   /** On the monotonic clock: of the call while a person is asked, of the driver from then on. */
   endsAt: number;
-  phase: "received" | "asking" | "running";
+  phase: "received" | "asking" | "running" = "received";
   /** Why it was stopped, when it was. */
-  why?: KithError;
+  why: KithError | undefined;
   /** A driver was started: from now on something may have happened. */
-  started: boolean;
-}
+  started = false;
+  #abort: AbortController | undefined;
+  readonly #stops: ((why: KithError) => void)[] = [];
 
-/** The first reason counts. */
-export function stop(active: Active, why: KithError): void {
-  if (active.why) return;
-  active.why = why;
-  active.abort.abort(why);
+  constructor(invoke: Invoke, driver: AnyDriver, args: unknown, endsAt: number) {
+    this.invoke = invoke;
+    this.driver = driver;
+    this.args = args;
+    this.endsAt = endsAt;
+  }
+
+  /** Fires when it is stopped. Made when somebody looks: most drivers are done before they would. */
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      if (this.why) this.#abort.abort(this.why);
+    }
+    return this.#abort.signal;
+  }
+
+  /** Hears of the stop, also of one that was. */
+  onStop(heard: (why: KithError) => void): void {
+    if (this.why) heard(this.why);
+    else this.#stops.push(heard);
+  }
+
+  /** The first reason counts. */
+  stop(why: KithError): void {
+    if (this.why) return;
+    this.why = why;
+    this.#abort?.abort(why);
+    for (const heard of this.#stops.splice(0)) heard(why);
+  }
+
+  /** @throws KithError the reason */
+  throwIfStopped(): void {
+    if (this.why) throw this.why;
+  }
 }
 
 /** Ends the call when its time is over. Returns cancel. */
@@ -31,7 +60,7 @@ export function stopAtDeadline(active: Active, clock: Clock): () => void {
   let cancel = () => {};
   const look = (): void => {
     const left = active.endsAt - clock.mono();
-    if (left <= 0) return stop(active, new KithError("timeout", "it did not finish in time"));
+    if (left <= 0) return active.stop(new KithError("timeout", "it did not finish in time"));
     cancel = clock.after(Math.min(left, MAX_AFTER_MS), look);
   };
   look();

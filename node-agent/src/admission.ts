@@ -2,7 +2,7 @@
 import { catalogue } from "@kith/shared/capabilities/index";
 import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
-import { pack } from "@kith/shared/protocol/codec";
+import { isLarger } from "@kith/shared/protocol/codec";
 import type { ToGateway } from "@kith/shared/protocol/frames";
 import { limits, times } from "@kith/shared/protocol/limits";
 import * as v from "valibot";
@@ -33,7 +33,7 @@ export function checked(
   if (capability.effect !== effect)
     throw new KithError("unsupported", `${cap} is ${capability.effect} here, not ${effect}`);
   if (ttl_ms > MOST_TTL_MS) throw new KithError("schema", "ttl_ms is too long");
-  if (pack(args).length > limits.argsBytes)
+  if (isLarger(args, limits.argsBytes))
     throw new KithError("too-big", "the arguments are too large");
   const parsed = v.safeParse(capability.args, args);
   if (!parsed.success)

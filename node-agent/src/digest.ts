@@ -1,13 +1,11 @@
 /** What makes two calls the same call. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { hex } from "@kith/shared/ids";
 import type { Invoke } from "@kith/shared/protocol/call";
 
 /** The same content gives the same digest, whatever the order of its keys. */
 export function digestOf({ cap, v, args }: Pick<Invoke, "cap" | "v" | "args">): string {
-  return createHash("sha256")
-    .update(canonical([cap, v, args]))
-    .digest("hex");
+  return hash("sha256", canonical([cap, v, args]), "hex");
 }
 
 /** Type tags and lengths keep different values from giving the same text. */

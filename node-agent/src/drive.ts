@@ -5,7 +5,7 @@
 import type { Clock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import type { StreamRef } from "@kith/shared/protocol/call";
-import { pack } from "@kith/shared/protocol/codec";
+import { isLarger } from "@kith/shared/protocol/codec";
 import { limits } from "@kith/shared/protocol/limits";
 import * as v from "valibot";
 import type { Active } from "./active.ts";
@@ -40,15 +40,16 @@ export async function drive(
   parts: DriveParts,
   settled: () => void,
 ): Promise<{ out: Record<string, unknown>; streams: StreamRef[] }> {
-  const { driver, args, abort, invoke } = active;
-  const { signal } = abort;
+  const { driver, args, invoke } = active;
   const { capability } = driver;
   const handed: Handed[] = [];
   const shown: string[] = [];
   let over = false;
 
   const tools: Tools = {
-    signal,
+    get signal() {
+      return active.signal;
+    },
     stream(role, type, content) {
       const allowed = Object.hasOwn(capability.streams, role)
         ? capability.streams[role]
@@ -67,14 +68,14 @@ export async function drive(
       handed.push({ role, type, content, most });
     },
     async notice(what) {
-      signal.throwIfAborted();
+      active.throwIfStopped();
       await parts.notices.on(what);
       shown.push(what);
     },
   };
 
   /** A driver that throws at once must look like one that rejects. */
-  const run = (async () => await driver.run(args, tools))();
+  const run = Promise.try(() => driver.run(args, tools));
   const end = (): void => {
     settled();
     for (const what of shown) parts.notices.off(what);
@@ -84,7 +85,7 @@ export async function drive(
 
   let out: unknown;
   try {
-    out = await unlessStopped(run, signal, parts.clock);
+    out = await unlessStopped(run, active, parts.clock);
     over = true;
   } catch (error) {
     over = true;
@@ -94,15 +95,16 @@ export async function drive(
     throw new KithError("driver", `${capability.name} failed on this device`, { cause: error });
   }
   const parsed = v.safeParse(capability.out, out);
-  if (!parsed.success || pack(parsed.output).length > limits.outBytes) {
+  if (!parsed.success || isLarger(parsed.output, limits.outBytes)) {
     closeFiles(handed);
     throw new KithError("bad-result", `${capability.name} gave a result that it must not give`);
   }
+  if (handed.length === 0) return { out: parsed.output, streams: [] };
   const handing = handed.map((one) => hand(invoke.call, one, parts.outgoing));
   try {
     return {
       out: parsed.output,
-      streams: await unlessStopped(Promise.all(handing), signal, parts.clock, 0),
+      streams: await unlessStopped(Promise.all(handing), active, parts.clock, 0),
     };
   } catch (error) {
     // What is still being stored now has nobody who waits for it.
@@ -127,27 +129,29 @@ function closeFiles(handed: Handed[]): void {
     if ("file" in content) content.file.close().catch(() => {});
 }
 
-/** Rejects with the signal's reason, after `graceMs` for the work to end by itself. */
-async function unlessStopped<T>(
+/** Rejects with the reason of the stop, after `graceMs` for the work to end by itself. */
+function unlessStopped<T>(
   work: Promise<T>,
-  signal: AbortSignal,
+  active: Active,
   clock: Clock,
   graceMs = STOP_MS,
 ): Promise<T> {
-  const stopped = Promise.withResolvers<never>();
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
   let cancel = () => {};
-  const stop = (): void => {
-    if (graceMs === 0) stopped.reject(signal.reason);
-    else cancel = clock.after(graceMs, () => stopped.reject(signal.reason));
-  };
-  if (signal.aborted) stop();
-  else signal.addEventListener("abort", stop, { once: true });
-  try {
-    const value = await Promise.race([work, stopped.promise]);
-    signal.throwIfAborted();
-    return value;
-  } finally {
-    cancel();
-    signal.removeEventListener("abort", stop);
-  }
+  active.onStop((why) => {
+    if (graceMs === 0) reject(why);
+    else cancel = clock.after(graceMs, () => reject(why));
+  });
+  work.then(
+    (value) => {
+      cancel();
+      if (active.why) reject(active.why);
+      else resolve(value);
+    },
+    (error: unknown) => {
+      cancel();
+      reject(error);
+    },
+  );
+  return promise;
 }

@@ -13,7 +13,7 @@ import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
 import type { ToGateway, ToNode } from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
-import { type Active, stop, stopAtDeadline } from "./active.ts";
+import { Active, stopAtDeadline } from "./active.ts";
 import { checked, inTime, type ServeLink } from "./admission.ts";
 import type { Consent } from "./consent.ts";
 import { crashpoint } from "./crashpoint.ts";
@@ -87,7 +87,7 @@ export class Server {
 
   cancel({ call }: Extract<ToNode, { t: "cancel" }>): void {
     const active = this.#active.get(call);
-    if (active) return stop(active, new KithError("cancelled", "stopped on request"));
+    if (active) return active.stop(new KithError("cancelled", "stopped on request"));
     const row = this.#parts.ledger.get(call);
     const frame = row && this.#parts.ledger.terminal(row);
     if (frame) this.#send(frame);
@@ -127,7 +127,7 @@ export class Server {
 
   /** Stops everything that runs; resolves when every call has its terminal frame. */
   async stopAll(why: KithError): Promise<void> {
-    for (const active of this.#active.values()) stop(active, why);
+    for (const active of this.#active.values()) active.stop(why);
     while (this.#active.size > 0) await new Promise<void>((resolve) => this.#waiters.push(resolve));
   }
 
@@ -153,12 +153,9 @@ export class Server {
     if (burned !== undefined && burned !== frame.call && this.#oneUse.has(frame.cap))
       throw new KithError("denied-local", "that permission was for one call and is used up");
 
-    const active: Active = {
-      ...{ invoke: frame, driver, args, abort: new AbortController() },
-      ...{ phase: "received", started: false },
-      // A person's time to think is the call's, not the driver's.
-      endsAt: clock.mono() + (rule === "ask" ? frame.ttl_ms : Math.min(frame.ttl_ms, driver.maxMs)),
-    };
+    // A person's time to think is the call's, not the driver's.
+    const most = rule === "ask" ? frame.ttl_ms : Math.min(frame.ttl_ms, driver.maxMs);
+    const active = new Active(frame, driver, args, clock.mono() + most);
     this.#active.set(frame.call, active);
     this.#running.set(frame.cap, running + 1);
     link.poke();
@@ -204,12 +201,12 @@ export class Server {
         cancelDeadline = stopAtDeadline(active, clock);
         policy.check(invoke.cap); // a lock that came meanwhile
       }
-      active.abort.signal.throwIfAborted();
+      active.throwIfStopped();
       crashpoint("node.run");
       // Both records in one write where nobody had to be asked in between.
       await Promise.all([stored, ledger.run(row)]);
       crashpoint("node.run");
-      active.abort.signal.throwIfAborted();
+      active.throwIfStopped();
       active.phase = "running";
       active.started = true;
       this.#accept(active);
@@ -278,10 +275,10 @@ export class Server {
     const yes = await consent.ask(
       { call, cap, text: questionOf(cap, active.args, why.text) },
       active.endsAt - clock.mono(),
-      active.abort.signal,
+      active.signal,
     );
     if (!yes && !(active.why && active.why.code !== "timeout")) {
-      delete active.why;
+      active.why = undefined;
       throw new KithError(
         "denied-person",
         "somebody at the device said no, or nobody answered there",

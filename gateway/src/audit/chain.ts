@@ -33,12 +33,32 @@ export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compa
 
 /** JSON with sorted keys: equal data has equal text, so any reader can hash it again. */
 export function canonical(data: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify(data, (_, value: unknown) =>
-    typeof value === "object" && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
+  let text = "";
+  for (const key of sorted(Object.keys(data))) {
+    const value = data[key];
+    if (value !== undefined) text += `${text === "" ? "" : ","}${quoted(key)}:${json(value)}`;
+  }
+  return `{${text}}`;
 }
+
+function sorted(keys: string[]): string[] {
+  for (let at = 1; at < keys.length; at++)
+    if ((keys[at - 1] ?? "") > (keys[at] ?? "")) return keys.sort();
+  return keys;
+}
+
+const json = (value: unknown): string =>
+  typeof value === "string"
+    ? quoted(value)
+    : JSON.stringify(value, (_, inner: unknown) =>
+        typeof inner === "object" && inner !== null && !Array.isArray(inner)
+          ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+          : inner,
+      );
+
+/** Nearly all text of the audit trail: what JSON writes as it is. */
+const PLAIN = /^[ !#-[\]-~]*$/;
+const quoted = (text: string): string => (PLAIN.test(text) ? `"${text}"` : JSON.stringify(text));
 
 /** The row that follows `head`. `data` is canonical text. */
 export function append(head: Head, at: number, what: string, data: string): Link {

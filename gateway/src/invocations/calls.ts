@@ -593,14 +593,15 @@ export class Calls implements TableKind {
     const { fingerprint } = this.#options;
     let args = this.#prints.get(call.args);
     if (args === undefined) this.#prints.set(call.args, (args = fingerprint(call.args)));
-    const data: Record<string, unknown> = { call: id, device, cap, requester, args };
-    if (rule !== undefined) data.rule = rule;
+    // In the order of the audit's text, so that nothing has to be sorted.
+    const data: Record<string, unknown> = { args, call: id, cap };
+    if (failure && state !== "sent") data.code = failure.code;
+    data.device = device;
+    if (failure && state !== "sent") data.effect = failure.effect;
     if (grant !== undefined) data.grant = grant;
-    if (failure && state !== "sent") {
-      data.code = failure.code;
-      data.effect = failure.effect;
-    }
+    data.requester = requester;
     if (state === "done") data.result = fingerprint([out, streams?.map(({ sha256 }) => sha256)]);
+    if (rule !== undefined) data.rule = rule;
     return data;
   }
 

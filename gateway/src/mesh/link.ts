@@ -11,7 +11,7 @@
 import { KithError, fromWire } from "@kith/shared/errors";
 import { type KeyId, newId } from "@kith/shared/ids";
 import type { Channel, ChannelEvents } from "@kith/shared/protocol/channel";
-import { pack } from "@kith/shared/protocol/codec";
+import { isLarger } from "@kith/shared/protocol/codec";
 import type { ToNode } from "@kith/shared/protocol/frames";
 import { type Heartbeat, heartbeat } from "@kith/shared/protocol/heartbeat";
 import { limits, times } from "@kith/shared/protocol/limits";
@@ -187,7 +187,7 @@ export class Link implements DeviceLink {
       case "stream.done":
         return; // the gateway sends no streams yet
       case "result":
-        if (bytes > limits.outBytes && pack(frame.out).length > limits.outBytes)
+        if (bytes > limits.outBytes && isLarger(frame.out, limits.outBytes))
           // It is the call's end all the same: waiting for another one would only waste its time.
           return this.#pass({
             t: "error",
@@ -198,7 +198,7 @@ export class Link implements DeviceLink {
           });
         return this.#pass(frame);
       case "event":
-        if (bytes > limits.eventBytes && pack(frame.data).length > limits.eventBytes)
+        if (bytes > limits.eventBytes && isLarger(frame.data, limits.eventBytes))
           return this.#malformed(new KithError("schema", "an event too large"));
         if (frame.seq <= this.#eventSeq) return;
         this.#eventSeq = frame.seq;

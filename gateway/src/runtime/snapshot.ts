@@ -3,6 +3,7 @@
  * snapshot, packed. XState's has no version of its own: a renamed state would restore into
  * an error, so the header decides before XState sees it.
  */
+import { isLarger } from "@kith/shared/protocol/codec";
 import { Packr } from "msgpackr";
 import type { AnyActor, AnyMachineSnapshot } from "xstate";
 import type { Event } from "./effect.ts";
@@ -19,18 +20,7 @@ const JOURNAL_BYTES = 20_480;
 /** What of an event the journal keeps. */
 export function forJournal(event: Event): Event {
   // The store packs it; packing it here as well, only to look at its size, cost more than the estimate.
-  if (mostBytes(event) <= JOURNAL_BYTES || packr.pack(event).length <= JOURNAL_BYTES) return event;
-  return { type: event.type };
-}
-
-/** No less than what packing makes of it. */
-function mostBytes(value: unknown): number {
-  if (typeof value === "string") return 5 + value.length * 3;
-  if (value instanceof Uint8Array) return 5 + value.length;
-  if (typeof value !== "object" || value === null) return 9;
-  let most = 5;
-  for (const [key, entry] of Object.entries(value)) most += 5 + key.length * 3 + mostBytes(entry);
-  return most;
+  return isLarger(event, JOURNAL_BYTES) ? { type: event.type } : event;
 }
 
 /**

@@ -18,6 +18,20 @@ export function pack(value: unknown): Uint8Array {
   return packr.pack(value);
 }
 
+/** Whether packing it takes more than so many bytes; it is packed only where an estimate cannot tell. */
+export const isLarger = (value: unknown, bytes: number): boolean =>
+  mostBytes(value) > bytes && pack(value).length > bytes;
+
+/** No less than what packing makes of it. */
+function mostBytes(value: unknown): number {
+  if (typeof value === "string") return 5 + value.length * 3;
+  if (value instanceof Uint8Array) return 5 + value.length;
+  if (typeof value !== "object" || value === null) return 9;
+  let most = 5;
+  for (const [key, entry] of Object.entries(value)) most += 5 + key.length * 3 + mostBytes(entry);
+  return most;
+}
+
 /** Reads control frames of one stage of a link: checks each by the schema that its `t` names. */
 export function frameReader<S extends v.GenericSchema>(
   schema: S,

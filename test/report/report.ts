@@ -84,6 +84,12 @@ export class Report {
     return one;
   }
 
+  /** What another command found and printed. */
+  adopt(figures: readonly Figure[], planted: readonly Planted[]): void {
+    this.#figures.push(...figures);
+    this.#planted.push(...planted);
+  }
+
   planted(one: Planted): void {
     this.#planted.push(one);
     const survived = one.found < this.#least;

@@ -15,12 +15,15 @@ import { lies } from "./lies.ts";
 import type { FaultPart } from "./part.ts";
 import { sweep } from "./sweep.ts";
 import { takeover } from "./takeover.ts";
+import { flapping, slowConsumer } from "./weather.ts";
 
 const PARTS: readonly FaultPart[] = [
   sweep,
   kills,
   frozen,
   halfOpen,
+  flapping,
+  slowConsumer,
   damage,
   disk,
   lies,

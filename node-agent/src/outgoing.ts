@@ -53,6 +53,7 @@ export class Outgoing {
   #opened = false;
   #nextChannel = 1;
   #stopSweep = () => {};
+  #stopped = false;
 
   constructor(dir: string, clock: Clock, rng: Rng) {
     this.#dir = dir;
@@ -98,6 +99,10 @@ export class Outgoing {
       await file.close();
       await rm(path, { force: true });
       throw error;
+    }
+    if (this.#stopped) {
+      await file.close();
+      throw stopped();
     }
     this.#keep(
       { stream, call, role, type },
@@ -192,12 +197,12 @@ export class Outgoing {
 
   /** Nothing leaves any more; the spool stays for the next start. */
   stop(): void {
+    this.#stopped = true;
     this.detach();
     this.#stopSweep();
     const kept = [...this.#kept.values()];
     this.#kept.clear();
-    for (const { sender } of kept)
-      sender.fail(new KithError("interrupted", "the agent was stopped"));
+    for (const { sender } of kept) sender.fail(stopped());
   }
 
   #keep(
@@ -254,6 +259,8 @@ export class Outgoing {
     });
   }
 }
+
+const stopped = () => new KithError("interrupted", "the agent was stopped");
 
 function noRoom(cause: unknown): never {
   throw new KithError("disk-full", "the device cannot store the content", { cause });

@@ -1,7 +1,9 @@
+import { Outgoing } from "@kith/node-agent/outgoing";
+import { systemClock, systemRng } from "@kith/shared/clock";
 import { createHash } from "node:crypto";
 import { open, readdir, utimes, writeFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { node, type NodeWorld, photo, settle, until } from "./world.ts";
+import { folder, node, type NodeWorld, photo, settle, until } from "./world.ts";
 
 const CONTENT = new Uint8Array(2_000_000).map((_, at) => (at * 31 + (at >> 8)) & 255);
 const out = { name: "a.bin", size: CONTENT.length, modified_at_ms: 1 };
@@ -233,4 +235,14 @@ test("content for a call that wants none is refused", async () => {
     stream: "01JCQ0000000000000000000XX",
     code: "gone",
   });
+});
+
+test("content that is being stored when the agent stops leaves no file open", async () => {
+  await using place = await folder();
+  const outgoing = new Outgoing(place.path, systemClock, systemRng);
+  await outgoing.recover([]);
+  const spooled = outgoing.spool("C".repeat(26), "image", "image/jpeg", photo);
+  outgoing.stop();
+  await expect(spooled).rejects.toMatchObject({ code: "interrupted" });
+  expect(outgoing.open).toBe(0);
 });

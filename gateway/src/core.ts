@@ -1,0 +1,198 @@
+/**
+ * A gateway without its surroundings: everything between port, control socket and disk, joined.
+ * `gateway.ts` gives it the real ones, the simulation those that break.
+ *
+ *   runtime ─ performers ─ calls, devices, pairing ─ links (for a port), console and methods (for people)
+ */
+import { catalogue } from "@kith/shared/capabilities/index";
+import { KithError } from "@kith/shared/errors";
+import { newId } from "@kith/shared/ids";
+import { times } from "@kith/shared/protocol/limits";
+import { SleepWatch } from "@kith/shared/sleep";
+import { Console } from "./channels/console.ts";
+import { type Inbox, inbox } from "./channels/inbox.ts";
+import type { LinkHandlers, PairingHandlers } from "./devices/link.ts";
+import { pairingHandlers } from "./devices/pairing.ts";
+import { Presence } from "./devices/presence.ts";
+import { latestTime } from "./grants/latest.ts";
+import { SAFE_MODE, countStart } from "./invocations/boots.ts";
+import { type Call, ended } from "./invocations/call.ts";
+import { Calls, type CallsOptions } from "./invocations/calls.ts";
+import { type LinksOptions, linkHandlers } from "./invocations/links.ts";
+import { Sending } from "./invocations/sending.ts";
+import { kinds } from "./kinds.ts";
+import type { Model, Turn } from "./model/model.ts";
+import type { Method, MethodsOptions } from "./operators/method.ts";
+import { methods } from "./operators/methods.ts";
+import { Waiting } from "./operators/waiting.ts";
+import type { ActorId, Event } from "./runtime/effect.ts";
+import { Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
+import type { Opened } from "./runtime/store.ts";
+import { type ChatMessage, question } from "./sessions/words.ts";
+
+/** After a start, devices may be on their way back for so long: calls to them wait instead of failing. */
+const SETTLING_MS = 10_000;
+/** How often content that nobody finished is looked for. */
+const SWEEP_MS = 600_000;
+
+/** Content of results, and content on its way; see media/media.ts. */
+export interface Contents {
+  find: CallsOptions["media"]["find"];
+  sink: LinksOptions["sink"];
+  /** The call is over: nobody brings the rest. */
+  drop(call: string): Promise<void>;
+  /** Clears what nobody will resume. `now` in Unix ms. */
+  sweep(now: number): Promise<void>;
+}
+
+export interface CoreOptions
+  extends
+    Omit<RuntimeOptions, "kinds" | "notice">,
+    Pick<MethodsOptions, "gateway" | "addresses" | "home">,
+    Pick<CallsOptions, "fingerprint"> {
+  readonly contents: Contents;
+  readonly model: Model;
+  /** The newest time, Unix ms, that this home has seen. */
+  readonly lastWallMs: number;
+  /** Hears each notice that the owner gets. */
+  readonly noticed: (text: string, about: ActorId | undefined) => void;
+}
+
+export interface Core {
+  readonly runtime: Runtime;
+  readonly calls: Calls;
+  readonly console: Console;
+  readonly methods: ReadonlyMap<string, Method>;
+  readonly links: LinkHandlers;
+  readonly pairing: PairingHandlers;
+  readonly receive: Inbox;
+  /** What the owner should hear without having asked: in the chat that is always there. */
+  notice(text: string): void;
+  /** Takes up what the last process left. Resolves when devices and people may come. @throws KithError store-fenced */
+  start(opened: Opened): Promise<void>;
+}
+
+export function assemble(options: CoreOptions): Core {
+  const { store, clock, rng, report, contents, model, gateway } = options;
+  const presence = new Presence();
+  const startedAt = clock.mono();
+  const console = new Console(report);
+  let calls: Calls;
+  const notice = (text: string, about?: ActorId): void => {
+    options.noticed(text, about);
+    console.notify("console", newId(clock, rng), { text, final: false });
+  };
+  const runtime = new Runtime({
+    ...options,
+    kinds: [
+      ...kinds,
+      {
+        name: "invocation",
+        receive: (...turn) => calls.receive(...turn),
+        reload: () => calls.reload(),
+      },
+    ],
+    notice,
+  });
+  calls = new Calls({
+    documents: runtime.documents,
+    gateway: gateway.id,
+    media: contents,
+    link: (device) => presence.get(device),
+    settling: () => clock.mono() - startedAt < SETTLING_MS,
+    fingerprint: options.fingerprint,
+    latest: latestTime(clock, options.lastWallMs),
+  });
+  const sending = new Sending(runtime, calls, presence, clock);
+  const table = methods({ ...options, runtime, calls, waiting: new Waiting(runtime), presence });
+
+  runtime.on<{ text: string }>("notice", ({ text }) => notice(text));
+  // Asked at the command line: whoever sits at the chat may answer just as well.
+  runtime.on<{ call: string }>("call.asked", ({ call: asked }) => {
+    const call = calls.get(asked);
+    if (call) console.announce("console", newId(clock, rng), question({ ...call, call: asked }));
+  });
+  runtime.on<{ row: { name: string }; how: string }>("device.paired", ({ row, how }) => {
+    if (how === "code")
+      notice(`New device: ${row.name}. If that was not you, say /revoke ${row.name}.`);
+  });
+  runtime.on<{ name?: string }>("pairing.waiting", ({ name }) =>
+    notice(`${name ?? "A device"} waits with its code: /approve CODE.`),
+  );
+  runtime.on<{ call: Call }>("call.kept", ({ call }) => {
+    // Most calls bring no content: they shall not cost a look at the disk.
+    const brings = Object.keys(catalogue.get(call.cap)?.streams ?? {}).length > 0;
+    if (brings && ended.has(call.state))
+      contents.drop(call.id).catch((error: unknown) => report("media", error));
+  });
+
+  runtime.perform(console.performer);
+  runtime.perform({
+    op: "model",
+    parallel: 8,
+    run: async ({ args }, signal) =>
+      ({ type: "model.answered", answer: await model.answer(args as Turn, signal) }) as Event,
+  });
+  runtime.perform({
+    op: "operate",
+    parallel: 8,
+    run: async ({ key, args }) => {
+      const {
+        op,
+        args: given,
+        by,
+      } = args as { op: string; args: Record<string, unknown>; by: string };
+      const method = table.get(op);
+      if (!method) throw new KithError("internal", `no method ${op}`);
+      const { text } = await method.call(given, { by, key });
+      const message: ChatMessage = { text, final: true };
+      return { type: "operated", message } as Event;
+    },
+  });
+
+  const sweep = (): void => {
+    contents.sweep(clock.now()).catch((error: unknown) => report("media", error));
+    runtime.due.set("media", SWEEP_MS, sweep);
+  };
+  runtime.due.set("media", SWEEP_MS, sweep);
+
+  // Frames that waited while this machine slept would look fresh: new links, and the ledgers tell.
+  const sleep = new SleepWatch(clock);
+  const tick = (): void => {
+    const slept = sleep.slept();
+    if (sleep.stalled() || slept)
+      for (const link of presence.all()) link.end("slept", "the gateway's machine slept");
+    runtime.due.set("sleep", times.sleepTickMs, tick);
+  };
+  tick();
+
+  return {
+    runtime,
+    calls,
+    console,
+    methods: table,
+    links: linkHandlers({
+      runtime,
+      calls,
+      presence,
+      clock,
+      sending,
+      sink: (content) => contents.sink(content),
+    }),
+    pairing: pairingHandlers(runtime),
+    receive: inbox(runtime, clock, rng),
+    notice,
+    async start(opened) {
+      // On disk before anything is done: a process that dies at once shall count as well.
+      const boots = await countStart(store, opened.clean, clock.now(), report);
+      runtime.recover(opened);
+      sending.recover();
+      runtime.tell("pairing/desk", { type: "gateway.started" });
+      if (boots.entered) notice(SAFE_MODE);
+      if (opened.stalled)
+        notice(
+          `I was killed because a message to ${opened.stalled} never ended; it counts as a try.`,
+        );
+    },
+  };
+}

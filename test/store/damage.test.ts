@@ -87,16 +87,24 @@ test(
   },
 );
 
-test.each(["kith.db", "anchor", "kith.db-wal"])(
-  "a lost %s is noticed at the start",
-  async (file) => {
-    const [crashed] = bases;
-    if (crashed === undefined) throw new Error("no base");
-    using home = tempHome(crashed.home.path);
-    rmSync(join(home.path, file));
-    await expect(openStore(home.path).open()).rejects.toMatchObject({ code: "store-damaged" });
-  },
-);
+test.each(["kith.db", "anchor"])("a lost %s is noticed at the start", async (file) => {
+  const [crashed] = bases;
+  if (crashed === undefined) throw new Error("no base");
+  using home = tempHome(crashed.home.path);
+  rmSync(join(home.path, file));
+  await expect(openStore(home.path).open()).rejects.toMatchObject({ code: "store-damaged" });
+});
+
+test("a lost kith.db-wal is noticed at the start, unless all of it was in the database already", async () => {
+  const [crashed] = bases;
+  if (crashed === undefined) throw new Error("no base");
+  using home = tempHome(crashed.home.path);
+  rmSync(join(home.path, "kith.db-wal"));
+  const found = await read(home.path, crashed.turns).catch((error: unknown) => error);
+  if (found instanceof Error) expect(found).toMatchObject({ code: "store-damaged" });
+  // The writer shortens its log when nothing else is to do: it may have, just before it was killed.
+  else expect(found).toEqual(crashed.expected);
+});
 
 test.each(["kith.db", "anchor"])("an old copy of %s is noticed at the start", async (file) => {
   const stopped = bases[1];

@@ -124,6 +124,7 @@ describe("a copied key", () => {
   test("does not show in many starts of one agent, nor in the same boot coming back", () => {
     expect(boots(start(), "A", "B", "C", "D", "E", "F").at(-1)).toEqual({ epoch: 6 });
     expect(boots(start(), "A", "A", "A", "A", "A").at(-1)).toEqual({ epoch: 5 });
+    expect(boots(start(), "A", "B", "C", "D", "D").at(-1)).toEqual({ epoch: 5 });
   });
 
   test.for([

@@ -114,7 +114,9 @@ const alternating = ({ context, event }: Args): boolean => {
   const changes = [...recent, { boot }].filter(
     (one, index, all) => index > 0 && all[index - 1]?.boot !== one.boot,
   );
-  return changes.length >= ALTERNATIONS && recent.some((one) => one.boot === boot);
+  // One that came back after others, not one that only connects again after many starts.
+  const returned = recent.at(-1)?.boot !== boot && recent.some((one) => one.boot === boot);
+  return returned && changes.length >= ALTERNATIONS;
 };
 
 const numberLink = change(({ context: { row }, event }) => {

@@ -81,7 +81,7 @@ export class Server {
       this.#admit(frame, link);
     } catch (error) {
       if (!(error instanceof KithError)) this.#parts.log(error);
-      this.#send(errorFrame(frame.call, error, "none"));
+      this.#send(errorFrame(frame.call, error, began(this.#parts.ledger.get(frame.call))));
     }
   }
 
@@ -226,7 +226,7 @@ export class Server {
       if (!active.started) this.#release(invoke.cap);
       const why = active.why ?? (error instanceof KithError ? error : undefined);
       if (!why) this.#parts.log(error);
-      const effect = effectOf(active, why);
+      const effect = active.started ? effectOf(active, why) : began(known);
       outgoing.drop(invoke.call, why ?? new KithError("internal", "the call failed"));
       const state =
         active.why && active.why.code !== "timeout" && active.why.code !== "interrupted"
@@ -307,3 +307,7 @@ export class Server {
     if (terminal) crashpoint("node.send");
   }
 }
+
+/** What an earlier start of the call, before a crash, may have done: no later refusal takes that back. */
+const began = (row: Row | undefined): "none" | "unknown" =>
+  row && row.starts > 0 && row.effect !== "read" ? "unknown" : "none";

@@ -125,6 +125,11 @@ describe("a copied key", () => {
     expect(boots(start(), "A", "B", "C", "D", "E", "F").at(-1)).toEqual({ epoch: 6 });
     expect(boots(start(), "A", "A", "A", "A", "A").at(-1)).toEqual({ epoch: 5 });
     expect(boots(start(), "A", "B", "C", "D", "D").at(-1)).toEqual({ epoch: 5 });
+    // A hello of the last start that was late on its way.
+    expect(boots(start(), "A", "B", "C", "D", "C", "D").slice(-2)).toEqual([
+      { epoch: 5 },
+      { refuse: "duplicate" },
+    ]);
   });
 
   test.for([

@@ -41,7 +41,7 @@ describe("after a broken link", () => {
       const desk = broken();
       desk.ledger("C", "absent", more);
       const [fresh] = desk.calls.list();
-      expect(desk.state("C")).toBe("failed interrupted none");
+      expect(desk.state("C")).toBe("failed interrupted unknown");
       expect([fresh?.state, desk.steps()]).toEqual(["sent", [`invoke ${fresh?.id}`]]);
       expect(desk.audit()).toEqual(["call.replaced", "call.sent"]);
       expect(desk.tells()).toEqual([
@@ -49,6 +49,14 @@ describe("after a broken link", () => {
       ]);
     },
   );
+
+  test("what a forgotten try may have done is not taken back by the end of the next one", () => {
+    const desk = broken();
+    desk.ledger("C", "absent", { ledger: "OTHER" });
+    const fresh = desk.calls.list()[0]?.id ?? "";
+    desk.error(fresh, { code: "busy", effect: "none" });
+    expect(desk.state(fresh)).toBe("failed busy unknown");
+  });
 
   test("a device that keeps forgetting ends with the time of the first try", () => {
     const desk = broken();

@@ -254,6 +254,15 @@ describe("what may leave", () => {
     expect([desk.steps(), desk.call("C").epoch]).toEqual([["invoke C"], 2]);
   });
 
+  test("never numbers again after a clock that was set back and a restart", () => {
+    const desk = new Desk();
+    const first = desk.sent("A");
+    desk.error("A");
+    desk.restart();
+    desk.now -= 5_000;
+    expect(desk.sent("B").n).toBeGreaterThanOrEqual(first.n ?? Infinity);
+  });
+
   test("never numbers again after a restore: the numbers grow with time too", () => {
     const desk = new Desk();
     const n = desk.sent("A").n ?? 0;

@@ -107,6 +107,19 @@ test("a hello that is refused hears why, and its link goes down without an epoch
   expect(home.heard).toMatchObject({ up: [], down: [{ link: { epoch: 0 }, why: "duplicate" }] });
 });
 
+test("a hello that was overtaken by one of a newer link does not take its place", async () => {
+  await using home = await world();
+  using late = await new NodeEnd(home.port).handshake("IK");
+  home.clock.pass(1);
+  using laptop = await connected(home);
+  late.say(hello());
+  expect(await late.hears("bye")).toMatchObject({ code: "superseded" });
+  expect(await late.closed).toBe(4409);
+  expect([home.heard.hellos.length, home.heard.down]).toEqual([1, []]);
+  laptop.say({ t: "ping", n: 1 });
+  await laptop.hears("pong");
+});
+
 test("a hello that fails at the gateway is told to try later", async () => {
   await using home = await world({ handlers: { hello: () => Promise.reject(new Error("disk")) } });
   using laptop = await new NodeEnd(home.port).handshake("IK");

@@ -300,6 +300,23 @@ describe("the same call again", () => {
     expect(world.ledger.get(invoke.call)).toMatchObject({ state: "done", starts: 2 });
   });
 
+  test("of class idempotent in doubt that cannot run again is still told as unknown", async () => {
+    await using world = await node();
+    world.snap.current = forever;
+    const first = await world.connect();
+    const invoke = world.invoke();
+    first.send(invoke);
+    await first.next("accept");
+    await world.crash();
+    const second = await world.connect();
+    const again = { ...invoke, epoch: world.link.epoch };
+    second.send({ ...again, seen: 99 });
+    expect(await second.next("error")).toMatchObject({ code: "deadline", effect: "unknown" });
+    await setLock(world.home.dir, true);
+    second.send(again);
+    expect(await second.next("error")).toMatchObject({ code: "locked", effect: "unknown" });
+  });
+
   test("of class once in doubt never runs again and is answered as unknown", async () => {
     await using world = await node();
     const peer = await world.connect();

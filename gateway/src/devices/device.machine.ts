@@ -18,8 +18,8 @@ import type { Effect, Event } from "../runtime/effect.ts";
 import { fx } from "../runtime/fx.ts";
 import type { DeviceKind, DeviceRow, OfferedSet } from "./device.ts";
 
-/** Two boots that alternate this often within a minute mean a copied key. */
-const ALTERNATIONS = 3;
+/** A, B, A, B: as many boots that come back within a minute mean a copied key. */
+const RETURNS = 2;
 const ALTERNATION_MS = 60_000;
 
 type About = Pick<PairBegin, "name" | "kind" | "os" | "arch" | "agent">;
@@ -107,16 +107,14 @@ const restored = ({ context, event }: Args) =>
 const offendedAgain = ({ context, event }: Args) =>
   event.at - (context.offendedAt ?? -WARN_AGAIN_MS) >= WARN_AGAIN_MS;
 
-/** Boots that came back after another one had taken over. */
+/** Boots that came back after another one had taken over; a hello that was late on its way does so once. */
 const alternating = ({ context, event }: Args): boolean => {
-  const { boot } = hello(event);
   const recent = context.boots.filter(({ at }) => event.at - at < ALTERNATION_MS);
-  const changes = [...recent, { boot }].filter(
-    (one, index, all) => index > 0 && all[index - 1]?.boot !== one.boot,
+  const boots = [...recent.map(({ boot }) => boot), hello(event).boot];
+  const returned = boots.map(
+    (boot, at) => boot !== boots[at - 1] && boots.slice(0, Math.max(0, at - 1)).includes(boot),
   );
-  // One that came back after others, not one that only connects again after many starts.
-  const returned = recent.at(-1)?.boot !== boot && recent.some((one) => one.boot === boot);
-  return returned && changes.length >= ALTERNATIONS;
+  return returned.at(-1) === true && returned.filter(Boolean).length >= RETURNS;
 };
 
 const numberLink = change(({ context: { row }, event }) => {

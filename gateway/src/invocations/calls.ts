@@ -533,7 +533,8 @@ export class Calls implements TableKind {
       const parallel = this.#offered(device, call.cap)?.parallel ?? 1;
       if (this.#slots.running(device, call.cap) >= parallel) continue;
       // Grows with time as well, so that a gateway restored from a backup does not number again.
-      this.#lastN = Math.max(this.#lastN + 1, this.#turn.at * 1_000);
+      // By the newest time of this home: a clock set back, and a restart, give no number again.
+      this.#lastN = Math.max(this.#lastN + 1, this.#grants.now(this.#turn.at) * 1_000);
       this.#apply(call, {
         type: "slot.free",
         n: this.#lastN,
@@ -557,6 +558,10 @@ export class Calls implements TableKind {
         ? { deadlineAt: this.#turn.at + call.ttlMs + times.ttlSlackMs }
         : {}),
     };
+    if (next.failure?.effect === "none" && (call.tries ?? 0) > 0 && call.class !== "read") {
+      // An earlier try that the device forgot may have run.
+      next = { ...next, failure: { ...next.failure, effect: "unknown" } };
+    }
     if (state === "done" && next.failure) {
       // It was in doubt before; now it is certain.
       const { failure: _doubt, ...certain } = next;
@@ -615,7 +620,11 @@ export class Calls implements TableKind {
       ...call,
       state: "failed",
       endedAt: this.#turn.at,
-      failure: { code: "interrupted", message: `tried again as ${this.#turn.id}`, effect: "none" },
+      failure: {
+        code: "interrupted",
+        message: `tried again as ${this.#turn.id}`,
+        effect: call.class === "read" ? "none" : "unknown",
+      },
     });
     this.#partial.delete(call.id);
     const replaced = { call: call.id, by: this.#turn.id };

@@ -18,6 +18,8 @@ export interface House extends HouseOptions {
   /** Last writes of streams whose link is over; a resume on the next link waits for them. */
   readonly writing: ReadonlyMap<string, Promise<void>>;
   stillWriting(stream: string, done: Promise<void>): void;
+  /** When the newest link of each device that said hello was made, on the monotonic clock. */
+  readonly newest: Map<KeyId, number>;
 }
 
 export function house(options: HouseOptions): House {
@@ -25,6 +27,7 @@ export function house(options: HouseOptions): House {
   return {
     ...options,
     writing,
+    newest: new Map(),
     stillWriting(stream, done) {
       const last = Promise.all([writing.get(stream), done]).then(() => {
         if (writing.get(stream) === last) writing.delete(stream);

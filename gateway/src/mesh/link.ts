@@ -243,6 +243,11 @@ export class Link implements DeviceLink {
   #greet(hello: Hello): void {
     if (this.#state !== "silent") throw new KithError("schema", "a second hello");
     if (hello.last_epoch > EPOCH_MOST) throw new KithError("schema", "an impossible epoch");
+    // The last words of an agent that was killed may come after the first ones of the next.
+    const { newest } = this.#house;
+    if (this.#born < (newest.get(this.device) ?? 0))
+      return this.end("superseded", "a newer link of the same device");
+    newest.set(this.device, this.#born);
     this.#state = "greeting";
     this.#cancelHello();
     this.#heartbeat = heartbeat({

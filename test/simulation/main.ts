@@ -1,36 +1,44 @@
 /**
- * `npm run sim`: the runtime under everything that can go wrong at once, driven by seeds. What must
- * hold is in runtime/checker.ts, which is asked after each step and once more at the end of a run.
+ * `npm run sim`: the runtime alone, and the whole gateway with devices and chats, under everything that
+ * can go wrong at once, driven by seeds. What must hold is in runtime/checker.ts, and in
+ * gateway/watch.ts and gateway/history.ts.
  */
-import { createHash } from "node:crypto";
+import { type Hash, createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { count, misused, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { crew } from "./crew.ts";
 import { guards } from "./guards/guards.ts";
 import { withoutGuard } from "./guards/run.ts";
-import { mutants } from "./runtime/mutants.ts";
+import { mutants as gatewayMutants } from "./gateway/mutants.ts";
+import type { Kind } from "./job.child.ts";
+import { mutants as runtimeMutants } from "./runtime/mutants.ts";
 import type { Result } from "./runtime/simulate.ts";
 
-const HELP = `npm run sim -- [--seeds N] [--seed S] [--json]
+const HELP = `npm run sim -- [--world runtime|gateway] [--seeds N] [--seed S] [--json]
 npm run sim -- --mutants [--world runtime|gateway] [--seeds N] [--times T] [--every K] [--json]
 
-Runs N seeds from S on: virtual time, a disk that crashes, fills and forgets, messages that come
-twice, questions, timers and steps. The same seed makes the same trace.
---mutants plants known faults instead: in the runtime, each must be found T times (1) within N
-seeds (100); then every guard of grants, pairing, the port, limits and ledger is taken away, one at a
-time (--every K: only each K-th), and the unit tests must notice.
+Runs N seeds (500) from S on in each world: virtual time, disks that crash, fill and forget, messages that
+come twice. "runtime": actors with questions, timers and steps. "gateway": all of it, with three
+devices, two chats and a network that breaks. The same seed makes the same trace.
+--mutants plants known faults instead: each must be found T times (1) within N seeds (100); then
+every guard of grants, pairing, the port, limits and ledger is taken away, one at a time
+(--every K: only each K-th), and the unit tests must notice.
 
 Examples
   npm run sim -- --seeds 2000
-  npm run sim -- --seeds 1 --seed 17
+  npm run sim -- --world gateway --seeds 1 --seed 17
   npm run sim -- --mutants --json
 `;
 
 /** From here on every fault must have happened, and the time is judged. */
 const ENOUGH = 100;
-const JUDGED_SEEDS = 2_000;
-const JUDGED_SECONDS = 30;
+/** So many seeds may take so many seconds. */
+const JUDGED: Readonly<Record<Kind, { readonly seeds: number; readonly seconds: number }>> = {
+  runtime: { seeds: 2_000, seconds: 30 },
+  gateway: { seeds: 500, seconds: 60 },
+};
+const WORLDS: readonly Kind[] = ["runtime", "gateway"];
 
 const options = readOptions(HELP, {
   world: { type: "string" },
@@ -43,30 +51,32 @@ const options = readOptions(HELP, {
 const { world } = options;
 if (world !== undefined && world !== "runtime" && world !== "gateway")
   misused(`there is no world ${world}`, HELP);
-if (world === "gateway" && !options.mutants)
-  misused("there is no simulation of the whole gateway yet: only its guards, with --mutants", HELP);
+const worlds = WORLDS.filter((one) => world === undefined || one === world);
 const seeds = count("seeds", options.seeds ?? (options.mutants ? "100" : "500"), HELP);
 const first = count("seed", options.seed, HELP);
 const every = count("every", options.every, HELP);
 const times = count("times", options.times, HELP);
 const report = new Report({ json: options.json, least: times });
 if (options.mutants) {
-  if (options.world !== "gateway") await runtimeMutants();
+  await plantMutants();
   if (options.world !== "runtime") await withoutGuards();
   report.end({ trace: null });
 } else {
-  report.end({ trace: await run() });
+  const trace = createHash("sha256");
+  for (const one of worlds) await run(one, trace);
+  report.end({ trace: trace.digest("hex") });
 }
 
-async function runtimeMutants(): Promise<void> {
-  await crew(
-    mutants.map((_, n) => ({ kind: "mutant" as const, n, seeds, times })),
-    (done) => {
-      if (done.kind !== "mutant") return;
-      const { n, hits, found, by } = done;
-      report.planted({ name: mutants[n]?.fault ?? String(n), by, hits, found });
-    },
+async function plantMutants(): Promise<void> {
+  const all = { runtime: runtimeMutants, gateway: gatewayMutants };
+  const jobs = worlds.flatMap((one) =>
+    all[one].map((_, n) => ({ kind: "mutant" as const, world: one, n, seeds, times })),
   );
+  await crew(jobs, (done) => {
+    if (done.kind !== "mutant") return;
+    const { n, hits, found, by } = done;
+    report.planted({ name: all[done.world][n]?.fault ?? String(n), by, hits, found });
+  });
 }
 
 /** A guard's tests see the same every time: once is enough, however often `--times` asks. */
@@ -82,32 +92,34 @@ async function withoutGuards(): Promise<void> {
   await Promise.all(Array.from({ length: availableParallelism() }, worker));
 }
 
-async function run(): Promise<string> {
+async function run(kind: Kind, trace: Hash): Promise<void> {
   const began = performance.now();
-  const trace = createHash("sha256");
   const happened: Record<string, number> = {};
   let broken = 0;
   let told = began;
   let ready = 0;
   const jobs = Array.from({ length: seeds }, (_, n) => ({
     kind: "seed" as const,
+    world: kind,
     seed: first + n,
   }));
   const results = await crew(jobs, () => {
     ready++;
     if (performance.now() - told < 2_000) return;
     told = performance.now();
-    report.say(`${ready} of ${seeds} seeds`);
+    report.say(`${kind}: ${ready} of ${seeds} seeds`);
   });
   for (const done of results) {
     if (done.kind !== "seed") continue;
     const { result } = done;
-    trace.update(`${result.seed}:${result.hash}\n`);
+    trace.update(`${kind} ${result.seed}:${result.hash}\n`);
     for (const [what, n] of Object.entries(result.happened))
       happened[what] = (happened[what] ?? 0) + n;
     if (result.violations.length > 0) {
       broken++;
-      report.problem(`seed ${result.seed}. Again: npm run sim -- --seeds 1 --seed ${result.seed}`);
+      report.problem(
+        `seed ${result.seed}. Again: npm run sim -- --world ${kind} --seeds 1 --seed ${result.seed}`,
+      );
     }
     if (result.violations.length > 0 || seeds === 1) tell(result);
   }
@@ -121,17 +133,17 @@ async function run(): Promise<string> {
     for (const [what, n] of Object.entries(happened))
       if (n < seeds / 20)
         report.problem(
-          `${what} happened ${n} times in ${seeds} seeds: too seldom to prove anything`,
+          `${kind}: ${what} happened ${n} times in ${seeds} seeds: too seldom to prove anything`,
         );
-  report.figure("sim.runtime.seeds", seeds, { unit: "seeds" });
-  report.figure("sim.runtime.violations", broken, { unit: "seeds", goal: { op: "==", value: 0 } });
-  report.figure("sim.runtime.seconds", seconds, {
+  report.figure(`sim.${kind}.seeds`, seeds, { unit: "seeds" });
+  report.figure(`sim.${kind}.violations`, broken, { unit: "seeds", goal: { op: "==", value: 0 } });
+  const most = JUDGED[kind];
+  report.figure(`sim.${kind}.seconds`, seconds, {
     unit: "s",
-    ...(seeds >= JUDGED_SEEDS && {
-      goal: { op: "<=", value: (JUDGED_SECONDS * seeds) / JUDGED_SEEDS },
+    ...(seeds >= most.seeds && {
+      goal: { op: "<=", value: (most.seconds * seeds) / most.seeds },
     }),
   });
-  return trace.digest("hex");
 }
 
 function tell({ seed, hash, violations, happened, story }: Result): void {

@@ -11,8 +11,8 @@ import { onCrashpoint } from "./crash.ts";
 import type { Event } from "@kith/gateway/runtime/effect";
 import type { Kind } from "@kith/gateway/runtime/kind";
 import type { Performer } from "@kith/gateway/runtime/outbox";
-import { Runtime } from "@kith/gateway/runtime/runtime";
-import type { Write } from "@kith/gateway/runtime/store";
+import { Runtime, type RuntimeOptions } from "@kith/gateway/runtime/runtime";
+import type { Opened, Write } from "@kith/gateway/runtime/store";
 import { type Clock, MAX_AFTER_MS, type Rng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { Disk, storeOn } from "./disk.ts";
@@ -48,10 +48,16 @@ export class Seeded implements Rng {
 
 const RECENT_LINES = 60;
 
+/** Whatever may die: what it still does then reaches nobody. */
+export interface Mortal {
+  readonly n: number | string;
+  readonly dead: boolean;
+}
+
 interface Task {
   readonly at: number;
   readonly label: string;
-  readonly of: Process | undefined;
+  readonly of: Mortal | undefined;
   readonly run: () => void;
 }
 
@@ -89,6 +95,10 @@ export interface WorldOptions {
   readonly seed?: number;
   /** A mutant takes its place. */
   readonly Runtime?: typeof Runtime;
+  /** Makes the runtime and what stands around it, in place of a runtime of these kinds alone. */
+  readonly make?: (parts: Omit<RuntimeOptions, "kinds">, process: Process) => Runtime;
+  /** Takes up what the last process left, in place of the runtime's own `recover`. */
+  readonly recover?: (opened: Opened, process: Process) => void;
   /** What every process performs. */
   readonly performers?: readonly ((process: Process) => Performer)[];
   /** Called when a process has its runtime and before it recovers: listeners, tables. */
@@ -165,7 +175,9 @@ export class World {
 
   /** The last things that happened, as `ms what`, for whoever must understand a seed. */
   get recent(): readonly string[] {
-    return this.#lines.filter((line) => !/ (?:wait|pump)$/.test(line)).slice(-RECENT_LINES);
+    return this.#lines
+      .filter((line) => !/ (?:wait|pump|looks|sync|end of turn)$/.test(line))
+      .slice(-RECENT_LINES);
   }
 
   note(line: string): void {
@@ -175,7 +187,7 @@ export class World {
   }
 
   /** Runs `run` in so many ms, unless its process died before. */
-  in(ms: number, label: string, run: () => void, of?: Process): () => void {
+  in(ms: number, label: string, run: () => void, of?: Mortal): () => void {
     const task: Task = { at: this.mono + ms, label, of, run };
     this.#tasks.push(task);
     return () => {
@@ -184,7 +196,7 @@ export class World {
   }
 
   /** Virtual time, for a process or for a part that is tested alone. */
-  clock(of?: Process): Clock {
+  clock(of?: Mortal): Clock {
     return {
       now: () => this.now,
       mono: () => this.mono,
@@ -203,14 +215,13 @@ export class World {
     };
     const clock = this.clock(process);
     const store = storeOn(this.disk, (write, writes) => this.#commit(process, write, writes));
-    const made = new (options.Runtime ?? Runtime)({
+    const parts: Omit<RuntimeOptions, "kinds"> = {
       store,
       clock,
       rng: this.rng,
       scheduler: {
         soon: (fn) => void this.in(this.soonMs(), `p${process.n} pump`, fn, process),
       },
-      kinds: options.kinds,
       fatal: (error) => {
         if (process.dead) return;
         this.fatal.push(error);
@@ -224,14 +235,18 @@ export class World {
               `${what}: ${error instanceof Error ? error.message : String(error)}`,
             ),
         )(),
-    });
+    };
+    const made =
+      options.make?.(parts, process) ??
+      new (options.Runtime ?? Runtime)({ ...parts, kinds: options.kinds });
     (process as { runtime: Runtime }).runtime = made;
     this.process = process;
     this.note(`boot ${process.n}`);
     const opened = await store.open();
     for (const performer of options.performers ?? []) made.perform(performer(process));
     options.boot?.(process);
-    made.recover(opened);
+    if (options.recover) options.recover(opened, process);
+    else made.recover(opened);
     return process;
   }
 

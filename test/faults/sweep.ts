@@ -41,13 +41,7 @@ const MUTANTS: readonly { fault: string; at: Crash; patches: readonly Patch[] }[
   {
     fault: "nobody looks at the start for steps that wait",
     at: { who: "gateway", point: "ob.send model", pass: 1, boot: false },
-    patches: [
-      [
-        "gateway/src/runtime/runtime.ts",
-        "for (const step of this.#options.store.steps()) this.#resume(step, opened);",
-        "",
-      ],
-    ],
+    patches: [["gateway/src/runtime/runtime.ts", "(step) => this.#resume(step),", "() => {},"]],
   },
   {
     fault: "a reply has another key on every try",

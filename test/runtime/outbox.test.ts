@@ -20,6 +20,45 @@ test("steps of one order run one after the other, others beside them", async () 
   expect(stored(world, ANN)).toHaveLength(5);
 });
 
+test("what the last process left is taken up a few at a time: others go first, those of its orders behind it", async () => {
+  const { world, outside, answers } = await start();
+  const many = Array.from({ length: 300 }, () => step("read", "x"));
+  for (let n = 0; n < 300; n += 10)
+    await accept(world, ANN, note(`a${n}`, ...many.slice(n, n + 10)));
+  await world.restart();
+  const left = [...world.disk.steps.values()].filter(({ end }) => !end).length;
+  expect(left).toBeGreaterThan(290);
+  outside.runs.length = 0;
+  answers.how = () => ({ ms: 0, event: note("done") });
+  const said = [accept(world, BEN, note("b", step("read", "x"), step("read", "y")))];
+  await Promise.all(said);
+  await world.pass(60_000);
+  const asked = world.disk.journal.filter(
+    ({ actor, event }) => actor === BEN && event.text === "b",
+  );
+  expect(asked).toHaveLength(1);
+  const [behind, beside] = [...world.disk.steps.keys()].slice(-2);
+  const order = outside.runs.map(({ key }) => key);
+  expect(order).toHaveLength(left + 2);
+  expect(order.at(-1)).toBe(behind);
+  expect(order.indexOf(beside ?? "")).toBeLessThan(left);
+});
+
+test("a stop right after a start leaves what may have begun in doubt; a second stop ends nothing twice", async () => {
+  const { world, outside } = await start();
+  await accept(world, ANN, note("a", step("once"), step("once", "x"), step("once", "x")));
+  await world.restart();
+  const runs = outside.runs.length;
+  const both = [world.runtime.stop(), world.runtime.stop()];
+  await world.pass(10);
+  await Promise.all(both);
+  expect([...world.disk.steps.values()].map(({ end }) => end)).toEqual(Array(3).fill("unknown"));
+  await world.stop();
+  await world.boot();
+  await world.pass(1_000);
+  expect(outside.runs).toHaveLength(runs);
+});
+
 test("no more steps run at once than the performer allows", async () => {
   const { world, outside, answers } = await start();
   answers.how = () => ({ ms: 100, event: note("done") });

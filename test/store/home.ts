@@ -104,7 +104,7 @@ export function everything(store: Store, turns: number) {
     taken,
     actors: actors.map((id) => ({ id, ...store.load(id) })),
     inbox: store.inbox(),
-    steps: store.steps(),
+    steps: [...store.steps()],
     timers: store.timers(),
     open: store.openDocuments("call"),
     documents: store.documents("call", 1e6),

@@ -151,7 +151,18 @@ describe("a step", () => {
       ],
       [{ k: "stepEnd", id: "c", state: "unknown", at: 2 }],
     );
-    expect(store.steps()).toEqual([step("b"), step("a", { order: "chat 1" })]);
+    expect([...store.steps()]).toEqual([step("b"), step("a", { order: "chat 1" })]);
+    expect([...store.openOrders()]).toEqual(["chat 1"]);
+  });
+
+  test("is read page by page, without those that come meanwhile", async () => {
+    const ids = Array.from({ length: 1_500 }, (_, n) => `s${n}`);
+    await using store = await after(ids.map((id) => ({ k: "step", step: step(id), at: 1 })));
+    const reading = store.steps()[Symbol.iterator]();
+    const first = reading.next().value as { id: string };
+    await store.commit([{ k: "step", step: step("late"), at: 2 }]);
+    const rest = [...{ [Symbol.iterator]: () => reading }].map(({ id }) => id);
+    expect([first.id, ...rest]).toEqual(ids);
   });
 });
 

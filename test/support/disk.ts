@@ -146,6 +146,12 @@ export function storeOn(disk: Disk, commit: Committing): Store {
     seen: (to, msg) => disk.seen.has(keyOf(to, msg)) || disk.inbox.has(keyOf(to, msg)),
     inbox: () => copy([...disk.inbox.values()]),
     steps: () => copy([...disk.steps.values()].filter(({ end }) => !end).map(({ step }) => step)),
+    openOrders: () =>
+      new Set(
+        [...disk.steps.values()].flatMap(({ step, end }) =>
+          end || step.order === undefined ? [] : [step.order],
+        ),
+      ),
     timers: () => copy([...disk.timers.values()].toSorted((a, b) => a.due - b.due)),
     openDocuments: (table) => copy(rows(disk, table).filter(({ open }) => open)),
     document: (table, id) => copy(disk.documents.get(`${table} ${id}`)?.body),

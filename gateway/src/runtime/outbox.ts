@@ -124,6 +124,7 @@ export class Outbox {
 
   /** Begins nothing more and aborts what runs. Returns what that leaves in doubt. */
   stop(): readonly Step[] {
+    if (this.#stopped) return [];
     this.#stopped = true;
     const cut = [...this.#entries.values()].filter(({ state }) => state === "running");
     for (const { stop } of cut) stop?.abort();

@@ -2,7 +2,6 @@
 import type { Asks } from "./asks.ts";
 import type { Documents } from "./documents.ts";
 import type { ActorId, Effect, Envelope } from "./effect.ts";
-import type { Outbox } from "./outbox.ts";
 import type { Step, Timer, Write } from "./store.ts";
 import type { Timers } from "./timers.ts";
 
@@ -21,7 +20,8 @@ export interface Turn {
 export interface Doors {
   readonly documents: Documents;
   readonly timers: Timers;
-  readonly outbox: Outbox;
+  /** Takes over a step that is on disk. */
+  readonly submit: (step: Step) => void;
   readonly asks: Asks;
   readonly newId: () => string;
   /** The writes of a durable message; it is queued after their commit. */
@@ -72,7 +72,7 @@ export function owe(
           ...(effect.order === undefined ? {} : { order: effect.order }),
         };
         writes.push({ k: "step", step, at });
-        after.push(() => doors.outbox.submit(step));
+        after.push(() => doors.submit(step));
         break;
       }
       case "reply": {

@@ -12,6 +12,7 @@ import type { Clock, Rng } from "@kith/shared/clock";
 import { type ErrorCode, KithError } from "@kith/shared/errors";
 import { newId } from "@kith/shared/ids";
 import { type AskOptions, Asks } from "./asks.ts";
+import { Backlog } from "./backlog.ts";
 import { Cell, Unreadable } from "./cell.ts";
 import { Committer } from "./commit.ts";
 import { crashpoint } from "./crashpoint.ts";
@@ -86,6 +87,7 @@ export class Runtime {
   readonly #asks: Asks;
   readonly #committer: Committer;
   readonly #outbox: Outbox;
+  readonly #backlog: Backlog;
   readonly #timers: Timers;
   readonly #doors: Doors;
   readonly #escalation = new Escalation();
@@ -93,6 +95,8 @@ export class Runtime {
   readonly #probes = new Map<string, ActorId>();
   #lastMsg = 0;
   #pumping = false;
+  /** The last process was stopped in order. */
+  #afterStop = false;
   #stopped = false;
   #full: KithError | undefined;
   /** Turns that changed nothing, by event type: a test fails on one that its machine declares. */
@@ -104,6 +108,7 @@ export class Runtime {
     this.documents = new Documents(options.store);
     this.due = new Due(options.clock);
     this.#asks = new Asks(this.due);
+    this.#backlog = new Backlog((fn) => options.scheduler.soon(fn));
     this.#outbox = new Outbox({
       clock: options.clock,
       due: this.due,
@@ -122,6 +127,7 @@ export class Runtime {
       fatal: (error) => {
         // Nothing more may leave: what memory believes is not what the disk holds.
         this.#stopped = true;
+        this.#backlog.stop();
         this.#outbox.stop();
         this.due.stop();
         options.fatal(error);
@@ -130,7 +136,9 @@ export class Runtime {
     this.#doors = {
       documents: this.documents,
       timers: this.#timers,
-      outbox: this.#outbox,
+      submit: (step) => {
+        if (!this.#backlog.holds(step)) this.#outbox.submit(step);
+      },
       asks: this.#asks,
       newId: () => this.#newId(),
       accept: (env, at) => this.#write(env, at),
@@ -152,6 +160,7 @@ export class Runtime {
 
   /** Takes up what the last process left: documents, waiting messages, timers, steps. */
   recover(opened: Opened): void {
+    this.#afterStop = opened.clean;
     this.documents.reload();
     for (const { kind } of this.#kinds) if (isTable(kind)) kind.reload();
     crashpoint("bt.reconcile");
@@ -166,7 +175,11 @@ export class Runtime {
     }
     this.#takeUp();
     this.#timers.reload(this.#options.store.timers());
-    for (const step of this.#options.store.steps()) this.#resume(step, opened);
+    this.#backlog.takeUp(
+      this.#options.store,
+      (step) => this.#resume(step),
+      (step) => this.#outbox.submit(step),
+    );
     this.#sweepLater();
   }
 
@@ -246,7 +259,9 @@ export class Runtime {
    */
   async stop(): Promise<void> {
     this.#stopped = true;
-    for (const step of this.#outbox.stop()) this.#settle(step, "unknown", inDoubt(step));
+    // The next start is a clean one, and would take what is in doubt for what has not begun.
+    for (const step of this.#backlog.stop()) if (this.#inDoubt(step)) this.#doubt(step);
+    for (const step of this.#outbox.stop()) this.#doubt(step);
     for (const settle of this.#unsettled.values()) settle();
     this.#committer.flush();
     await this.#committer.settled();
@@ -588,8 +603,17 @@ export class Runtime {
   }
 
   /** A step of the last process: repeated where that is harmless, else shown as in doubt. */
-  #resume(step: Step, opened: Opened): void {
-    if (step.class !== "once" || opened.clean) return this.#outbox.submit(step);
+  #resume(step: Step): void {
+    if (this.#inDoubt(step)) this.#doubt(step);
+    else this.#outbox.submit(step);
+  }
+
+  /** Of a step that the last process left: whether it may have begun there. */
+  #inDoubt(step: Step): boolean {
+    return step.class === "once" && !this.#afterStop;
+  }
+
+  #doubt(step: Step): void {
     this.#settle(step, "unknown", inDoubt(step));
   }
 

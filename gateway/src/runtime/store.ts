@@ -140,8 +140,10 @@ export interface Store {
   seen(to: ActorId, msg: string): boolean;
   /** Every waiting message with its failed deliveries so far, oldest first. */
   inbox(): { env: Envelope; attempts: number }[];
-  /** Every step without an end, oldest first. */
-  steps(): Step[];
+  /** Every step that has no end now, oldest first; those that come later are not among them. Read as it is asked for. */
+  steps(): Iterable<Step>;
+  /** Every `order` among them. */
+  openOrders(): ReadonlySet<string>;
   timers(): Timer[];
   /** Documents that are open, ordered by id. */
   openDocuments(table: Table): { id: string; body: unknown }[];

@@ -41,6 +41,8 @@ export interface StoreOptions {
 
 /** A query reads this many audit rows at a time: memory stays flat however long the trail is. */
 const AUDIT_CHUNK = 1_000;
+/** Open steps that are read at once. */
+const PAGE = 512;
 
 /** Source runs as it is; a bundle has the writer as a second file beside it. */
 const WRITER = new URL(
@@ -221,21 +223,37 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
         attempts: row[3],
       })),
 
-    steps: () =>
-      // By all columns of the index, or 100,000 rows with their bodies would be sorted: open ones have one state.
-      rows("outbox", "WHERE ended IS NULL ORDER BY ended, state, outbox.n").map(
-        ([actor, id, op, effect, order, expiresAt, , args]) => ({
-          id,
-          actor,
-          op,
-          class: effect,
-          // Most wait behind others for long: the bytes are known to be whole, and unpacked when they are needed.
-          get args() {
-            return unpack(args);
-          },
-          expiresAt,
-          ...(order === null ? {} : { order }),
-        }),
+    *steps() {
+      // By all columns of the index, or all rows with their bodies would be sorted: open ones have one state.
+      const page = `WHERE ended IS NULL AND state = 'open' AND outbox.n > ? AND outbox.n <= ?
+        ORDER BY ended, state, outbox.n LIMIT ${PAGE}`;
+      const last = Number(query("SELECT max(n) FROM outbox")[0]?.[0] ?? 0);
+      for (let after = 0; after < last;) {
+        const found = rows("outbox", page, after, last);
+        const end = found.at(-1)?.[1];
+        if (end === undefined) return;
+        after = Number(query("SELECT n FROM outbox WHERE step = ?", end)[0]?.[0]);
+        for (const [actor, id, op, effect, order, expiresAt, , args] of found)
+          yield {
+            id,
+            actor,
+            op,
+            class: effect,
+            // Most wait behind others for long: the bytes are known to be whole, and unpacked when they are needed.
+            get args() {
+              return unpack(args);
+            },
+            expiresAt,
+            ...(order === null ? {} : { order }),
+          };
+      }
+    },
+
+    openOrders: () =>
+      new Set(
+        query("SELECT DISTINCT ord FROM outbox WHERE ended IS NULL AND ord IS NOT NULL").map(
+          ([order]) => order as string,
+        ),
       ),
 
     timers: () =>

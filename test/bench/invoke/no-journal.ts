@@ -24,6 +24,7 @@ export function forgetfulStore(): Store {
     seen: () => false,
     inbox: () => [],
     steps: () => [],
+    openOrders: () => new Set(),
     timers: (): Timer[] => [],
     openDocuments: () => [],
     document: (table, id) => documents.get(`${table} ${id}`)?.body,

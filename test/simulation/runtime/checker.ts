@@ -45,6 +45,8 @@ export class Checker {
   readonly #newest = new Map<ActorId, number>();
   readonly #ends = new Map<string, number>();
   readonly #runs = new Map<string, number>();
+  /** Steps that each process began: `process step`. */
+  readonly #began = new Set<string>();
   readonly #stepEffects = { owed: 0 };
   readonly #failures = new Map<string, { tries: number; lost: number }>();
   #unsaved: string[] = [];
@@ -218,11 +220,23 @@ export class Checker {
     const most = step.class === "once" ? 1 : 1 + this.#world.crashes;
     if (runs > most) this.broken(`a ${step.class} step ran ${runs} times`);
     if (step.expiresAt < run.at) this.broken(`a step ran ${run.at - step.expiresAt} ms too late`);
+    this.#began.add(`${run.process} ${run.key}`);
     if (step.order === undefined) return;
+    this.#inOrder(run, step);
     const beside = open.some(
       (other) => other.process === run.process && this.#steps.get(other.key)?.order === step.order,
     );
     if (beside) this.broken(`two steps of order ${step.order} ran at once`);
+  }
+
+  /** Those of its order that were owed earlier have ended, or began before it. What is in doubt ends beside it. */
+  #inOrder({ key, process, at }: Run, { order }: Step): void {
+    for (const [id, other] of this.#steps) {
+      if (id === key) return;
+      if (other.order !== order || other.class === "once" || other.expiresAt <= at) continue;
+      if (!this.#ends.has(id) && !this.#began.has(`${process} ${id}`))
+        this.broken(`a step of order ${order} overtook an older one`);
+    }
   }
 
   answered(asked: Asked, outcome: string): void {

@@ -14,9 +14,7 @@ export interface Mutant {
 export const mutants: readonly Mutant[] = [
   {
     fault: "effects leave before the commit",
-    patches: [
-      ["owe", "after.push(() => doors.outbox.submit(step));", "doors.outbox.submit(step);"],
-    ],
+    patches: [["owe", "after.push(() => doors.submit(step));", "doors.submit(step);"]],
     caught: /left before its commit/,
   },
   {
@@ -135,18 +133,12 @@ export const mutants: readonly Mutant[] = [
   },
   {
     fault: "a once step that a crash interrupted runs again",
-    patches: [["runtime", `step.class !== "once" || opened.clean`, "opened.epoch > 0"]],
+    patches: [["runtime", `return step.class === "once" && !this.#afterStop;`, "return false;"]],
     caught: /once step ran 2 times/,
   },
   {
     fault: "steps are not looked for at the start",
-    patches: [
-      [
-        "runtime",
-        "for (const step of this.#options.store.steps()) this.#resume(step, opened);",
-        "void this.#resume; void opened;",
-      ],
-    ],
+    patches: [["runtime", "(step) => this.#resume(step),", "() => void this.#resume,"]],
     caught: /has no end|nobody heard/,
   },
   {
@@ -165,7 +157,7 @@ export const mutants: readonly Mutant[] = [
     patches: [
       [
         "runtime",
-        `for (const step of this.#outbox.stop()) this.#settle(step, "unknown", inDoubt(step));`,
+        "for (const step of this.#outbox.stop()) this.#doubt(step);",
         "this.#outbox.stop();",
       ],
     ],
@@ -177,6 +169,11 @@ export const mutants: readonly Mutant[] = [
       ["outbox", "entry.step.expiresAt <= this.#options.clock.now()", "entry.step.expiresAt < 0"],
     ],
     caught: /too late/,
+  },
+  {
+    fault: "a new step overtakes those of its order that are still on disk",
+    patches: [["backlog", "this.#held.push(step);\n    return true;", "return false;"]],
+    caught: /overtook an older one/,
   },
   {
     fault: "steps of one order run side by side",

@@ -74,6 +74,8 @@ class Simulation {
   #fullUntil = 0;
   #steps = 0;
   #stopping = false;
+  /** Devices that are being paired. */
+  readonly #pairing = new Set<Device>();
   readonly #cores = new WeakMap<Process, Core>();
 
   constructor(seed: number) {
@@ -231,6 +233,7 @@ class Simulation {
     this.#now = undefined;
     this.#network.gateway = undefined;
     this.#stopping = false;
+    this.#watch.died();
     const power = this.#rng.chance(0.3);
     for (const connection of [...this.#network.open])
       if (power) connection.silence();
@@ -257,24 +260,28 @@ class Simulation {
 
   /** Until it was taken: as somebody at the gateway's own machine does it. */
   #register(device: Device): void {
-    const world = this.#world;
-    const now = this.#now;
-    const again = (): void =>
-      void world.in(100 + this.#rng.below(400), "register", () => this.#register(device));
-    if (!now) return again();
-    const method = now.core.methods.get("node.register");
-    method?.call(device.registration, { by: "console:owner" }).then(
-      () => {
-        if (now.process.dead) return again();
-        device.revoked = false;
-        if (!device.process) device.boot();
-      },
-      () => again(),
-    );
-    // A process that dies answers nobody.
-    world.in(3_000, "register looks", () => {
-      if (now.process.dead) again();
-    });
+    if (this.#pairing.has(device)) return;
+    this.#pairing.add(device);
+    let asked: Process | undefined;
+    const look = (): void => {
+      if (!this.#pairing.has(device)) return;
+      this.#world.in(100 + this.#rng.below(400), "register", look);
+      const now = this.#now;
+      if (!now || asked === now.process) return;
+      asked = now.process as Process;
+      const method = now.core.methods.get("node.register");
+      method?.call(device.registration, { by: "console:owner" }).then(
+        () => {
+          if (now.process.dead || !this.#pairing.delete(device)) return;
+          device.revoked = false;
+          if (!device.process) device.boot();
+        },
+        () => {
+          if (asked === now.process) asked = undefined;
+        },
+      );
+    };
+    look();
   }
 
   /** What people say, over the first part of the run. */

@@ -34,6 +34,11 @@ export class Watch {
     );
   }
 
+  /** Numbers grow within a process; over a clock that was set back and a crash the same may come again. */
+  died(): void {
+    this.#numbers.clear();
+  }
+
   committed(writes: readonly Write[]): void {
     for (const write of writes) {
       if (write.k !== "put") continue;

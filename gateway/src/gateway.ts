@@ -125,47 +125,54 @@ async function raise({
     core.notice(`${why.message} ${why.remedy}`);
   });
   await core.start(opened);
-  mesh = await startMesh({
-    listen: config.listen,
-    gateway: { id, name: config.name, keys: keys.noise },
-    handlers: core.links,
-    pairing: core.pairing,
-    clock,
-    rng,
-    log: (what, error) => (error === undefined ? log.info(what) : log.error(what, error)),
-  });
+  try {
+    mesh = await startMesh({
+      listen: config.listen,
+      gateway: { id, name: config.name, keys: keys.noise },
+      handlers: core.links,
+      pairing: core.pairing,
+      clock,
+      rng,
+      log: (what, error) => (error === undefined ? log.info(what) : log.error(what, error)),
+    });
 
-  // A name, not a path: a Unix socket's path may be about 100 bytes long, and homes are longer.
-  process.chdir(home);
-  const path = controlPath(home);
-  // Ours by the lock of the store: what lies there is left from a crash.
-  if (!windows) rmSync(path, { force: true });
-  const before = process.umask(0o177);
-  const control = await startControl({
-    path,
-    methods: core.methods,
-    console: core.console,
-    inbox: core.receive,
-    clock,
-    rng,
-    report,
-  });
-  process.umask(before);
-  log.info("ready", { id, epoch: opened.epoch, clean: opened.clean });
+    // A name, not a path: a Unix socket's path may be about 100 bytes long, and homes are longer.
+    process.chdir(home);
+    const path = controlPath(home);
+    // Ours by the lock of the store: what lies there is left from a crash.
+    if (!windows) rmSync(path, { force: true });
+    const before = process.umask(0o177);
+    const control = await startControl({
+      path,
+      methods: core.methods,
+      console: core.console,
+      inbox: core.receive,
+      clock,
+      rng,
+      report,
+    });
+    process.umask(before);
+    log.info("ready", { id, epoch: opened.epoch, clean: opened.clean });
 
-  return {
-    addresses: addresses(),
-    id,
-    async stop() {
-      await control.close();
-      const until = clock.mono() + DRAIN_MS;
-      while (core.calls.list().some(({ state }) => state === "sent") && clock.mono() < until) {
-        await new Promise<void>((resolve) => clock.after(20, resolve));
-      }
-      await mesh?.close();
-      await core.runtime.stop();
-      await store.close();
-      log.info("stopped");
-    },
-  };
+    return {
+      addresses: addresses(),
+      id,
+      async stop() {
+        await control.close();
+        const until = clock.mono() + DRAIN_MS;
+        while (core.calls.list().some(({ state }) => state === "sent") && clock.mono() < until) {
+          await new Promise<void>((resolve) => clock.after(20, resolve));
+        }
+        await mesh?.close();
+        await core.runtime.stop();
+        await store.close();
+        log.info("stopped");
+      },
+    };
+  } catch (error) {
+    await mesh?.close();
+    // It still reads what the last process left, and the store closes now: as a clean stop, or not at all.
+    await core.runtime.stop().catch(fatal);
+    throw error;
+  }
 }

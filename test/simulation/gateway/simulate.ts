@@ -118,7 +118,7 @@ class Simulation {
             ran: (device, cap, mark) => {
               world.note(`${device.name} does ${cap} ${mark}`);
               this.#history.ran(cap, mark);
-              if (this.#chaos && this.#rng.chance(0.04)) this.#loseSoon(device);
+              if (this.#chaos && this.#rng.chance(0.2)) this.#loseSoon(device);
             },
             invoked: (device, frame) => {
               world.note(`${device.name} is asked for ${frame.cap} ${String(frame.args.mark)}`);

@@ -1,6 +1,6 @@
 /**
- * `npm run nightly`: every proof in its full set, one after the other, within an hour on two
- * cores. Its end is theirs together: all figures, all planted faults.
+ * `npm run nightly`: every proof in its full set, one after the other; about an hour on two cores.
+ * Its end is theirs together: all figures, all planted faults.
  */
 import { spawn } from "node:child_process";
 import process from "node:process";
@@ -32,7 +32,10 @@ interface Found {
 }
 
 let running: ReturnType<typeof spawn> | undefined;
-process.on("SIGTERM", () => running?.kill("SIGTERM"));
+process.on("SIGTERM", () => {
+  running?.kill("SIGTERM");
+  process.exit(143);
+});
 
 /** What one command said on its last line; its own words for people pass through. */
 async function run([entry = "", ...args]: readonly string[]): Promise<Found | undefined> {

@@ -10,7 +10,7 @@ import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock
 import { type KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import { fingerprinter } from "./audit/fingerprint.ts";
-import { type Config, readConfig } from "./config.ts";
+import { readConfig } from "./config.ts";
 import { assemble } from "./core.ts";
 import { loadKeys } from "./keys.ts";
 import { fileLog } from "./log.ts";
@@ -19,6 +19,7 @@ import { type Mesh, startMesh } from "./mesh/server.ts";
 import { commandModel } from "./model/commands.ts";
 import { startControl } from "./operators/control.ts";
 import { controlPath, privateFolder, windows } from "./platform.ts";
+import type { Runtime } from "./runtime/runtime.ts";
 import { Pulse } from "./store/stall.ts";
 import { openStore } from "./store/store.ts";
 
@@ -56,76 +57,37 @@ export async function startGateway({
   const pulse = new Pulse();
   const store = openStore(home, { pulse, onFatal: fatal, onDamage: damage.resolve });
   const opened = await store.open();
-  try {
-    return await raise({
-      home,
-      fatal,
-      clock,
-      rng,
-      config,
-      log,
-      store,
-      pulse,
-      opened,
-      damage: damage.promise,
-    });
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
-}
-
-interface Ground extends Required<GatewayOptions> {
-  readonly config: Config;
-  readonly log: ReturnType<typeof fileLog>;
-  readonly store: ReturnType<typeof openStore>;
-  readonly pulse: Pulse;
-  /** Settles when the daily look at all rows finds one that is not what was written. */
-  readonly damage: Promise<KithError>;
-  readonly opened: Awaited<ReturnType<ReturnType<typeof openStore>["open"]>>;
-}
-
-async function raise({
-  home,
-  fatal,
-  clock,
-  rng,
-  config,
-  log,
-  store,
-  pulse,
-  opened,
-  damage,
-}: Ground): Promise<Gateway> {
-  const keys = await loadKeys(home);
-  const id = keyId(keys.noise.publicKey);
-  const contents = new MediaStore(join(home, "media"));
-  privateFolder(join(home, "media"));
-  await contents.start();
-  await contents.sweep(clock.now());
-  const report = (what: string, error: unknown) => log.error(what, error);
-
   let mesh: Mesh | undefined;
-  const addresses = (): string[] =>
-    (mesh?.addresses ?? []).map(
-      ({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`,
-    );
-  const core = assemble({
-    ...{ store, clock, rng, fatal, report, pulse, home, addresses, contents },
-    scheduler: { soon: (fn) => void setImmediate(fn) },
-    model: commandModel,
-    gateway: { id, name: config.name, key: hex(keys.noise.publicKey), version: VERSION },
-    fingerprint: fingerprinter(keys.audit),
-    lastWallMs: opened.lastWallMs,
-    noticed: (text, about) =>
-      log.info("notice", { text, ...(about === undefined ? {} : { about }) }),
-  });
-  void damage.then((why) => {
-    report("store", why);
-    core.notice(`${why.message} ${why.remedy}`);
-  });
-  await core.start(opened);
+  let started: Runtime | undefined;
   try {
+    const keys = await loadKeys(home);
+    const id = keyId(keys.noise.publicKey);
+    const contents = new MediaStore(join(home, "media"));
+    privateFolder(join(home, "media"));
+    await contents.start();
+    await contents.sweep(clock.now());
+    const report = (what: string, error: unknown) => log.error(what, error);
+
+    const addresses = (): string[] =>
+      (mesh?.addresses ?? []).map(
+        ({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`,
+      );
+    const core = assemble({
+      ...{ store, clock, rng, fatal, report, pulse, home, addresses, contents },
+      scheduler: { soon: (fn) => void setImmediate(fn) },
+      model: commandModel,
+      gateway: { id, name: config.name, key: hex(keys.noise.publicKey), version: VERSION },
+      fingerprint: fingerprinter(keys.audit),
+      lastWallMs: opened.lastWallMs,
+      noticed: (text, about) =>
+        log.info("notice", { text, ...(about === undefined ? {} : { about }) }),
+    });
+    void damage.promise.then((why) => {
+      report("store", why);
+      core.notice(`${why.message} ${why.remedy}`);
+    });
+    await core.start(opened);
+    started = core.runtime;
     mesh = await startMesh({
       listen: config.listen,
       gateway: { id, name: config.name, keys: keys.noise },
@@ -171,8 +133,10 @@ async function raise({
     };
   } catch (error) {
     await mesh?.close();
-    // It still reads what the last process left, and the store closes now: as a clean stop, or not at all.
-    await core.runtime.stop().catch(fatal);
+    // It still reads what the last process left, and the store closes now: in order, or not at all.
+    await started?.stop().catch(fatal);
+    // What a crash left in doubt is taken up by the start alone.
+    await store.close({ clean: started !== undefined || opened.clean });
     throw error;
   }
 }

@@ -86,7 +86,7 @@ export class Outgoing {
     return this.#kept.has(stream);
   }
 
-  /** Stores bytes durably; they leave after `release`. @throws KithError disk-full */
+  /** Stores bytes durably; they leave after `release`. @throws KithError disk-full, interrupted */
   async spool(call: string, role: string, type: string, bytes: Uint8Array): Promise<StreamRef> {
     const stream = newId(this.#clock, this.#rng);
     const path = join(this.#dir, stream);
@@ -99,10 +99,6 @@ export class Outgoing {
       await file.close();
       await rm(path, { force: true });
       throw error;
-    }
-    if (this.#stopped) {
-      await file.close();
-      throw stopped();
     }
     this.#keep(
       { stream, call, role, type },
@@ -205,6 +201,7 @@ export class Outgoing {
     for (const { sender } of kept) sender.fail(stopped());
   }
 
+  /** @throws KithError interrupted when the agent was stopped meanwhile; then the source is closed */
   #keep(
     { stream, call, role, type }: StreamIdentity,
     source: Source,
@@ -213,6 +210,11 @@ export class Outgoing {
     path?: string,
   ): Kept {
     const sender = new StreamSender({ stream, call, role, type }, source, nativeHash, most);
+    if (this.#stopped) {
+      sender.done.catch(() => {}); // told to whoever brought the content
+      sender.fail(stopped());
+      throw stopped();
+    }
     const kept = { sender, path, free: false, until: this.#clock.mono() + forMs };
     this.#kept.set(stream, kept);
     sender.done.catch(() => {

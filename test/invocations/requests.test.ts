@@ -254,7 +254,7 @@ describe("what may leave", () => {
     expect([desk.steps(), desk.call("C").epoch]).toEqual([["invoke C"], 2]);
   });
 
-  test("never numbers again after a clock that was set back and a restart", () => {
+  test("numbers do not fall behind after a clock that was set back and a restart", () => {
     const desk = new Desk();
     const first = desk.sent("A");
     desk.error("A");

@@ -1,6 +1,13 @@
 /** The gateway as a process: what it refuses to start with, how it ends, and who knocks at its port. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
@@ -79,6 +86,22 @@ describe("a gateway does not start", () => {
     await new Promise((done) => other.close(done));
     await home.startGateway();
   });
+});
+
+test("a start that fails after a crash leaves the crash for the next one to see", async () => {
+  await using home = await freshWorld();
+  await home.startGateway();
+  await home.gateway?.end("SIGKILL");
+  const key = join(home.home, "keys", "audit.key");
+  chmodSync(key, 0o644);
+  expect(await home.spawnGateway().ended).toMatchObject({ code: 78 });
+  chmodSync(key, 0o600);
+  await home.startGateway();
+  const logs = readdirSync(join(home.home, "logs")).map((name) =>
+    readFileSync(join(home.home, "logs", name), "utf8"),
+  );
+  const starts = [...logs.join("").matchAll(/"ready".*?"clean":(true|false)/g)];
+  expect(starts.map(([, clean]) => clean)).toEqual(["true", "false"]);
 });
 
 describe("a gateway ends within two seconds", () => {

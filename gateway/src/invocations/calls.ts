@@ -533,7 +533,7 @@ export class Calls implements TableKind {
       const parallel = this.#offered(device, call.cap)?.parallel ?? 1;
       if (this.#slots.running(device, call.cap) >= parallel) continue;
       // Grows with time as well, so that a gateway restored from a backup does not number again.
-      // By the newest time of this home: a clock set back, and a restart, give no number again.
+      // By the newest time of this home: with a clock set back no number falls behind what devices know.
       this.#lastN = Math.max(this.#lastN + 1, this.#grants.now(this.#turn.at) * 1_000);
       this.#apply(call, {
         type: "slot.free",

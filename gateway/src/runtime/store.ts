@@ -157,6 +157,9 @@ export interface Store {
   dead(limit: number): DeadLetter[];
   /** Recomputes the whole chain and compares its head with the anchor. */
   verifyAudit(): { ok: boolean; rows: number; head: string; problem?: string };
-  /** Marks the stop as clean and releases the lock. */
-  close(): Promise<void>;
+  /**
+   * Releases the lock. `clean` (the default): the stop was in order, so a step without an end has
+   * not begun; else the next start takes this process for a crashed one.
+   */
+  close(how?: { readonly clean: boolean }): Promise<void>;
 }

@@ -108,7 +108,10 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
   }
 
   function ask(
-    request: { op: "open" | "close" } | { op: "commit"; batch: ArrayBuffer },
+    request:
+      | { op: "open" }
+      | { op: "close"; clean: boolean }
+      | { op: "commit"; batch: ArrayBuffer },
   ): Promise<Answer> {
     if (failed !== undefined) return Promise.reject(failed);
     const to = worker;
@@ -335,14 +338,14 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
       }
     },
 
-    async close() {
+    async close({ clean } = { clean: true }) {
       if (worker === undefined) return;
       statements.clear();
       reader?.close();
       reader = undefined;
       try {
         // After a failure there is nothing to mark, and nothing may be synced again.
-        if (failed === undefined) await ask({ op: "close" });
+        if (failed === undefined) await ask({ op: "close", clean });
       } finally {
         await stopWorker();
       }

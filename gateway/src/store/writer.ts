@@ -29,7 +29,8 @@ import { select, sumOf, unpack, versionOf, type Batch, type Row, type Summed } f
 
 /** What the main thread asks; every request gets one answer with its id, in order. */
 export type Request =
-  | { readonly id: number; readonly op: "open" | "close" }
+  | { readonly id: number; readonly op: "open" }
+  | { readonly id: number; readonly op: "close"; readonly clean: boolean }
   | { readonly id: number; readonly op: "commit"; readonly batch: ArrayBuffer };
 
 export interface Answer {
@@ -410,10 +411,10 @@ function openWriter(home: string) {
         return { ...before, audit, wall: Math.max(wall, before.wall) };
       });
     },
-    /** Marks the stop as clean if that can be said. */
-    close(): void {
+    /** Marks the stop as clean if it is one, and that can be said. */
+    close(clean: boolean): void {
       try {
-        transact(opened.epoch, (before) => ({ ...before, clean: true }));
+        if (clean) transact(opened.epoch, (before) => ({ ...before, clean: true }));
       } catch (thrown) {
         // A full disk or a successor: nothing is lost, the next start just takes it for a crash.
         if (!["disk-full", "store-fenced"].includes(toKith(thrown, false).code)) throw thrown;
@@ -466,11 +467,12 @@ function serve(port: NonNullable<typeof parentPort>, { home, pulse, stallMs }: W
         writer = openWriter(home);
         stopScrub = scrubDaily(writer, damaged);
         if (pulse) stopWatch = watch(pulse, { home, epoch: writer.opened.epoch, limitMs: stallMs });
-      } else if (op === "commit") writer?.commit(unpack(new Uint8Array(request.batch)) as Batch);
+      } else if (request.op === "commit")
+        writer?.commit(unpack(new Uint8Array(request.batch)) as Batch);
       else {
         stopScrub();
         stopWatch();
-        writer?.close();
+        writer?.close(request.clean);
       }
       port.postMessage({
         id,

@@ -130,7 +130,7 @@ const WAYS = ["both", "up"] as const;
 
 export const halfOpen: FaultPart = {
   name: "half-open",
-  title: "a network that forgets a device without a word, one way and both",
+  title: "a network that forgets a device without a word: both ways, or what the device sends",
   async run(report, { quick }) {
     const assembly = await assemble(ONCE);
     const open = async (time: number): Promise<Stage> => {

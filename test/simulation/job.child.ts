@@ -3,12 +3,10 @@
  * own, because the simulation hooks crash points of its whole process.
  */
 import process from "node:process";
-import { plant, uproot } from "./plant.ts";
-import { mutants } from "./runtime/mutants.ts";
-import { type Result, simulate } from "./runtime/simulate.ts";
-
-/** The runtime alone, or the whole gateway with devices and chats. */
-export type Kind = "runtime" | "gateway";
+import "./hooks.ts";
+import type { Kind } from "./mutant.ts";
+import { mutants } from "./mutants.ts";
+import type { Result } from "./runtime/simulate.ts";
 
 export type Job =
   | { readonly kind: "seed"; readonly world: Kind; readonly seed: number }
@@ -35,36 +33,24 @@ export type Done =
 
 type Run = (seed: number) => Promise<Result>;
 
-/** The gateway's world, with the n-th of its mutants if any. Its loader hooks come first. */
-async function gatewayWorld(n?: number): Promise<Run> {
-  await import("./gateway/hooks.ts");
-  const plantedAs = n === undefined ? "" : `?plant=${n}`;
-  const world = (await import(`./gateway/simulate.ts${plantedAs}`)) as { simulate: Run };
+/** A world, with the n-th of its mutants if any. */
+async function load(kind: Kind, n?: number): Promise<Run> {
+  const plant = n === undefined ? "" : `?plant=${kind}-${n}`;
+  const world = (await import(`./${kind}/simulate.ts${plant}`)) as { simulate: Run };
   return world.simulate;
 }
 
-async function planted(world: Kind, n: number): Promise<{ caught: RegExp; run: Run }> {
-  if (world === "gateway") {
-    const gateway = await import("./gateway/mutants.ts");
-    const mutant = gateway.mutants[n];
-    if (!mutant) throw new RangeError(`no mutant ${n}`);
-    return { caught: mutant.caught, run: await gatewayWorld(n) };
-  }
-  const mutant = mutants[n];
-  if (!mutant) throw new RangeError(`no mutant ${n}`);
-  const Planted = await plant(`m${n}`, mutant.patches);
-  return { caught: mutant.caught, run: (seed) => simulate(seed, Planted) };
-}
-
 async function mutate({ world, n, seeds, times }: Extract<Job, { kind: "mutant" }>): Promise<Done> {
-  const { caught, run } = await planted(world, n);
+  const mutant = mutants[world][n];
+  if (!mutant) throw new RangeError(`no mutant ${n}`);
+  const run = await load(world, n);
   let hits = 0;
   let found = 0;
   let by: string | null = null;
   for (let seed = 1; seed <= seeds && found < times; seed++) {
     hits++;
     const { violations } = await run(seed);
-    const said = violations.find((one) => caught.test(one));
+    const said = violations.find((one) => mutant.caught.test(one));
     if (said === undefined) continue;
     found++;
     by ??= `seed ${seed}`;
@@ -74,7 +60,7 @@ async function mutate({ world, n, seeds, times }: Extract<Job, { kind: "mutant" 
 
 async function answer(job: Job): Promise<Done> {
   if (job.kind === "mutant") return await mutate(job);
-  const run: Run = job.world === "gateway" ? await gatewayWorld() : simulate;
+  const run = await load(job.world);
   return { kind: "seed", result: await run(job.seed) };
 }
 
@@ -90,7 +76,4 @@ async function handle(job: Job): Promise<void> {
 
 // It never rejects.
 process.on("message", (job: Job) => void handle(job));
-process.on("disconnect", () => {
-  uproot();
-  process.exit(0);
-});
+process.on("disconnect", () => process.exit(0));

@@ -10,9 +10,8 @@ import { Report } from "../report/report.ts";
 import { crew } from "./crew.ts";
 import { guards } from "./guards/guards.ts";
 import { withoutGuard } from "./guards/run.ts";
-import { mutants as gatewayMutants } from "./gateway/mutants.ts";
-import type { Kind } from "./job.child.ts";
-import { mutants as runtimeMutants } from "./runtime/mutants.ts";
+import type { Kind } from "./mutant.ts";
+import { mutants } from "./mutants.ts";
 import type { Result } from "./runtime/simulate.ts";
 
 const HELP = `npm run sim -- [--world runtime|gateway] [--seeds N] [--seed S] [--json]
@@ -68,14 +67,13 @@ if (options.mutants) {
 }
 
 async function plantMutants(): Promise<void> {
-  const all = { runtime: runtimeMutants, gateway: gatewayMutants };
   const jobs = worlds.flatMap((one) =>
-    all[one].map((_, n) => ({ kind: "mutant" as const, world: one, n, seeds, times })),
+    mutants[one].map((_, n) => ({ kind: "mutant" as const, world: one, n, seeds, times })),
   );
   await crew(jobs, (done) => {
     if (done.kind !== "mutant") return;
     const { n, hits, found, by } = done;
-    report.planted({ name: all[done.world][n]?.fault ?? String(n), by, hits, found });
+    report.planted({ name: mutants[done.world][n]?.fault ?? String(n), by, hits, found });
   });
 }
 

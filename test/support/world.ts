@@ -93,8 +93,6 @@ export interface WorldOptions {
   readonly kinds: readonly Kind[];
   /** Without one nothing is left to chance: first come, first served. */
   readonly seed?: number;
-  /** A mutant takes its place. */
-  readonly Runtime?: typeof Runtime;
   /** Makes the runtime and what stands around it, in place of a runtime of these kinds alone. */
   readonly make?: (parts: Omit<RuntimeOptions, "kinds">, process: Process) => Runtime;
   /** Takes up what the last process left, in place of the runtime's own `recover`. */
@@ -236,9 +234,7 @@ export class World {
             ),
         )(),
     };
-    const made =
-      options.make?.(parts, process) ??
-      new (options.Runtime ?? Runtime)({ ...parts, kinds: options.kinds });
+    const made = options.make?.(parts, process) ?? new Runtime({ ...parts, kinds: options.kinds });
     (process as { runtime: Runtime }).runtime = made;
     this.process = process;
     this.note(`boot ${process.n}`);

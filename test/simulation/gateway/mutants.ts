@@ -1,11 +1,5 @@
 /** Faults that the gateway's world must find; planted only here, by hooks.ts. */
-interface Mutant {
-  readonly fault: string;
-  /** File from the root, the line as it stands there once, what stands there instead. */
-  readonly patches: readonly (readonly [file: string, line: string, planted: string])[];
-  /** What the judge or the watch says about it. */
-  readonly caught: RegExp;
-}
+import type { Mutant } from "../mutant.ts";
 
 export const mutants: readonly Mutant[] = [
   {

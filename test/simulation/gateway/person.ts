@@ -1,20 +1,14 @@
 /** Somebody in a chat: says things until they are heard, reads, answers questions, walks away and comes back. */
-import type { Core } from "@kith/gateway/core";
 import type { ChatMessage } from "@kith/gateway/sessions/words";
 import type { KithError } from "@kith/shared/errors";
 import { short } from "@kith/gateway/sessions/words";
 import type { Mortal, World } from "../../support/world.ts";
+import type { Reachable } from "./gateways.ts";
 import type { History } from "./history.ts";
 
 const REFUSALS = ["disk-full", "mailbox-full", "gateway-away"];
 /** How long one waits before saying the same remedy again. */
 const AGAIN_MS = 15_000;
-
-/** The gateway that people can reach now. */
-export interface Reachable {
-  readonly core: Core;
-  readonly process: Mortal;
-}
 
 export interface PersonOptions {
   readonly world: World;

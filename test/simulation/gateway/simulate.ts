@@ -4,23 +4,16 @@
  */
 // First of all: crash points look for their hook when their module loads.
 import "../../support/crash.ts";
-import { type Core, assemble } from "@kith/gateway/core";
-import { fingerprinter } from "@kith/gateway/audit/fingerprint";
-import { house } from "@kith/gateway/mesh/house";
-import { commandModel } from "@kith/gateway/model/commands";
-import type { Model } from "@kith/gateway/model/model";
-import type { Runtime, RuntimeOptions } from "@kith/gateway/runtime/runtime";
-import type { Opened } from "@kith/gateway/runtime/store";
-import { KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import { type Fate, type Process, type Seeded, World } from "../../support/world.ts";
 import type { Result } from "../runtime/simulate.ts";
 import { capabilities, learn } from "./capabilities.ts";
 import { Media } from "./contents.ts";
 import { Device } from "./device.ts";
+import { Gateways } from "./gateways.ts";
 import { History } from "./history.ts";
 import { Network } from "./network.ts";
-import { Person, type Reachable } from "./person.ts";
+import { Person } from "./person.ts";
 import { Watch } from "./watch.ts";
 
 const DEVICES = ["laptop", "phone", "server"] as const;
@@ -32,8 +25,6 @@ const REST_MS = 20 * 60_000;
 const LOOK_MS = 10_000;
 /** Tasks of one run. More means that it does not come to rest. */
 const MOST_STEPS = 200_000;
-
-const REASONS: readonly string[] = ["disk-full", "gateway-away", "timeout"];
 
 learn();
 
@@ -64,32 +55,32 @@ class Simulation {
     holds: 0,
     revoked: 0,
     slept: 0,
-    stops: 0,
-    safe: 0,
     asked: 0,
   };
   #story: readonly string[] | undefined;
-  #now: Reachable | undefined;
   #chaos = true;
   #fullUntil = 0;
   #steps = 0;
-  #stopping = false;
   /** Devices that are being paired. */
   readonly #pairing = new Set<Device>();
-  readonly #cores = new WeakMap<Process, Core>();
+  readonly #gateways: Gateways;
 
   constructor(seed: number) {
     this.#world = new World({
       seed,
       kinds: [],
-      make: (parts, process) => this.#assemble(parts, process),
-      recover: (opened, process) => this.#start(opened, process),
+      make: (parts, process) => this.#gateways.assemble(parts, process),
+      recover: (opened, process) => this.#gateways.start(opened, process),
     });
     const world = this.#world;
     this.#rng = world.rng;
     this.#key = world.rng.bytes(32);
     this.#network = new Network(world);
     this.#media = new Media(world);
+    this.#gateways = new Gateways({
+      ...{ world, network: this.#network, media: this.#media, key: this.#key },
+      broken: (what) => this.broken(what),
+    });
     this.#watch = new Watch(
       () => world.disk,
       (what) => this.broken(what),
@@ -97,7 +88,10 @@ class Simulation {
     world.onCommit = (writes) => this.#watch.committed(writes);
     world.fate = () => this.#fate();
     world.soonMs = () => (this.#rng.chance(0.9) ? 0 : this.#rng.below(3));
-    world.onCrash = () => this.#gone();
+    world.onCrash = () => {
+      this.#watch.died();
+      this.#gateways.gone();
+    };
     world.atCrashpoint = () => {
       if (this.#chaos && world.process && this.#rng.chance(0.002)) world.crash("at a crash point");
     };
@@ -140,7 +134,7 @@ class Simulation {
       (chat) =>
         new Person(chat, {
           ...{ world, chaos, history: this.#history },
-          reachable: () => this.#now,
+          reachable: () => this.#gateways.now,
           broken: (what) => this.broken(what),
           shown: (message) => {
             if (message.question) this.#happened.asked++;
@@ -181,79 +175,7 @@ class Simulation {
         ...{ crashes, rollbacks, deviceCrashes, links: this.#network.links },
         ...{ done, failed, denied, unknown, expired, contents: this.#media.stored },
         ...this.#happened,
-      },
-    };
-  }
-
-  #assemble(parts: Omit<RuntimeOptions, "kinds">, process: Process): Runtime {
-    const core = assemble({
-      ...parts,
-      ...{ home: "/gateway", addresses: () => ["gateway:1"], model: this.#model() },
-      contents: this.#media.of(process),
-      gateway: { id: keyId(this.#key), name: "gateway", key: hex(this.#key), version: "0" },
-      fingerprint: fingerprinter(new Uint8Array(32)),
-      lastWallMs: this.#world.disk.lastWallMs,
-      noticed: (text) => {
-        if (process.dead) return;
-        this.#world.note(`notice ${text.slice(0, 60)}`);
-        if (text.startsWith("Safe mode")) this.#happened.safe++;
-      },
-    });
-    this.#cores.set(process, core);
-    return core.runtime;
-  }
-
-  #start(opened: Opened, process: Process): void {
-    const core = this.#cores.get(process);
-    if (!core) throw new Error("a process without a core");
-    const { clock, rng } = { clock: this.#world.clock(process), rng: this.#rng };
-    const ready = (): void => {
-      if (process.dead) return;
-      this.#now = { core, process };
-      const gateway = { id: keyId(this.#key), name: "gateway", keys: {} as never };
-      const log = (what: string, error?: unknown): void => {
-        // A full disk, a slow one and an orderly stop are reasons; anything else here is a defect.
-        const reason = error instanceof KithError && REASONS.includes(error.code);
-        if (!process.dead && error !== undefined && !reason)
-          this.broken(`${what}: ${error instanceof Error ? error.stack : String(error)}`);
-      };
-      const { links: handlers, pairing } = core;
-      this.#network.gateway = {
-        process,
-        house: house({ gateway, handlers, pairing, clock, rng, log }),
-      };
-    };
-    core.start(opened).then(ready, (error: unknown) => {
-      if (!process.dead) this.#world.crash(`could not start: ${String(error)}`);
-    });
-  }
-
-  /** The gateway died. Who was connected learns of it, or not. */
-  #gone(): void {
-    this.#now = undefined;
-    this.#network.gateway = undefined;
-    this.#stopping = false;
-    this.#watch.died();
-    const power = this.#rng.chance(0.3);
-    for (const connection of [...this.#network.open])
-      if (power) connection.silence();
-      else connection.cut();
-  }
-
-  #model(): Model {
-    const world = this.#world;
-    return {
-      name: "simulated",
-      answer: async (turn, signal) => {
-        const [verb, cap = "", device = "", mark = ""] = turn.text.split(" ");
-        const ms = this.#rng.chance(0.8) ? 0 : this.#rng.below(500);
-        if (ms > 0)
-          await new Promise<void>(
-            (resolve) => void world.in(ms, "model", resolve, this.#now?.process),
-          );
-        if (verb === "do") return { do: "call", cap, device, args: { mark } };
-        if (verb === "echo") return { do: "say", text: turn.text.slice(5) };
-        return await commandModel.answer(turn, signal);
+        ...{ stops: this.#gateways.stops, safe: this.#gateways.safe },
       },
     };
   }
@@ -266,9 +188,9 @@ class Simulation {
     const look = (): void => {
       if (!this.#pairing.has(device)) return;
       this.#world.in(100 + this.#rng.below(400), "register", look);
-      const now = this.#now;
+      const { now } = this.#gateways;
       if (!now || asked === now.process) return;
-      asked = now.process as Process;
+      asked = now.process;
       const method = now.core.methods.get("node.register");
       method?.call(device.registration, { by: "console:owner" }).then(
         () => {
@@ -318,7 +240,7 @@ class Simulation {
     if (!world.process) {
       await this.#comeBack();
     } else if (rng.chance(0.0008)) world.crash("at random");
-    else if (rng.chance(0.0003)) this.#stop();
+    else if (rng.chance(0.0003)) this.#gateways.stop();
     if (rng.chance(0.004)) {
       const device = this.#devices[rng.below(this.#devices.length)] as Device;
       if (device.process) {
@@ -350,24 +272,6 @@ class Simulation {
       world.setClock(rng.chance(0.5) ? rng.below(120_000) : -rng.below(5_000));
       this.#happened.slept++;
     }
-  }
-
-  /** `kith down`: in order, and a clean start after it. */
-  #stop(): void {
-    const { process } = this.#world;
-    if (!process || this.#stopping) return;
-    this.#stopping = true;
-    this.#happened.stops++;
-    this.#now = undefined;
-    this.#network.gateway = undefined;
-    process.runtime.stop().then(
-      () => {
-        if (process.dead) return;
-        this.#world.disk.clean = true;
-        this.#world.crash("stopped");
-      },
-      () => process.dead || this.#world.crash("could not stop in order"),
-    );
   }
 
   #again(device: Device): void {

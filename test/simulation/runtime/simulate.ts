@@ -2,6 +2,8 @@
  * One seed, one run: chats that fold messages, somebody outside who repeats himself, timers,
  * steps, questions, a tally kept as documents, and a machine room in which everything fails.
  */
+// First of all: crash points look for their hook when their module loads.
+import "../../support/crash.ts";
 import type { ActorId, Effect, Envelope } from "@kith/gateway/runtime/effect";
 import { emit } from "@kith/gateway/runtime/fx";
 import type { TableKind } from "@kith/gateway/runtime/kind";
@@ -27,8 +29,8 @@ const MESSAGES = 8;
 const MOST_STEPS = 60_000;
 const REFUSALS = ["disk-full", "mailbox-full", "gateway-away"];
 
-export async function simulate(seed: number, Under?: typeof Runtime): Promise<Result> {
-  const simulation = new Simulation(seed, Under);
+export async function simulate(seed: number): Promise<Result> {
+  const simulation = new Simulation(seed);
   try {
     await simulation.run();
   } catch (error) {
@@ -51,10 +53,9 @@ class Simulation {
   #steps = 0;
   #stops = 0;
 
-  constructor(seed: number, Under?: typeof Runtime) {
+  constructor(seed: number) {
     this.world = new World({
       seed,
-      ...(Under ? { Runtime: Under } : {}),
       kinds: [{ ...diary, idleMs: 2_000 }, this.#tally()],
       performers: [(process) => this.#performer(process)],
       boot: ({ runtime }) => {

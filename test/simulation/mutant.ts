@@ -1,0 +1,11 @@
+/** Which world: the runtime alone, or the whole gateway with devices and chats. */
+export type Kind = "runtime" | "gateway";
+
+/** A fault that a world must find: one that survives fails `npm run sim -- --mutants`. */
+export interface Mutant {
+  readonly fault: string;
+  /** File from the root, the line as it stands there once (however it is broken), what stands there instead. */
+  readonly patches: readonly (readonly [file: string, line: string, instead: string])[];
+  /** What the checks say about it. */
+  readonly caught: RegExp;
+}

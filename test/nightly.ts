@@ -32,10 +32,8 @@ interface Found {
 }
 
 let running: ReturnType<typeof spawn> | undefined;
-process.on("SIGTERM", () => {
-  running?.kill("SIGTERM");
-  process.exit(143);
-});
+// Each command ends its own children, so it is asked to end.
+process.on("exit", () => running?.kill("SIGTERM"));
 
 /** What one command said on its last line; its own words for people pass through. */
 async function run([entry = "", ...args]: readonly string[]): Promise<Found | undefined> {

@@ -8,11 +8,11 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { median, quantile, type Report } from "../report/report.ts";
+import { freePort } from "../support/free-port.ts";
 import { type Operator, load, overControl, overRelay } from "./invoke/operator.ts";
 import type { Usage } from "./invoke/usage.ts";
 import type { BenchPart } from "./part.ts";
@@ -201,15 +201,6 @@ async function asked(child: ChildProcess): Promise<Usage> {
   child.send("usage");
   return (await answer) as Usage;
 }
-
-const freePort = () =>
-  new Promise<number>((resolve) => {
-    const server = createServer();
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 
 function push(table: Map<Layer, number[]>, layer: Layer, value: number): void {
   table.set(layer, [...(table.get(layer) ?? []), value]);

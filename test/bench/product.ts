@@ -2,12 +2,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { pinnedNode, root } from "../../gateway/bin/install.mjs";
 import { launch, type Launched, stop } from "../../gateway/bin/processes.mjs";
+import { ours } from "../support/children.ts";
+import { freePort } from "../support/free-port.ts";
 
 const POLICY = "device.info=allow,device.status=allow,files.read=allow";
 
@@ -44,7 +45,9 @@ export class Product implements AsyncDisposable {
   /** A program beside it, on the same Node; ready when it has printed its first line. */
   async beside(script: string): Promise<ChildProcess> {
     const args = ["--input-type=module", "-e", script];
-    const child = spawn(pinnedNode(), args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+    const child = ours(
+      spawn(pinnedNode(), args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] }),
+    );
     this.#others.push(child);
     await once(child.stdout, "data");
     return child;
@@ -66,15 +69,6 @@ export class Product implements AsyncDisposable {
     await one.event("ready");
     return one;
   }
-}
-
-/** A loopback port that is free now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  return port;
 }
 
 /** A WebSocket server that does nothing: what any gateway weighs at least. */

@@ -13,7 +13,8 @@ import { join } from "node:path";
 import { connect } from "../../gateway/bin/control.mjs";
 import { median, type Report } from "../report/report.ts";
 import type { BenchPart } from "./part.ts";
-import { freePort, Product, pssMib } from "./product.ts";
+import { freePort } from "../support/free-port.ts";
+import { Product, pssMib } from "./product.ts";
 
 const MIB = 1_048_576;
 const SIZES = [

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { openStore } from "@kith/gateway/store/store";
 import { everything, SAM, tempHome } from "../store/home.ts";
+import { ours } from "../support/children.ts";
 
 export const [storer = "", failing = ""] = ["storer.child.ts", "failing-disk.ts"].map((name) =>
   fileURLToPath(new URL(name, import.meta.url)),
@@ -42,16 +43,18 @@ export interface Outcome {
 /** Runs until the fault is over or the process is, then looks at what is on disk. */
 export async function strike(fault: Fault, from: string): Promise<Outcome> {
   using home = tempHome(from);
-  const child = spawn(
-    fault.through[0] ?? process.execPath,
-    [
-      ...fault.through.slice(1),
-      ...(fault.through.length > 0 ? [process.execPath] : []),
-      ...(fault.env["KITH_DISK_FAULT"] === undefined ? [] : ["--import", failing]),
-      storer,
-      home.path,
-    ],
-    { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...fault.env } },
+  const child = ours(
+    spawn(
+      fault.through[0] ?? process.execPath,
+      [
+        ...fault.through.slice(1),
+        ...(fault.through.length > 0 ? [process.execPath] : []),
+        ...(fault.env["KITH_DISK_FAULT"] === undefined ? [] : ["--import", failing]),
+        storer,
+        home.path,
+      ],
+      { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...fault.env } },
+    ),
   );
   let pid: number | undefined;
   const kill = (): void => endOf(pid);

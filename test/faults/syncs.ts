@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { tempHome } from "../store/home.ts";
+import { ours } from "../support/children.ts";
 import { freshFolder } from "../support/home.ts";
 import { endOf, storer } from "./struck.ts";
 
@@ -21,10 +22,12 @@ export async function unsyncedAcks(
   using home = tempHome(from);
   const log = join(freshFolder(), "calls");
   const trace = ["-f", "-y", "-qq", "-o", log, "-e", "trace=pwrite64,write,fsync,fdatasync"];
-  const child = spawn("strace", [...trace, process.execPath, storer, home.path], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, ...(store === undefined ? {} : { KITH_STORE: store }) },
-  });
+  const child = ours(
+    spawn("strace", [...trace, process.execPath, storer, home.path], {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, ...(store === undefined ? {} : { KITH_STORE: store }) },
+    }),
+  );
   const ended = new Promise((resolve) => child.once("close", resolve));
   let dones = 0;
   let pid: number | undefined;

@@ -7,10 +7,10 @@
  */
 import { cpSync, existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { freePort } from "../support/free-port.ts";
 import type { Report } from "../report/report.ts";
 import {
   Control,
-  freePort,
   freshFolder,
   pairedWorld,
   type Running,

@@ -7,8 +7,9 @@ const usual = {
   help: { type: "boolean", default: false },
 } as const;
 
-/** Ends the process after `--help` or a wrong option. */
+/** Ends the process after `--help` or a wrong option; at a signal too it ends as by itself, so that what it started goes with it. */
 export function readOptions<const T extends ParseArgsOptionsConfig>(help: string, own: T) {
+  process.once("SIGINT", () => process.exit(130)).once("SIGTERM", () => process.exit(143));
   try {
     const { values } = parseArgs({ options: { ...usual, ...own } });
     if (!(values as { readonly help: boolean }).help) return values; // `usual` has it

@@ -7,13 +7,13 @@
  */
 import { spawn, type ChildProcess } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { build } from "../../gateway/bin/build.mjs";
 import { Control, Owner, Refusal } from "./control.ts";
+import { freePort } from "./free-port.ts";
 import { until } from "./until.ts";
 
 export { until } from "./until.ts";
@@ -45,20 +45,6 @@ export function freshFolder(name = "kith-journey-", where = tmpdir()): string {
   const folder = mkdtempSync(join(where, name));
   folders.add(folder);
   return folder;
-}
-
-/** A loopback port that is free now. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    // Below the ports that the system deals out by itself: one of those may be taken by an
-    // outgoing connection before the gateway gets to it.
-    const port = 10_000 + Math.floor(Math.random() * 20_000);
-    const free = await new Promise<boolean>((resolve) => {
-      const server = createServer().on("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-    });
-    if (free) return port;
-  }
 }
 
 export interface Ended {

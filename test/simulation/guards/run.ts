@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { ours } from "../../support/children.ts";
 import type { Guard } from "./guards.ts";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -29,14 +30,12 @@ export async function withoutGuard(guard: Guard): Promise<string | null> {
   const folder = mkdtempSync(join(tmpdir(), "kith-guard-"));
   const report = join(folder, "report.json");
   const reporters = ["--reporter=json", `--outputFile=${report}`];
-  const child = spawn(
-    process.execPath,
-    [vitest, "run", "--config", config, ...reporters, ...guard.tests],
-    {
+  const child = ours(
+    spawn(process.execPath, [vitest, "run", "--config", config, ...reporters, ...guard.tests], {
       cwd: root,
       stdio: "ignore",
       env: { ...process.env, KITH_PLANT: JSON.stringify(guard) },
-    },
+    }),
   );
   await new Promise((resolve) => child.once("close", resolve));
   try {

@@ -1,0 +1,15 @@
+import { createServer } from "node:net";
+
+/** A loopback port that is free now. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    // Below the ports that the system deals out by itself: one of those may be taken by an
+    // outgoing connection before the gateway gets to it.
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const free = await new Promise<boolean>((resolve) => {
+      const server = createServer().on("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
+}

@@ -5,8 +5,9 @@
  * and what to do with the words that fill it. Whatever a verb needs more is loaded when it runs.
  */
 import { resolve } from "node:path";
-import { connect, Failure } from "./control.mjs";
-import { line, saveStreams, tame, toJson, usage } from "./print.mjs";
+import { Failure } from "./control.mjs";
+import { saveStreams, tame, usage } from "./print.mjs";
+import { print, request } from "./request.mjs";
 
 /**
  * @typedef {{ home: string, verb: string, json: boolean, flags: Record<string, any> }} Context
@@ -40,27 +41,6 @@ export const forms = (verb) =>
           .filter((_, at) => !literal[at]),
     };
   });
-
-/**
- * One question to the gateway.
- * @param {Context} context
- * @param {string} op
- * @param {object} [args]
- */
-async function request({ home }, op, args) {
-  const link = await connect(home);
-  try {
-    return await link.call(op, args);
-  } finally {
-    link.close();
-  }
-}
-
-/** @param {Context} context @param {any} out @param {string} text */
-function print({ json }, out, text) {
-  if (json) line(toJson({ ok: true, ...out }));
-  else if (text) line(tame(text));
-}
 
 /**
  * Prints the result of a call; with `--out` its files first get readable names there.
@@ -163,10 +143,21 @@ export const verbs = {
     },
   },
   pair: {
-    about: "Let a new device in: open pairing, then type the code that it shows.",
-    example: "kith pair listen\nkith pair approve E8Z-PKG-EJH",
+    about:
+      "Let a new device in: by a line to paste there, or by a code that it shows and you type here.",
+    example:
+      "kith pair invite --caps camera,device\nkith pair listen\nkith pair approve E8Z-PKG-EJH",
+    options: { caps: string, ttl: string, open: string },
+    hints: {
+      caps: "CAP,... that the device turns on by it; `camera` means all that begin so",
+      ttl: "how long the line works, from 1m to 24h (default 10m)",
+      open: "ADDRESS of this machine to open to devices first (`kith pair open` lists them)",
+    },
     forms: {
+      invite: async (context) => (await import("./invite.mjs")).invite(context),
       listen: asks("pair.listen"),
+      "open [ADDRESS]": asks("pair.open", ([address]) => ({ address })),
+      "withdraw TICKET": asks("pair.withdraw", ([ticket]) => ({ ticket })),
       "approve CODE...": asks("pair.approve", ([code]) => ({ code: code.replaceAll(" ", "-") })),
       "[list]": asks("pair.list"),
     },

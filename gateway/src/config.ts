@@ -2,12 +2,12 @@
  * The only reader of config.yaml. What it does not know it refuses: an error names the file, the
  * line, and what was expected. Comments and order stay the owner's.
  */
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
 import { name } from "@kith/shared/protocol/words";
 import * as v from "valibot";
-import { LineCounter, type Node, isNode, parseDocument } from "yaml";
+import { LineCounter, type Node, isNode, isScalar, isSeq, parseDocument } from "yaml";
 
 const MAX_BYTES = 262_144;
 export const DEFAULT_PORT = 5484;
@@ -30,7 +30,8 @@ const address = v.pipe(
 );
 
 const NAME = "a name of 1 to 64 bytes, without control characters";
-const MANY = "1 to 8 addresses";
+const MOST_LISTEN = 8;
+const MANY = `1 to ${MOST_LISTEN} addresses`;
 const ROOT = "only the settings name and listen";
 
 const schema = v.strictObject(
@@ -47,7 +48,7 @@ const schema = v.strictObject(
     listen: v.optional(
       v.pipe(
         v.union(
-          [address, v.pipe(v.array(address), v.minLength(1, MANY), v.maxLength(8, MANY))],
+          [address, v.pipe(v.array(address), v.minLength(1, MANY), v.maxLength(MOST_LISTEN, MANY))],
           "an address such as 127.0.0.1:5484, or a list of them",
         ),
         v.transform((one) => (Array.isArray(one) ? one : [one])),
@@ -110,6 +111,30 @@ export function readConfig(home: string): Config {
       ? `${where}no such setting (there are name and listen)`
       : `${where}expected ${issue.message}`,
   );
+}
+
+/**
+ * One more address to listen on, for good. Comments and order stay the owner's; an address that
+ * stands there already changes nothing.
+ * @throws KithError config-invalid, with nothing changed: too many, or the file was spoilt since the start
+ */
+export function addListen(home: string, more: string): void {
+  const { listen } = readConfig(home);
+  if (
+    listen.some(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}` === more)
+  )
+    return;
+  const file = join(home, "config.yaml");
+  const document = parseDocument(readFileSync(file, "utf8"));
+  const now: unknown = document.get("listen");
+  const before = isSeq(now)
+    ? now.items.map((item) => (isScalar(item) ? item.value : item))
+    : [now ?? `127.0.0.1:${DEFAULT_PORT}`];
+  if (before.length >= MOST_LISTEN)
+    throw new KithError("config-invalid", `${file}: listen has ${MOST_LISTEN} addresses already`);
+  document.set("listen", document.createNode([...before, more]));
+  writeFileSync(`${file}.new`, document.toString(), { mode: 0o600, flush: true });
+  renameSync(`${file}.new`, file);
 }
 
 /** The line of the innermost node on this path that exists; for an unknown key, of the key. */

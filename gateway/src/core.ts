@@ -11,8 +11,9 @@ import { times } from "@kith/shared/protocol/limits";
 import { SleepWatch } from "@kith/shared/sleep";
 import { Console } from "./channels/console.ts";
 import { type Inbox, inbox } from "./channels/inbox.ts";
-import type { LinkHandlers, PairingHandlers } from "./devices/link.ts";
+import type { LinkHandlers, PairingHandlers, TicketHandlers } from "./devices/link.ts";
 import { pairingHandlers } from "./devices/pairing.ts";
+import { ticketHandlers } from "./devices/tickets.ts";
 import { Presence } from "./devices/presence.ts";
 import { latestTime } from "./grants/latest.ts";
 import { SAFE_MODE, countStart } from "./invocations/boots.ts";
@@ -48,7 +49,7 @@ export interface Contents {
 export interface CoreOptions
   extends
     Omit<RuntimeOptions, "kinds" | "notice">,
-    Pick<MethodsOptions, "gateway" | "addresses" | "home">,
+    Pick<MethodsOptions, "gateway" | "addresses" | "home" | "open">,
     Pick<CallsOptions, "fingerprint"> {
   readonly contents: Contents;
   readonly model: Model;
@@ -65,6 +66,7 @@ export interface Core {
   readonly methods: ReadonlyMap<string, Method>;
   readonly links: LinkHandlers;
   readonly pairing: PairingHandlers;
+  readonly tickets: TicketHandlers;
   readonly receive: Inbox;
   /** What the owner should hear without having asked: in the chat that is always there. */
   notice(text: string): void;
@@ -113,7 +115,7 @@ export function assemble(options: CoreOptions): Core {
     if (call) console.announce("console", newId(clock, rng), question({ ...call, call: asked }));
   });
   runtime.on<{ row: { name: string }; how: string }>("device.paired", ({ row, how }) => {
-    if (how === "code")
+    if (how !== "local")
       notice(`New device: ${row.name}. If that was not you, say /revoke ${row.name}.`);
   });
   runtime.on<{ name?: string }>("pairing.waiting", ({ name }) =>
@@ -180,6 +182,7 @@ export function assemble(options: CoreOptions): Core {
       sink: (content) => contents.sink(content),
     }),
     pairing: pairingHandlers(runtime),
+    tickets: ticketHandlers(runtime),
     receive: inbox(runtime, clock, rng),
     notice,
     async start(opened) {
@@ -187,7 +190,8 @@ export function assemble(options: CoreOptions): Core {
       const boots = await countStart(store, opened.clean, clock.now(), report);
       runtime.recover(opened);
       sending.recover();
-      runtime.tell("pairing/desk", { type: "gateway.started" });
+      for (const desk of ["pairing/desk", "ticket/book"] as const)
+        runtime.tell(desk, { type: "gateway.started" });
       if (boots.entered) notice(SAFE_MODE);
       if (opened.stalled)
         notice(

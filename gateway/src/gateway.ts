@@ -10,11 +10,12 @@ import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock
 import { type KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import { fingerprinter } from "./audit/fingerprint.ts";
-import { readConfig } from "./config.ts";
+import { DEFAULT_PORT, addListen, readConfig } from "./config.ts";
 import { assemble } from "./core.ts";
 import { loadKeys } from "./keys.ts";
 import { fileLog } from "./log.ts";
 import { MediaStore } from "./media/media.ts";
+import { reachable, written } from "./mesh/reachable.ts";
 import { type Mesh, startMesh } from "./mesh/server.ts";
 import { commandModel } from "./model/commands.ts";
 import { startControl } from "./operators/control.ts";
@@ -68,12 +69,18 @@ export async function startGateway({
     await contents.sweep(clock.now());
     const report = (what: string, error: unknown) => log.error(what, error);
 
-    const addresses = (): string[] =>
-      (mesh?.addresses ?? []).map(
-        ({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}`,
-      );
+    const addresses = (): string[] => reachable(mesh?.addresses ?? []).map(written);
+    const open = async (host: string, by: string): Promise<string> => {
+      const port = config.listen[0]?.port ?? DEFAULT_PORT;
+      const known = reachable(mesh?.addresses ?? []).find((one) => one.host === host);
+      if (known) return written(known);
+      await mesh?.listen({ host, port });
+      addListen(home, written({ host, port }));
+      log.info("opened", { host, port, by });
+      return written({ host, port });
+    };
     const core = assemble({
-      ...{ store, clock, rng, fatal, report, pulse, home, addresses, contents },
+      ...{ store, clock, rng, fatal, report, pulse, home, addresses, open, contents },
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model: commandModel,
       gateway: { id, name: config.name, key: hex(keys.noise.publicKey), version: VERSION },
@@ -93,6 +100,7 @@ export async function startGateway({
       gateway: { id, name: config.name, keys: keys.noise },
       handlers: core.links,
       pairing: core.pairing,
+      tickets: core.tickets,
       clock,
       rng,
       log: (what, error) => (error === undefined ? log.info(what) : log.error(what, error)),

@@ -2,6 +2,7 @@
 import { approvalMachine } from "./grants/approval.machine.ts";
 import { deviceMachine } from "./devices/device.machine.ts";
 import { pairingMachine } from "./devices/pairing.machine.ts";
+import { ticketMachine } from "./devices/ticket.machine.ts";
 import type { MachineKind } from "./runtime/kind.ts";
 import { sessionMachine } from "./sessions/session.machine.ts";
 
@@ -39,6 +40,15 @@ export const kinds: readonly MachineKind[] = [
   {
     name: "pairing",
     machine: pairingMachine,
+    version: 1,
+    migrate: {},
+    mailbox,
+    idleMs: MINUTE_MS,
+    restart: { max: 3, withinMs: MINUTE_MS, backoffMs: [100, 5_000] },
+  },
+  {
+    name: "ticket",
+    machine: ticketMachine,
     version: 1,
     migrate: {},
     mailbox,

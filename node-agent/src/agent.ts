@@ -2,7 +2,7 @@
  * The agent: finds its gateway, proves who it is, serves, and comes back after every break.
  *
  *   dial ─► handshake ─┬─ paired ──► link ─► ended ─► wait ─► dial ...
- *                      └─ stranger ► pairing by code ─► link
+ *                      └─ stranger ► pairing by ticket or code ─► link
  *
  * One link at a time. What runs is not the link's: a call outlives it.
  */
@@ -23,11 +23,11 @@ import type { Ledger } from "./ledger.ts";
 import { Link } from "./link.ts";
 import { Offering } from "./offering.ts";
 import type { Outgoing } from "./outgoing.ts";
-import { confirmPin, pair } from "./pairing.ts";
+import { confirmPin, pair, redeem } from "./pairing.ts";
 import type { Person } from "./person.ts";
 import type { Policy } from "./policy.ts";
 import { reach } from "./reach.ts";
-import type { Secured } from "./secure.ts";
+import type { Bearer, Secured } from "./secure.ts";
 import type { Server } from "./serve.ts";
 import { Refused, type Wire } from "./socket.ts";
 
@@ -38,6 +38,8 @@ export interface AgentParts {
   readonly soon: (fn: () => void) => void;
   readonly home: Home;
   readonly own: KeyPair;
+  /** The ticket that this start was given; it counts while no gateway is pinned. */
+  readonly bearer?: Bearer;
   readonly boot: string;
   readonly about: Pick<Hello, "name" | "kind" | "os" | "arch" | "agent">;
   readonly drivers: readonly AnyDriver[];
@@ -150,6 +152,7 @@ export class Agent {
         clock,
         own,
         pinned,
+        bearer: this.#parts.bearer,
         signal,
         say: this.#parts.say,
       });
@@ -180,6 +183,15 @@ export class Agent {
     } catch (error) {
       if (error instanceof Refused) {
         const closed = error.close === 4401 || error.close === 4403;
+        if (!pinned && this.#parts.bearer)
+          return {
+            failed: new KithError(
+              "pairing-refused",
+              closed
+                ? "the gateway does not take this ticket: it has ended, or another device used it"
+                : error.message,
+            ),
+          };
         if (!pinned) return { waitMs: PAIRING_WAIT_MS, why: closed ? ASK_TO_OPEN : error.message };
         const why = `${error.close === 4401 ? "the gateway does not accept this device" : error.message} (--pair pairs again)`;
         const ending: Ending = { how: "refused", why, close: error.close };
@@ -202,7 +214,7 @@ export class Agent {
       name,
       summary,
     }));
-    const pairing = await pair(wire, secured, {
+    const pairing = await (this.#parts.bearer ? redeem : pair)(wire, secured, {
       ...this.#parts,
       caps,
       signal,

@@ -3,12 +3,15 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { catalogue } from "@kith/shared/capabilities/index";
 import { KithError } from "@kith/shared/errors";
+import { type Invitation, isInvitation, readInvitation } from "@kith/shared/protocol/invitation";
+import { readTicket } from "@kith/shared/noise/ticket";
 import { readAddress } from "./config.ts";
 import type { Choice } from "./person.ts";
 import type { Rule } from "./policy.ts";
 
 export const help = `kith node: lets your assistant use this machine, as far as you allow.
 
+  kith node 'kith://pair#...'        pair by the line that \`kith pair invite\` printed, then serve
   kith node --gateway HOST[:PORT]    pair by code with a gateway elsewhere, then serve
   kith node --local                  pair with the gateway on this machine, then serve
   kith node                          serve
@@ -20,6 +23,7 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   --camera NAME                   use this camera only; \`test-pattern\` for a machine without one
   --root NAME=PATH                share a folder under a name (files.read)
   --gateway HOST[:PORT]           where the gateway is (port ${5_484} if none is given)
+  --ticket TICKET                 a ticket typed by hand, with --gateway
   --name NAME                     how this machine is called (its host name if not given)
   --pair                          pair again, although this machine is paired
   --home DIR                      where all of this is kept ($KITH_HOME/node)
@@ -45,6 +49,8 @@ export interface Arguments {
   readonly supervised: boolean;
   readonly home?: string;
   readonly gateway?: string;
+  /** From a pairing link, or a ticket typed by hand, which knows no gateway. */
+  readonly invitation?: Pick<Invitation, "ticket" | "caps"> & Partial<Invitation>;
   readonly name?: string;
   readonly allow?: Choice;
   readonly cameras?: string[];
@@ -59,7 +65,15 @@ export function readArguments(argv: readonly string[]): Arguments {
   const texts = { type: "string", multiple: true } as const;
   const flag = { type: "boolean", default: false } as const;
   const options = {
-    ...{ home: text, gateway: text, name: text, allow: texts, camera: texts, root: texts },
+    ...{
+      home: text,
+      gateway: text,
+      ticket: text,
+      name: text,
+      allow: texts,
+      camera: texts,
+      root: texts,
+    },
     ...{
       json: flag,
       local: flag,
@@ -76,11 +90,24 @@ export function readArguments(argv: readonly string[]): Arguments {
     throw usage(error instanceof Error ? error.message : "unknown arguments");
   }
   const { values, positionals } = parsed;
+  const link = positionals.find(isInvitation);
+  if (link !== undefined) positionals.splice(positionals.indexOf(link), 1);
   const verb = verbs.find((one) => one === (positionals[0] ?? "run"));
   if (!verb || positionals.length > 1) throw usage(`no such verb: ${positionals.join(" ")}`);
   if (values.gateway !== undefined && values.local)
     throw usage("--gateway and --local exclude each other");
+  if (link !== undefined && (verb !== "run" || values.local || values.ticket !== undefined))
+    throw usage("a pairing link needs neither --local nor --ticket, and no verb");
+  if (values.ticket !== undefined && values.gateway === undefined)
+    throw usage("--ticket needs --gateway HOST");
+  const invitation =
+    link !== undefined
+      ? readInvitation(link)
+      : values.ticket !== undefined
+        ? { ticket: readTicket(values.ticket), caps: [] }
+        : undefined;
   return {
+    ...(invitation && { invitation }),
     ...{ verb, json: values.json, help: values.help, version: values.version },
     ...{ local: values.local, pair: values.pair },
     supervised: values.supervised,

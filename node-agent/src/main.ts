@@ -3,11 +3,12 @@ import os from "node:os";
 import { join } from "node:path";
 import { systemClock, systemRng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
-import { newId } from "@kith/shared/ids";
+import { hex, newId } from "@kith/shared/ids";
+import { ticketKey } from "@kith/shared/noise/ticket";
 import { tame } from "@kith/shared/protocol/words";
 import { Agent } from "./agent.ts";
 import { type Arguments, help, readArguments } from "./arguments.ts";
-import { Home, kithHome, type Settings } from "./config.ts";
+import { Home, kithHome, readAddress, type Settings } from "./config.ts";
 import { Consent } from "./consent.ts";
 import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
 import { device } from "./drivers/device/device.ts";
@@ -21,12 +22,13 @@ import { holdHome } from "./lock.ts";
 import { notices } from "./notice.ts";
 import { probe } from "./offer.ts";
 import { Outgoing } from "./outgoing.ts";
-import { Lines, type Person, turnedOn } from "./person.ts";
+import { type Choice, Lines, type Person, turnedOn } from "./person.ts";
 import { kindGuess, osName } from "./platform.ts";
 import { Policy, setLock } from "./policy.ts";
 import { isYes } from "./question.ts";
 import { register } from "./register.ts";
 import { show } from "./screen.ts";
+import type { Bearer } from "./secure.ts";
 import { Server } from "./serve.ts";
 
 const VERSION = "0.1.0";
@@ -79,12 +81,22 @@ async function openHome(args: Arguments): Promise<Home> {
         ...(gateway?.id && { id: gateway.id }),
         ...(gateway?.unconfirmed && { unconfirmed: true }),
       };
-  const addresses = args.gateway === undefined ? gateway?.addresses : [args.gateway];
+  const { invitation } = args;
+  if (!args.pair && gateway?.key && invitation?.gateway && hex(invitation.gateway) !== gateway.key)
+    throw new KithError(
+      "usage",
+      "this machine is paired with another gateway; --pair beside the link gives that one up",
+    );
+  const given =
+    args.gateway === undefined ? invitation?.addresses?.map(readAddress) : [args.gateway];
+  const addresses = given ?? gateway?.addresses;
+  // What the line that somebody pasted here names is their word, as --allow is.
+  const allow =
+    invitation || args.allow ? { ...allowing(invitation?.caps ?? []), ...args.allow } : undefined;
   const change: Partial<Settings> = {
     ...(args.name !== undefined && { name: args.name }),
-    ...(addresses &&
-      (args.gateway !== undefined || args.pair) && { gateway: { addresses, ...known } }),
-    ...(args.allow && { policy: turnedOn({ ...policy, ...args.allow }) }),
+    ...(addresses && (given !== undefined || args.pair) && { gateway: { addresses, ...known } }),
+    ...(allow && { policy: turnedOn({ ...policy, ...allow }) }),
     ...(args.cameras && { cameras: args.cameras }),
     ...(args.roots && { roots: { ...roots, ...args.roots } }),
   };
@@ -92,10 +104,17 @@ async function openHome(args: Arguments): Promise<Home> {
   return home;
 }
 
+const allowing = (caps: readonly string[]): Choice =>
+  Object.fromEntries(caps.map((cap) => [cap, "allow"]));
+
 function driversOf({ cameras: names, roots }: Settings): AnyDriver[] {
   const { list, snap } = cameras({ sources: cameraSources(names) });
   const { info, status } = device({ agent: AGENT });
   return [info, status, list, snap, fileReader(new Map(Object.entries(roots)))];
+}
+
+function bearerOf({ ticket, gateway }: NonNullable<Arguments["invitation"]>): Bearer {
+  return { psk: ticketKey(ticket), ...(gateway && { gateway }) };
 }
 
 function aboutOf({ name, kind }: Settings) {
@@ -177,6 +196,11 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
     if (choice) await home.save({ policy: turnedOn(choice) });
     await registerHere(home, drivers, say);
   }
+  // A line that names nothing leaves it to whoever sits here.
+  if (args.invitation?.caps.length === 0 && !home.settings.gateway?.key) {
+    const choice = await person.choose(capsOf(drivers), home.settings.policy);
+    if (choice) await home.save({ policy: turnedOn(choice) });
+  }
 
   const ledger = await Ledger.open(home.path("ledger.log"), clock, rng);
   const outgoing = new Outgoing(home.path("spool"), clock, rng);
@@ -197,6 +221,7 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
     ...{ clock, rng, home, drivers, policy, ledger, outgoing, server, person, say },
     soon: (fn) => void setImmediate(fn),
     own: await home.key(),
+    ...(args.invitation && { bearer: bearerOf(args.invitation) }),
     boot: newId(clock, rng),
     about: aboutOf(home.settings),
     network: () => JSON.stringify(os.networkInterfaces()),

@@ -1,5 +1,6 @@
 /**
- * Pairing by code, the device's side: nothing to carry here but four digits.
+ * Pairing, the device's side. By ticket, which the handshake has proved: begin ─► accepted ─► pinned.
+ * By code there is nothing to carry here but four digits:
  *
  *   begin ─► nonce ─► reveal ─► code shown ─► approved ─► (list) return code ─► pinned ─► confirm ─► accepted
  *     └──────────── refused, closed, too late, three wrong return codes ──────────┘
@@ -95,6 +96,38 @@ export async function pair(
     return channel;
   } catch (error) {
     // Our refusal may still be on its way out; the close frame follows it.
+    wire.close(1000);
+    parts.clock.after(LAST_WORDS_MS, () => wire.terminate());
+    throw error;
+  } finally {
+    conversation.stop();
+  }
+}
+
+/**
+ * Pairing by a ticket that both ends have proved to each other. The same ticket may be used again
+ * by us when the answer was lost.
+ * @throws KithError
+ */
+export async function redeem(
+  wire: Wire,
+  secured: Secured,
+  parts: PairingParts,
+): Promise<Channel<typeof toNodePairing>> {
+  const { home, say } = parts;
+  const conversation = talk(wire, secured, parts);
+  const { channel, hear } = conversation;
+  try {
+    channel.send({ t: "pair.begin", how: "ticket", ...parts.about });
+    const accepted = await hear("pair.accepted", ANSWER_MS);
+    const gateway = keyId(secured.gateway);
+    if (accepted.gateway !== gateway || accepted.device !== keyId(parts.own.publicKey))
+      throw new KithError("pairing-refused", "the gateway accepted somebody else");
+    const addresses = home.settings.gateway?.addresses ?? [wire.address];
+    await home.save({ gateway: { addresses, key: hex(secured.gateway), id: gateway } });
+    void say({ event: "paired", device: accepted.device, gateway });
+    return channel;
+  } catch (error) {
     wire.close(1000);
     parts.clock.after(LAST_WORDS_MS, () => wire.terminate());
     throw error;

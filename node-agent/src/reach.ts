@@ -3,7 +3,7 @@ import type { Clock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import type { KeyPair } from "@kith/shared/noise/keys";
 import type { Say } from "./events.ts";
-import { type Secured, secure } from "./secure.ts";
+import { type Bearer, type Secured, secure } from "./secure.ts";
 import { dial, Refused, type Wire } from "./socket.ts";
 
 const STAGGER_MS = 250;
@@ -13,14 +13,16 @@ export interface Reach {
   readonly own: KeyPair;
   /** The gateway's key; undefined while we are strangers. */
   readonly pinned: Uint8Array | undefined;
+  /** A ticket that lets a stranger in. */
+  readonly bearer?: Bearer | undefined;
   readonly signal: AbortSignal;
   readonly say: Say;
 }
 
-/** @throws KithError gateway-unreachable; Refused when somebody answered and none of them was it */
+/** @throws KithError gateway-unreachable, pairing-refused; Refused when somebody answered and none of them was it */
 export async function reach(
   addresses: readonly string[],
-  { clock, own, pinned, signal, say }: Reach,
+  { clock, own, pinned, bearer, signal, say }: Reach,
 ): Promise<{ wire: Wire; secured: Secured }> {
   const losers = new AbortController();
   const either = AbortSignal.any([signal, losers.signal]);
@@ -29,7 +31,7 @@ export async function reach(
     if (either.aborted) throw new KithError("gateway-unreachable", "another address was faster");
     const wire = await dial(address, clock, either);
     void say({ event: "connected", address });
-    return { wire, secured: await secure(wire, own, pinned, clock) };
+    return { wire, secured: await secure(wire, own, pinned, clock, pinned ? undefined : bearer) };
   });
   try {
     const winner = await Promise.any(tries);
@@ -42,7 +44,12 @@ export async function reach(
     return winner;
   } catch (error) {
     const errors: unknown[] = error instanceof AggregateError ? error.errors : [error];
-    throw errors.find((one) => one instanceof Refused) ?? errors[0];
+    const silent = (one: unknown) => one instanceof KithError && one.code === "gateway-unreachable";
+    throw (
+      errors.find((one) => one instanceof Refused) ??
+      errors.find((one) => !silent(one)) ??
+      errors[0]
+    );
   } finally {
     losers.abort();
   }

@@ -71,6 +71,9 @@ export const remedies = {
     "Three wrong codes closed pairing for 15 minutes. Wait, or look who else is trying.",
   "pairing-full": "All pairing attempts of this window, or of today, are used up. Try again later.",
   "code-mistyped": "Check the code at the device and type it again; this try was not counted.",
+  "ticket-mistyped":
+    "Copy the whole line that `kith pair invite` printed, or type its ticket again.",
+  "ticket-unknown": "`kith pair` lists the tickets that live.",
   "code-unknown":
     "Type the code that the device shows now. If it is right, somebody is in between: stop.",
   "return-code-wrong": "Three wrong return codes ended it. Start again at the device.",

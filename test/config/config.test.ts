@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
-import { readConfig } from "@kith/gateway/config";
+import { addListen, readConfig } from "@kith/gateway/config";
 import { afterAll, describe, expect, test } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "kith-config-"));
@@ -138,5 +138,53 @@ describe("is refused", () => {
     const { path, file } = home();
     mkdirSync(file);
     expect(() => readConfig(path)).toThrow(expect.objectContaining({ code: "config-invalid" }));
+  });
+});
+
+describe("one more address", () => {
+  const listens = (path: string) => readConfig(path).listen.map(({ host, port }) => [host, port]);
+
+  test("joins those that are there; comments and the rest stay", () => {
+    const { path, file } = home();
+    writeFileSync(file, "# mine\nname: home # here\nlisten: 127.0.0.1:1 # first\n");
+    addListen(path, "192.168.1.10:1");
+    addListen(path, "[fd00::2]:1");
+    expect(listens(path)).toEqual([
+      ["127.0.0.1", 1],
+      ["192.168.1.10", 1],
+      ["fd00::2", 1],
+    ]);
+    const text = readFileSync(file, "utf8");
+    expect(text).toMatch(/^# mine\nname: home # here\n/);
+  });
+
+  test("to a file that names none, beside the one of a fresh gateway", () => {
+    const { path, file } = home();
+    readConfig(path);
+    const fresh = readFileSync(file, "utf8");
+    addListen(path, "192.168.1.10:5484");
+    expect(listens(path)).toEqual([
+      ["127.0.0.1", 5484],
+      ["192.168.1.10", 5484],
+    ]);
+    expect(readFileSync(file, "utf8")).toContain(fresh.split("\n")[0]);
+  });
+
+  test("that is there already changes nothing", () => {
+    const { path, file } = home();
+    writeFileSync(file, "listen: [ '[::1]:7',   127.0.0.1 ]\n");
+    addListen(path, "[::1]:7");
+    addListen(path, "127.0.0.1:5484");
+    expect(readFileSync(file, "utf8")).toBe("listen: [ '[::1]:7',   127.0.0.1 ]\n");
+  });
+
+  test("too many: refused, and the file is as it was", () => {
+    const { path, file } = home();
+    const full = `listen: [${Array.from({ length: 8 }, (_, at) => `10.0.0.${at}`).join(", ")}]\n`;
+    writeFileSync(file, full);
+    expect(() => addListen(path, "10.0.0.9:1")).toThrow(
+      expect.objectContaining({ code: "config-invalid" }),
+    );
+    expect(readFileSync(file, "utf8")).toBe(full);
   });
 });

@@ -137,7 +137,7 @@ describe("a stranger", () => {
     const psk = new Uint8Array(32);
     for (const [handshake, pattern, role] of [
       [startHandshake(initiator("IK", undefined, "operator")), "IK", "operator"],
-      [startHandshake({ ...initiator("XXpsk3"), psk }), "XXpsk3", "node"],
+      [startHandshake({ ...initiator("XXpsk3"), psks: [psk] }), "XXpsk3", "node"],
     ] as const) {
       using laptop = await new NodeEnd(home.port).open();
       laptop.ws.send(await first(handshake, pattern, role));

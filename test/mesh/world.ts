@@ -19,6 +19,7 @@ import type {
   DeviceLink,
   LinkHandlers,
   PairingHandlers,
+  TicketHandlers,
 } from "@kith/gateway/devices/link";
 import { type Mesh, startMesh } from "@kith/gateway/mesh/server";
 import * as v from "valibot";
@@ -81,9 +82,19 @@ export interface World extends AsyncDisposable {
 export interface Changes {
   readonly handlers?: Partial<LinkHandlers>;
   readonly pairing?: Partial<PairingHandlers>;
+  readonly tickets?: TicketHandlers;
 }
 
-export async function world({ handlers = {}, pairing = {} }: Changes = {}): Promise<World> {
+const noTickets: TicketHandlers = {
+  live: () => [],
+  redeem: () => Promise.reject(new Error("no ticket in this test")),
+};
+
+export async function world({
+  handlers = {},
+  pairing = {},
+  tickets = noTickets,
+}: Changes = {}): Promise<World> {
   const clock = fakeClock();
   const heard: Heard = { up: [], down: [], hellos: [], frames: [], streams: [], problems: [] };
   const lookers = new Set<() => void>();
@@ -117,6 +128,7 @@ export async function world({ handlers = {}, pairing = {} }: Changes = {}): Prom
       stream: (link, call, stream, failed) => (usual.stream(link, call, stream, failed), changed()),
       down: (link, why, broke) => (usual.down(link, why, broke), changed()),
     },
+    tickets,
     pairing: {
       open: () => false,
       begin: async () => ({ leftMs: 900_000 }),
@@ -257,18 +269,22 @@ export class NodeEnd {
   }
 
   async handshake(
-    pattern: "IK" | "XX",
+    pattern: Pattern,
     {
       keys = nodeKeys,
       role = "node",
       rs = gatewayKeys.publicKey,
-    }: { keys?: KeyPair; role?: Role; rs?: Uint8Array } = {},
+      psk,
+    }: { keys?: KeyPair; role?: Role; rs?: Uint8Array; psk?: Uint8Array } = {},
   ): Promise<this> {
     await this.open();
-    const handshake = startHandshake(initiator(pattern, keys, role, rs));
+    const handshake = startHandshake({
+      ...initiator(pattern, keys, role, rs),
+      ...(psk && { psks: [psk] }),
+    });
     this.ws.send(await first(handshake, pattern, role));
     await handshake.read(await this.message());
-    if (pattern === "XX") this.ws.send(await handshake.write());
+    if (pattern !== "IK") this.ws.send(await handshake.write());
     const { hash, ...sealed } = await handshake.split();
     this.#hash = hash;
     this.#keys = sealed;

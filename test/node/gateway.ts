@@ -7,6 +7,7 @@ import { approvalCode, commitment } from "@kith/shared/noise/approval-code";
 import type { Pattern } from "@kith/shared/noise/handshake";
 import { Channel } from "@kith/shared/protocol/channel";
 import { type Frame, toGateway, toGatewayPairing } from "@kith/shared/protocol/frames";
+import type { PairBegin } from "@kith/shared/protocol/pairing";
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
 
@@ -115,8 +116,9 @@ export class Accepted extends Peer {
   }
 
   /** The gateway's side of pairing by code, up to where the owner types. Returns what the owner would see. */
-  async pairQuietly(): Promise<{ code: string; returnCode: string; begin: Of<"pair.begin"> }> {
+  async pairQuietly(): Promise<{ code: string; returnCode: string; begin: PairBegin }> {
     const begin = await this.next("pair.begin");
+    if (begin.how !== "code") throw new Error("it has a ticket");
     const nG = new Uint8Array(16).fill(7);
     this.send({ t: "pair.nonce", nonce: nG, left_ms: 900_000 });
     const { nonce } = await this.next("pair.reveal");

@@ -35,7 +35,7 @@ function startNode(pattern: Pattern, changes: Changes = {}) {
     prologue: prologue(opening(pattern)),
     s: node,
     ...(pattern === "IK" && { rs: gateway.publicKey }),
-    ...(pattern === "XXpsk3" && { psk }),
+    ...(pattern === "XXpsk3" && { psks: [psk] }),
     ...changes,
   });
 }
@@ -46,7 +46,7 @@ function startGateway(pattern: Pattern, changes: Changes = {}) {
     initiator: false,
     prologue: prologue(opening(pattern)),
     s: gateway,
-    ...(pattern === "XXpsk3" && { psk }),
+    ...(pattern === "XXpsk3" && { psks: [psk] }),
     ...changes,
   });
 }
@@ -240,10 +240,24 @@ test("IK tells G no key when message 1 carries a key but is broken behind it", a
 });
 
 test("XXpsk3 refuses another ticket at message 3, and only there", async () => {
-  const [n, g] = [startNode("XXpsk3"), startGateway("XXpsk3", { psk: new Uint8Array(32) })];
+  const [n, g] = [startNode("XXpsk3"), startGateway("XXpsk3", { psks: [new Uint8Array(32)] })];
   await g.read(await n.write());
   await n.read(await g.write());
   await refused(g.read(await n.write()));
+});
+
+test("XXpsk3 tells the gateway which of its tickets it was, and both have the same keys", async () => {
+  const others = [1, 2].map((byte) => new Uint8Array(32).fill(byte));
+  for (const at of [0, 1, 2]) {
+    const psks = others.toSpliced(at, 0, psk);
+    const [n, g] = [startNode("XXpsk3"), startGateway("XXpsk3", { psks })];
+    await g.read(await n.write());
+    await n.read(await g.write());
+    expect(g.psk).toBeUndefined();
+    await g.read(await n.write());
+    expect(g.psk).toBe(at);
+    expect((await g.split()).hash).toEqual((await n.split()).hash);
+  }
 });
 
 test("keys that a pattern does not need, or lacks, are a defect of the caller", () => {
@@ -251,7 +265,9 @@ test("keys that a pattern does not need, or lacks, are a defect of the caller", 
   expect(() => startGateway("IK", { rs: node.publicKey })).toThrow(RangeError);
   expect(() => startNode("IK", { rs: new Uint8Array(31) })).toThrow(RangeError);
   expect(() => startNode("XX", { rs: new Uint8Array(31) })).toThrow(RangeError);
-  expect(() => startNode("XX", { psk })).toThrow(RangeError);
-  expect(() => startNode("XX", { psk: new Uint8Array(31) })).toThrow(RangeError);
-  expect(() => startNode("XXpsk3", { psk: new Uint8Array(31) })).toThrow(RangeError);
+  expect(() => startNode("XX", { psks: [psk] })).toThrow(RangeError);
+  expect(() => startNode("XX", { psks: [new Uint8Array(31)] })).toThrow(RangeError);
+  expect(() => startNode("XXpsk3", { psks: [psk, psk] })).toThrow(RangeError);
+  expect(() => startGateway("XXpsk3", { psks: [] })).toThrow(RangeError);
+  expect(() => startNode("XXpsk3", { psks: [new Uint8Array(31)] })).toThrow(RangeError);
 });

@@ -50,7 +50,7 @@ async function start(vector: Vector, pattern: Pattern, initiator: boolean) {
     s: await importStaticKey(fromHex(s)),
     e: await importStaticKey(fromHex(e)),
     ...(rs && { rs: fromHex(rs) }),
-    ...(psks?.[0] && { psk: fromHex(psks[0]) }),
+    ...(psks?.[0] && { psks: [fromHex(psks[0])] }),
     freePayloads: true,
   });
 }

@@ -127,7 +127,9 @@ const takes = (schema: v.GenericSchema, value: unknown): boolean => {
 
 test("the frames of this test are all there are, and good", () => {
   const kinds = [toNode, toGateway, toNodePairing, toGatewayPairing].flatMap(({ options }) =>
-    options.map(({ entries }) => entries.t.literal),
+    options.flatMap((one) =>
+      (one.type === "variant" ? one.options : [one]).map(({ entries }) => entries.t.literal),
+    ),
   );
   expect(good.map(([, { t }]) => t).toSorted()).toEqual([...new Set(kinds)].toSorted());
   expect(good.filter(([schema, one]) => !takes(schema, one))).toEqual([]);

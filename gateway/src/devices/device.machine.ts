@@ -32,7 +32,7 @@ export type DeviceEvent = Event & { readonly at: number } & (
         readonly key: string;
         readonly about: About;
         readonly ceiling: readonly string[];
-        readonly how: "code" | "local";
+        readonly how: "code" | "ticket" | "local";
       }
     | { readonly type: "link.asked"; readonly hello: Hello }
     | { readonly type: "link.up"; readonly epoch: number }

@@ -5,7 +5,7 @@
 import type { KeyId } from "@kith/shared/ids";
 import type { ToGateway, ToNode } from "@kith/shared/protocol/frames";
 import type { ByeCode, Hello } from "@kith/shared/protocol/session";
-import type { PairBegin } from "@kith/shared/protocol/pairing";
+import type { PairBegin, TicketBegin } from "@kith/shared/protocol/pairing";
 import type { StreamOpen } from "@kith/shared/protocol/stream";
 import type { Sink } from "@kith/shared/streams/receiver";
 import type { KithError } from "@kith/shared/errors";
@@ -72,6 +72,21 @@ export interface LinkHandlers {
    * for links that never came up.
    */
   down(link: DeviceLink, why: string, broke: boolean): void;
+}
+
+/** Pairing by ticket as the book of tickets decides it. */
+export interface TicketHandlers {
+  /** Those that live; without one, pattern XXpsk3 is refused before message 2. */
+  live(): readonly { readonly id: string; readonly psk: Uint8Array }[];
+  /**
+   * The bearer of a ticket says who it is. Resolves when its device row is on disk; for the same key
+   * again with the same answer.
+   * @throws KithError pairing-refused: another key came with it before, or the owner revoked the device since
+   */
+  redeem(
+    ticket: string,
+    bearer: { key: Uint8Array; about: TicketBegin; source: string },
+  ): Promise<{ device: KeyId; name: string; ceiling: string[] }>;
 }
 
 /** Pairing by code as the desk decides it; `mesh/` keeps h, nonces and the socket. */

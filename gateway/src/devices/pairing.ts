@@ -4,8 +4,9 @@ import { KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import type { Event } from "../runtime/effect.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type DeviceRow, deviceRows } from "./device.ts";
+import { deviceRows } from "./device.ts";
 import type { PairingHandlers } from "./link.ts";
+import { paired } from "./paired.ts";
 import type { Attempt } from "./pairing.machine.ts";
 import { freeName } from "./resolve.ts";
 
@@ -83,25 +84,4 @@ export function pairingHandlers(runtime: Runtime): PairingHandlers {
       runtime.tell(DESK, { type: "attempt.abandoned", attempt: id } as Event);
     },
   };
-}
-
-/** Resolves when the row that the desk ordered is on disk. @throws KithError timeout */
-function paired(runtime: Runtime, device: string): Promise<DeviceRow> {
-  const { promise, resolve, reject } = Promise.withResolvers<DeviceRow>();
-  const key = `paired:${device}`;
-  const done = runtime.on<{ row: DeviceRow }>("device.paired", ({ row }) => {
-    if (row.id === device) finish(() => resolve(row));
-  });
-  const finish = (then: () => void) => {
-    runtime.due.clear(key);
-    done();
-    then();
-  };
-  runtime.due.set(key, ASK.deadlineMs, () =>
-    finish(() => reject(new KithError("timeout", "the device could not be stored in time"))),
-  );
-  // The turn may have been committed before we began to listen.
-  const row = runtime.documents.get<DeviceRow>("device", device);
-  if (row?.state === "paired" && row.epoch === 0) finish(() => resolve(row));
-  return promise;
 }

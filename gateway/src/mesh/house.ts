@@ -2,12 +2,13 @@
 import type { Clock, Rng } from "@kith/shared/clock";
 import type { KeyId } from "@kith/shared/ids";
 import type { KeyPair } from "@kith/shared/noise/keys";
-import type { LinkHandlers, PairingHandlers } from "../devices/link.ts";
+import type { LinkHandlers, PairingHandlers, TicketHandlers } from "../devices/link.ts";
 
 export interface HouseOptions {
   readonly gateway: { readonly id: KeyId; readonly name: string; readonly keys: KeyPair };
   readonly handlers: LinkHandlers;
   readonly pairing: PairingHandlers;
+  readonly tickets: TicketHandlers;
   readonly clock: Clock;
   readonly rng: Rng;
   /** For the operator: our own words and our own errors, never a peer's text, never a key. */

@@ -1,20 +1,22 @@
 /**
- * Pairing B at the gateway: a stranger inside a window that the owner opened.
+ * Pairing at the gateway. By code, a stranger inside a window that the owner opened:
  *
  *   begin ──► spending ──► reveal ──► deciding ──► approved ──► committing ──► a paired link
  *      pair.begin   (slot)    pair.reveal   (owner)     pair.confirm   (row on disk)
+ *
+ * By ticket, which the handshake has proved: begin ── pair.begin ──► committing ──► a paired link
  *
  * Every step is legal once, in this order; whatever else comes ends the attempt. Who may pair
  * is decided by the desk (`PairingHandlers`); here are h, the nonces, the codes and the socket.
  */
 import { KithError } from "@kith/shared/errors";
-import { keyId, newId } from "@kith/shared/ids";
+import { type KeyId, keyId, newId } from "@kith/shared/ids";
 import { approvalCode, commitment, sameBytes } from "@kith/shared/noise/approval-code";
 import { Channel, type ChannelKeys } from "@kith/shared/protocol/channel";
 import { type ToGatewayPairing, toGatewayPairing } from "@kith/shared/protocol/frames";
 import { type Heartbeat, heartbeat } from "@kith/shared/protocol/heartbeat";
 import { limits, times } from "@kith/shared/protocol/limits";
-import type { PairBegin } from "@kith/shared/protocol/pairing";
+import type { PairBegin, TicketBegin } from "@kith/shared/protocol/pairing";
 import type { ByeCode } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
 import type { Guest } from "./admission.ts";
@@ -27,13 +29,21 @@ import type { Wire } from "./wire.ts";
 /** Beyond the window that the desk keeps: time to type the return code after a late approval. */
 const GRACE_MS = 120_000;
 
+interface Peer {
+  readonly key: Uint8Array;
+  readonly hash: Uint8Array;
+  readonly source: string;
+  /** The ticket that it proved; without one it pairs by code. */
+  readonly ticket?: string;
+}
+
 type Step = "begin" | "spending" | "reveal" | "deciding" | "approved" | "committing" | "over";
 
 export class PairingLink {
   readonly #house: House;
   readonly #wire: Wire;
   readonly #guest: Guest;
-  readonly #peer: { readonly key: Uint8Array; readonly hash: Uint8Array; readonly source: string };
+  readonly #peer: Peer;
   readonly #id: string;
   readonly #channel: Channel<typeof toGatewayPairing>;
   readonly #heartbeat: Heartbeat;
@@ -49,13 +59,7 @@ export class PairingLink {
   #due: () => void;
   #expiry = () => {};
 
-  constructor(
-    house: House,
-    wire: Wire,
-    guest: Guest,
-    peer: { key: Uint8Array; hash: Uint8Array; source: string },
-    keys: ChannelKeys,
-  ) {
+  constructor(house: House, wire: Wire, guest: Guest, peer: Peer, keys: ChannelKeys) {
     this.#house = house;
     this.#wire = wire;
     this.#guest = guest;
@@ -107,8 +111,13 @@ export class PairingLink {
       case "bye":
       case "pair.refused":
         return this.#end(1000);
-      case "pair.begin":
-        return this.#follow("begin", "spending", () => this.#spend(frame));
+      case "pair.begin": {
+        const { ticket } = this.#peer;
+        if ((frame.how === "ticket") !== (ticket !== undefined)) return this.#refuse("order", 4400);
+        if (frame.how === "code")
+          return this.#follow("begin", "spending", () => this.#spend(frame));
+        return this.#follow("begin", "committing", () => this.#redeem(ticket ?? "", frame));
+      }
       case "pair.reveal":
         return this.#follow("reveal", "deciding", () => this.#reveal(frame.nonce));
       case "pair.confirm":
@@ -156,9 +165,18 @@ export class PairingLink {
     });
   }
 
+  async #redeem(ticket: string, about: TicketBegin): Promise<void> {
+    const { key, source } = this.#peer;
+    this.#enter(await this.#house.tickets.redeem(ticket, { key, about, source }));
+  }
+
   async #accept(): Promise<void> {
-    const { device, name, ceiling } = await this.#house.pairing.confirmed(this.#id);
+    const row = await this.#house.pairing.confirmed(this.#id);
     this.#accepted = true;
+    this.#enter(row);
+  }
+
+  #enter({ device, name, ceiling }: { device: KeyId; name: string; ceiling: string[] }): void {
     if (this.#step === "over") return;
     const { gateway } = this.#house;
     this.#channel.send({ t: "pair.accepted", device, gateway: gateway.id, name, ceiling });

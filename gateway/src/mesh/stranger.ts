@@ -4,7 +4,7 @@
  *
  *   IK ── key unknown ──► 4401, no message 2           XX ── no open window ──► 4401, no message 2
  *    ├─── revoked ──────► message 2, bye, 4403          └─── messages 2 and 3 ──► pairing-link.ts
- *    └─── paired ───────► message 2 ──► link.ts
+ *    └─── paired ───────► message 2 ──► link.ts         XXpsk3: as XX, while a ticket lives; message 3 proves it
  *
  * WebCrypto is asynchronous, so messages wait here for their turn. The next stage takes the
  * socket in the same tick in which the keys are there, and from then on nothing waits.
@@ -83,10 +83,12 @@ export function meet(house: House, wire: Wire, guest: Guest, source: string): vo
     const first = await next();
     const opening = readPrefix(first);
     const noise = first.subarray(PREFIX_BYTES);
-    // Operators come with a later issue, tickets too: no live ticket means no message 2.
+    // Operators come with a later issue.
     if (opening.role !== "node") return giveUp(4401);
     if (opening.pattern === "IK") return reconnect(opening, noise);
     if (opening.pattern === "XX" && house.pairing.open()) return pair(opening, noise);
+    if (opening.pattern === "XXpsk3" && house.tickets.live().length > 0)
+      return pair(opening, noise, house.tickets.live());
     // Refused before any cryptography, and honest devices do this while they wait.
     if (opening.pattern === "XX") guest.excused();
     giveUp(4401);
@@ -122,12 +124,17 @@ export function meet(house: House, wire: Wire, guest: Guest, source: string): vo
     );
   }
 
-  async function pair(opening: Opening, noise: Uint8Array): Promise<void> {
+  async function pair(
+    opening: Opening,
+    noise: Uint8Array,
+    tickets?: ReturnType<House["tickets"]["live"]>,
+  ): Promise<void> {
     const handshake = startHandshake({
-      pattern: "XX",
+      pattern: opening.pattern,
       initiator: false,
       prologue: prologue({ ...opening, path: PATH }),
       s: house.gateway.keys,
+      ...(tickets && { psks: tickets.map(({ psk }) => psk) }),
     });
     await still(handshake.read(noise));
     wire.send(await still(handshake.write()));
@@ -135,7 +142,9 @@ export function meet(house: House, wire: Wire, guest: Guest, source: string): vo
     wire.allow(limits.rawBytesWhilePairing);
     const { key } = claimed(handshake);
     const { hash, ...sealed } = await still(handshake.split());
-    handOver(new PairingLink(house, wire, guest, { key, hash, source }, sealed));
+    const ticket = tickets?.[handshake.psk ?? -1]?.id;
+    const peer = { key, hash, source, ...(ticket !== undefined && { ticket }) };
+    handOver(new PairingLink(house, wire, guest, peer, sealed));
   }
 
   shake().catch((error: unknown) => {

@@ -107,9 +107,14 @@ const commands: Readonly<Record<string, Command>> = {
     parse: () => operate("devices.list"),
   },
   pair: {
-    form: "/pair",
-    what: "open pairing for a new device",
-    parse: () => operate("pair.listen"),
+    form: "/pair [open [<address>]]",
+    what: "let a new device in; open an address that others can reach",
+    parse: (rest) => {
+      const [word, address] = rest.split(/\s+/);
+      if (!word) return operate("pair.offer");
+      if (word === "open") return operate("pair.open", address ? { address } : {});
+      return say("Say /pair, or /pair open with an address of the gateway's machine.");
+    },
   },
   approve: {
     form: "/approve <code>",
@@ -232,7 +237,7 @@ const sentences: readonly {
     // “Add a reminder” opens no door.
     match:
       /^(?:pair|add) (?:(?:a|an|another|my|the|new) )*(?:device|phone|laptop|computer|desktop|pc|server|tablet|raspberry pi|node)[.!?]*$/iu,
-    to: () => operate("pair.listen"),
+    to: () => operate("pair.offer"),
   },
   { match: /^(?:what can (?:you|i) (?:do|say)|help)[.!?]*$/iu, to: () => say(help()) },
   { match: /^lock(?: everything)?[.!?]*$/iu, to: () => operate("lock") },

@@ -1,99 +1,22 @@
-/** Methods about devices: let one in, list, rename, release, revoke. */
+/** Methods about devices: list, rename, release, revoke; and the one of this machine. */
 import { catalogue } from "@kith/shared/capabilities/index";
-import { type ErrorCode, KithError } from "@kith/shared/errors";
+import { KithError } from "@kith/shared/errors";
 import { fromHex, keyId } from "@kith/shared/ids";
-import { readCode } from "@kith/shared/noise/approval-code";
 import { about } from "@kith/shared/protocol/session";
-import { list, name, str } from "@kith/shared/protocol/words";
+import { list, name } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import type { DeviceRow } from "../devices/device.ts";
 import { freeName } from "../devices/resolve.ts";
-import type { Attempt, Desk } from "../devices/pairing.machine.ts";
 import { ASK, NOTHING, event, lookup, words } from "./lookup.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
-import { ago, approved, listening, table, time } from "./text.ts";
+import { ago, table } from "./text.ts";
 
 export function deviceMethods(options: MethodsOptions): [string, Method][] {
   const { runtime, presence, clock, gateway } = options;
   const { documents } = runtime;
   const { rows, offers, device } = lookup(options);
 
-  /** A device shows its code a moment before we know it: whoever types faster than that is not wrong. */
-  const revealed = async (): Promise<void> => {
-    for (let tries = 0; tries < 20; tries++) {
-      const desk = await runtime.ask<Desk>("pairing/desk", event({ type: "desk.read" }), ASK);
-      if (desk.pending.every(({ code }) => code !== undefined)) return;
-      await new Promise<void>((resolve) => clock.after(50, resolve));
-    }
-  };
-
   return [
-    [
-      "pair.listen",
-      method(NOTHING, async (_, { by }) => {
-        const window = await runtime.ask<{ until: number } | Refused>(
-          "pairing/desk",
-          event({ type: "owner.listened", by } as never),
-          ASK,
-        );
-        if ("refuse" in window) throw new KithError(window.refuse, window.message);
-        return {
-          out: { until: window.until, listen: options.addresses(), id: gateway.id },
-          text: listening(window.until, options.addresses(), options.home),
-        };
-      }),
-    ],
-    [
-      "pair.approve",
-      method(v.strictObject({ code: str(64) }), async ({ code }, { by }) => {
-        const typed = readCode(code);
-        await revealed();
-        const found = await runtime.ask<{ attempt: Attempt } | Refused>(
-          "pairing/desk",
-          event({ type: "owner.typed", code: typed, by } as never),
-          ASK,
-        );
-        if ("refuse" in found) throw new KithError(found.refuse, found.message);
-        const { attempt } = found;
-        const out = {
-          device: attempt.device,
-          name: attempt.about.name,
-          platform: `${attempt.about.os} ${attempt.about.arch}`.trim(),
-          role: "node",
-          source: attempt.source,
-          caps: attempt.caps,
-          returnCode: attempt.returnCode ?? "",
-        };
-        return { out, text: approved(out) };
-      }),
-    ],
-    [
-      "pair.list",
-      method(NOTHING, async () => {
-        const desk = await runtime.ask<Desk>("pairing/desk", event({ type: "desk.read" }), ASK);
-        const open = desk.until > clock.now();
-        const out = {
-          open,
-          ...(open ? { until: desk.until } : {}),
-          slots_left: open ? Math.max(0, 5 - desk.slotsHere) : 0,
-          pending: desk.pending.map((one) => ({
-            name: one.about.name,
-            platform: `${one.about.os} ${one.about.arch}`,
-            source: one.source,
-            since: one.since,
-          })),
-        };
-        const waitingText = out.pending
-          .map((one) => `  ${one.name} (${one.platform}, from ${one.source})`)
-          .join("\n");
-        return {
-          out,
-          text: open
-            ? `Pairing is open until ${time(desk.until)}.${waitingText ? `\nWaiting for /approve CODE:\n${waitingText}` : ""}`
-            : "Pairing is closed. /pair opens it.",
-        };
-      }),
-    ],
     [
       "devices.list",
       method(NOTHING, () => {
@@ -220,9 +143,4 @@ export function deviceMethods(options: MethodsOptions): [string, Method][] {
       ),
     ],
   ];
-}
-
-interface Refused {
-  readonly refuse: ErrorCode;
-  readonly message: string;
 }

@@ -29,6 +29,8 @@ export interface MethodsOptions {
   };
   /** Where the configuration lies, for hints. */
   readonly home: string;
+  /** Listens on one more of this machine's addresses, now and after every start. Returns it as devices dial it. @throws KithError port-taken */
+  readonly open: (host: string, by: string) => Promise<string>;
   /** Addresses that devices can dial, `host:port`. */
   readonly addresses: () => readonly string[];
 }

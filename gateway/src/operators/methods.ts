@@ -10,6 +10,7 @@ import { callMethods } from "./call-methods.ts";
 import { deviceMethods } from "./device-methods.ts";
 import { NOTHING, lookup } from "./lookup.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
+import { pairingMethods } from "./pairing-methods.ts";
 import { permissionMethods } from "./permission-methods.ts";
 import { story } from "./story.ts";
 import { ago, dayTime, table } from "./text.ts";
@@ -21,6 +22,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
   return new Map<string, Method>([
     ...callMethods(options),
     ...deviceMethods(options),
+    ...pairingMethods(options),
     ...permissionMethods(options),
     ...actorMethods(options),
     [

@@ -1,3 +1,5 @@
+import type { Own } from "../mesh/reachable.ts";
+
 /** How answers of the gateway's own methods look to a person: in the chat and at the command line alike. */
 
 export const time = (at: number): string => {
@@ -44,20 +46,48 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-const LOOPBACK = /^(?:127\.|\[?::1)/;
-
-export function listening(until: number, addresses: readonly string[], home: string): string {
-  const only = addresses.every((address) => LOOPBACK.test(address));
+export function listening(until: number, addresses: readonly string[]): string {
   return [
     `Pairing is open until ${time(until)}. At the device, in its copy of Kith, run:`,
     ...addresses.map((address) => `  npx kith node --gateway ${address}`),
     "It shows a code; type it here: /approve CODE",
-    ...(only
+  ].join("\n");
+}
+
+export function invited(ticket: {
+  readonly line: string;
+  readonly ticket: string;
+  readonly until: number;
+  readonly caps: readonly string[];
+}): string {
+  return [
+    `Paste this at the device, in its copy of Kith. It lets one device in, until ${time(ticket.until)}:`,
+    `  ${ticket.line}`,
+    ticket.caps.length > 0
+      ? `That device may then be asked for: ${ticket.caps.join(", ")}. Each first use still asks you.`
+      : "What it may be asked for is chosen at the device. Each first use still asks you.",
+    "Whoever sees the line before you use it can use it: do not post it.",
+  ].join("\n");
+}
+
+/** Words for whoever pairs a device that cannot come through. */
+export function unreachable(own: readonly Own[]): string {
+  const [first] = own;
+  return first
+    ? `Only this machine can reach the gateway now. To let others come, say /pair open ${first.host} (kith pair open ${first.host}); /pair open lists what there is.`
+    : "Only this machine can reach the gateway, and it has no other address now: join a network first.";
+}
+
+export function ways(listen: readonly string[], own: readonly Own[]): string {
+  const what = { machine: "this machine", tailnet: "your tailnet", network: "this network" };
+  return [
+    `Devices reach this gateway at ${listen.join(", ")}.`,
+    ...(own.length > 0
       ? [
-          `Only this machine can reach that address. To let others in, set \`listen\` in ${home}/config.yaml`,
-          "(for example `listen: 0.0.0.0:5484`), and start again.",
+          "More can be opened with /pair open ADDRESS:",
+          table(own.map(({ host, reach }) => [`  ${host}`, what[reach]])),
         ]
-      : []),
+      : ["This machine has no other address now."]),
   ].join("\n");
 }
 

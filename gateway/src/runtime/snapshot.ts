@@ -17,8 +17,13 @@ const MAX_BYTES = 65_536;
 /** Longer than any message of a chat; above it, an event is told in the journal by its type alone. */
 const JOURNAL_BYTES = 20_480;
 
-/** What of an event the journal keeps. */
-export function forJournal(event: Event): Event {
+/** What of an event the journal keeps: never what it calls its `secret`. */
+export function forJournal(told: Event): Event {
+  let event = told;
+  if ("secret" in told) {
+    const { secret: _, ...rest } = told;
+    event = rest;
+  }
   // The store packs it; packing it here as well, only to look at its size, cost more than the estimate.
   return isLarger(event, JOURNAL_BYTES) ? { type: event.type } : event;
 }

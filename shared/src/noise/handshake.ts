@@ -53,8 +53,11 @@ export interface HandshakeOptions {
   readonly s: KeyPair;
   /** The responder's static public key: for the initiator of IK, and for nobody else. */
   readonly rs?: Uint8Array;
-  /** 32 bytes, for XXpsk3 and nothing else. */
-  readonly psk?: Uint8Array;
+  /**
+   * For XXpsk3 and nothing else: keys of 32 bytes of which the two ends share one. The initiator
+   * has one; the responder may have several, and `psk` tells which one it was.
+   */
+  readonly psks?: readonly Uint8Array[];
   /** For published vectors only: a fixed ephemeral key is no handshake. */
   readonly e?: KeyPair;
   /** For published vectors only: lets payloads, and so any length, pass. */
@@ -81,6 +84,16 @@ class Symmetric {
   constructor(protocol: string) {
     this.hash.set(utf8ToBytes(protocol)); // all our names fit into 32 bytes; longer ones would be hashed
     this.#chain = this.hash;
+  }
+
+  /** As it stands, to try something on. */
+  copy(): Symmetric {
+    const copy = new Symmetric("");
+    copy.hash = this.hash;
+    copy.#chain = this.#chain;
+    copy.#key = this.#key;
+    copy.#counter = this.#counter;
+    return copy;
   }
 
   mixHash(data: Uint8Array) {
@@ -135,7 +148,8 @@ class Symmetric {
 /** One end of one handshake. Made by `startHandshake`. */
 class Handshake {
   readonly #options: HandshakeOptions;
-  readonly #symmetric: Symmetric;
+  #symmetric: Symmetric;
+  #psk: number | undefined;
   /** Messages written and read so far. */
   #turn = 0;
   #busy = false;
@@ -146,12 +160,19 @@ class Handshake {
   #rs: Bytes | undefined;
 
   constructor(options: HandshakeOptions) {
-    const { pattern, initiator, prologue, rs, s, psk } = options;
+    const { pattern, initiator, prologue, rs, s, psks } = options;
     const knowsResponder = pattern === "IK";
     const fits = (key: Uint8Array | undefined, needed: boolean) =>
       needed ? key?.length === 32 : key === undefined;
     if (!fits(rs, knowsResponder && initiator)) throw new RangeError("rs: wrong or missing");
-    if (!fits(psk, pattern === "XXpsk3")) throw new RangeError("psk: wrong or missing");
+    const shared = pattern === "XXpsk3" ? (psks?.length ?? 0) : 1;
+    if (
+      (pattern === "XXpsk3") !== (psks !== undefined) ||
+      shared === 0 ||
+      (initiator && shared > 1)
+    )
+      throw new RangeError("psks: wrong or missing");
+    if (psks?.some(({ length }) => length !== 32)) throw new RangeError("psks: of 32 bytes");
     this.#options = options;
     this.#symmetric = new Symmetric(`Noise_${pattern}_25519_AESGCM_SHA256`);
     this.#symmetric.mixHash(prologue);
@@ -169,6 +190,11 @@ class Handshake {
     return this.#failed ? undefined : this.#rs;
   }
 
+  /** Which of `psks` the peer has, once its last message proved it. */
+  get psk(): number | undefined {
+    return this.#failed ? undefined : this.#psk;
+  }
+
   /** The next message, when it is our turn. @throws HandshakeError */
   write(payload: Uint8Array = new Uint8Array(0)): Promise<Bytes> {
     return this.#step(async () => {
@@ -183,7 +209,8 @@ class Handshake {
           await this.#mixEphemeral(this.#e.publicKey);
         } else if (token === "s") {
           parts.push(await this.#symmetric.seal(this.#options.s.publicKey));
-        } else await this.#mix(token);
+        } else if (token === "psk") await this.#symmetric.mixKeyAndHash(this.#only());
+        else await this.#mix(token);
       }
       parts.push(await this.#symmetric.seal(payload));
       this.#turn++;
@@ -210,9 +237,11 @@ class Handshake {
           await this.#mixEphemeral(this.#re);
         } else if (token === "s") {
           this.#rs = await this.#symmetric.open(take(48)); // never in clear in our patterns
-        } else await this.#mix(token);
+        } else if (token !== "psk") await this.#mix(token);
       }
-      const payload = await this.#symmetric.open(rest);
+      const payload = tokens.includes("psk")
+        ? await this.#openWithPsk(rest)
+        : await this.#symmetric.open(rest);
       this.#turn++;
       return payload;
     });
@@ -254,15 +283,33 @@ class Handshake {
 
   async #mixEphemeral(publicKey: Bytes) {
     this.#symmetric.mixHash(publicKey);
-    if (this.#options.psk) await this.#symmetric.mixKey(publicKey); // revision 34, section 9.2
+    if (this.#options.psks) await this.#symmetric.mixKey(publicKey); // revision 34, section 9.2
   }
 
-  async #mix(token: Exclude<Token, "e" | "s">) {
-    const { initiator, psk, s } = this.#options;
-    if (token === "psk") {
-      if (psk) await this.#symmetric.mixKeyAndHash(psk);
-      return;
+  /** An initiator has one. */
+  #only(): Uint8Array {
+    const [psk] = this.#options.psks ?? [];
+    if (!psk) throw new HandshakeError("a key is missing");
+    this.#psk = 0;
+    return psk;
+  }
+
+  /** `psk` is the last token of its message, so all before it is the same whichever it is. */
+  async #openWithPsk(sealed: Bytes): Promise<Bytes> {
+    for (const [at, psk] of (this.#options.psks ?? []).entries()) {
+      const tried = this.#symmetric.copy();
+      await tried.mixKeyAndHash(psk);
+      const payload = await tried.open(sealed).catch(() => undefined);
+      if (!payload) continue;
+      this.#symmetric = tried;
+      this.#psk = at;
+      return payload;
     }
+    throw new HandshakeError("no ticket fits");
+  }
+
+  async #mix(token: Exclude<Token, "e" | "s" | "psk">) {
+    const { initiator, s } = this.#options;
     const own = token[initiator ? 0 : 1] === "e" ? this.#e : s;
     const their = token[initiator ? 1 : 0] === "e" ? this.#re : this.#rs;
     if (!own || !their) throw new HandshakeError("a key is missing");

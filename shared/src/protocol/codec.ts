@@ -50,12 +50,21 @@ export function frameReader<S extends v.GenericSchema>(
   };
 }
 
-/** The options of a `variant` over `t`, also of nested ones, which valibot would search one by one. */
+/**
+ * The options of a `variant` over `t`, also of nested ones, which valibot would search one by one.
+ * A variant over another field is one kind of frame: its options have one `t`.
+ */
 function* byTag(schema: v.GenericSchema): Generator<[string, v.GenericSchema]> {
-  const { type, options, entries } = schema as Partial<v.VariantSchema<"t", never, undefined>> & {
+  const { type, key, options, entries } = schema as {
+    type: string;
+    key?: string;
+    options?: readonly v.GenericSchema[];
     entries?: { t?: { literal?: unknown } };
   };
-  if (type === "variant") for (const option of options ?? []) yield* byTag(option);
+  if (type === "variant" && key === "t") for (const option of options ?? []) yield* byTag(option);
+  else if (type === "variant")
+    for (const [tag] of (options ?? []).flatMap((option) => [...byTag(option)]))
+      yield [tag, schema];
   else if (typeof entries?.t?.literal === "string") yield [entries.t.literal, schema];
 }
 

@@ -1,5 +1,5 @@
 /**
- * Pairing by approval code: nothing to carry to the device.
+ * Pairing. By approval code, with nothing to carry to the device:
  *
  *   node ── pair.begin {commit} ──► gateway      (inside a window the owner opened)
  *   node ◄───── pair.nonce ──────── gateway      (a slot is spent, durably)
@@ -10,19 +10,30 @@
  *   node ── pair.confirm ─────────► gateway
  *   node ◄───── pair.accepted ───── gateway      then `hello`
  *
+ * By ticket, which the handshake has proved already, it is short:
+ *
+ *   node ── pair.begin ───────────► gateway      (how: ticket)
+ *   node ◄───── pair.accepted ───── gateway      then `hello`
+ *
  * `pair.refused` from either side ends the attempt. In full: docs/protocol.md, "Pairing".
  */
 import * as v from "valibot";
 import { about } from "./session.ts";
 import { bin, key16, list, ms, name } from "./words.ts";
 
-export const pairBegin = v.strictObject({
+const codeBegin = v.strictObject({
   t: v.literal("pair.begin"),
   how: v.literal("code"),
   ...about,
   caps: list(name(48), 64),
   commit: bin(32),
 });
+const ticketBegin = v.strictObject({
+  t: v.literal("pair.begin"),
+  how: v.literal("ticket"),
+  ...about,
+});
+export const pairBegin = v.variant("how", [codeBegin, ticketBegin]);
 export const pairNonce = v.strictObject({
   t: v.literal("pair.nonce"),
   nonce: bin(16),
@@ -40,4 +51,5 @@ export const pairAccepted = v.strictObject({
 });
 export const pairRefused = v.strictObject({ t: v.literal("pair.refused"), why: name(32) });
 
-export type PairBegin = v.InferOutput<typeof pairBegin>;
+export type PairBegin = v.InferOutput<typeof codeBegin>;
+export type TicketBegin = v.InferOutput<typeof ticketBegin>;

@@ -7,6 +7,7 @@ import process from "node:process";
 import { Console } from "@kith/gateway/channels/console";
 import { inbox } from "@kith/gateway/channels/inbox";
 import { pairingHandlers } from "@kith/gateway/devices/pairing";
+import { ticketHandlers } from "@kith/gateway/devices/tickets";
 import { Presence } from "@kith/gateway/devices/presence";
 import { latestTime } from "@kith/gateway/grants/latest";
 import { fingerprinter } from "@kith/gateway/audit/fingerprint";
@@ -85,6 +86,7 @@ const mesh = await startMesh({
     sink: (content) => media.sink(content),
   }),
   pairing: pairingHandlers(runtime),
+  tickets: ticketHandlers(runtime),
   ...{ clock, rng, log: report },
 });
 
@@ -105,6 +107,7 @@ const table = new Map([
   ...methods({
     ...{ runtime, store, calls, waiting, presence, clock, rng, home },
     gateway: { id, name: "bench", key: hex(keys.noise.publicKey), version: "0" },
+    open: () => Promise.reject(new Error("not in this bench")),
     addresses: () => mesh.addresses.map((address) => `${address.host}:${address.port}`),
   }),
   ["session.invoke", forSession] as const,

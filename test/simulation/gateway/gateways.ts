@@ -47,7 +47,12 @@ export class Gateways {
   assemble(parts: Omit<RuntimeOptions, "kinds">, process: Process): Runtime {
     const core = assemble({
       ...parts,
-      ...{ home: "/gateway", addresses: () => ["gateway:1"], model: this.#model() },
+      ...{
+        home: "/gateway",
+        addresses: () => ["gateway:1"],
+        open: async () => "gateway:1",
+        model: this.#model(),
+      },
       contents: this.#options.media.of(process),
       gateway: {
         id: keyId(this.#options.key),
@@ -84,10 +89,10 @@ export class Gateways {
         if (!process.dead && error !== undefined && !reason)
           this.#options.broken(`${what}: ${error instanceof Error ? error.stack : String(error)}`);
       };
-      const { links: handlers, pairing } = core;
+      const { links: handlers, pairing, tickets } = core;
       this.#options.network.gateway = {
         process,
-        house: house({ gateway, handlers, pairing, clock, rng, log }),
+        house: house({ gateway, handlers, pairing, tickets, clock, rng, log }),
       };
     };
     core.start(opened).then(ready, (error: unknown) => {

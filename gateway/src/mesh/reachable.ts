@@ -1,0 +1,49 @@
+/** Which of this machine's addresses others can dial. */
+import { networkInterfaces } from "node:os";
+import type { Address } from "./server.ts";
+
+/** What a network is for: `machine` is loopback, `tailnet` a Tailscale address, `network` all else, mostly the LAN. */
+export type Reach = "machine" | "tailnet" | "network";
+
+/** Tailscale's ranges. They are no proof of anything: an address is a way to dial, never identity. */
+const TAILNET = /^(?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|fd7a:115c:a1e0:)/i;
+const LOOPBACK = /^(?:127\.|::1$|localhost$)/i;
+/** An address that needs to say on which of our interfaces it is cannot be dialled from elsewhere. */
+const LINK_LOCAL = /^(?:169\.254\.|fe[89ab][0-9a-f]:)/i;
+const ANY = new Set(["0.0.0.0", "::"]);
+
+export const reachOf = (host: string): Reach =>
+  LOOPBACK.test(host) ? "machine" : TAILNET.test(host) ? "tailnet" : "network";
+
+export interface Own {
+  readonly host: string;
+  readonly reach: Reach;
+  readonly family: "IPv4" | "IPv6";
+}
+
+/** This machine's addresses that others can dial, the tailnet's last, IPv4 first. */
+export function ownAddresses(interfaces = networkInterfaces()): Own[] {
+  const found = Object.values(interfaces)
+    .flatMap((list) => list ?? [])
+    .filter(({ internal, address }) => !internal && !LINK_LOCAL.test(address))
+    .map(({ address: host, family }) => ({ host, reach: reachOf(host), family }));
+  const rank = ({ reach, family }: Own) =>
+    (reach === "tailnet" ? 2 : 0) + (family === "IPv4" ? 0 : 1);
+  return found.toSorted((a, b) => rank(a) - rank(b));
+}
+
+/** What a device may dial: a wildcard becomes the addresses behind it; loopback only where there is nothing else. */
+export function reachable(listen: readonly Address[], own = ownAddresses()): Address[] {
+  const open = listen.flatMap(({ host, port }) =>
+    ANY.has(host)
+      ? own
+          .filter(({ family }) => host === "::" || family === "IPv4")
+          .map((one) => ({ host: one.host, port }))
+      : [{ host, port }],
+  );
+  const others = open.filter(({ host }) => reachOf(host) !== "machine");
+  return others.length > 0 ? others : open.length > 0 ? open : [...listen];
+}
+
+export const written = ({ host, port }: Address): string =>
+  `${host.includes(":") ? `[${host}]` : host}:${port}`;

@@ -1,6 +1,7 @@
 /**
  * Handshakes that were recorded and come again, go back to their sender, or to another role,
- * path or gateway; and somebody in between who pairs with both ends with keys of his own.
+ * path or gateway; and somebody in between who pairs with both ends with keys of his own, by code
+ * and by ticket.
  */
 import { systemRng } from "@kith/shared/clock";
 import { type KeyId, keyId } from "@kith/shared/ids";
@@ -111,6 +112,70 @@ async function shaken(a: Handshake, b: Handshake): Promise<Uint8Array> {
   await a.read(await b.write());
   await b.read(await a.write());
   return (await a.split()).hash;
+}
+
+const ticketed = (initiator: boolean, s: KeyPair, psk: Uint8Array) =>
+  startHandshake({
+    pattern: "XXpsk3",
+    initiator,
+    prologue: prologue({ pattern: "XXpsk3", role: "node", path: "/v1/mesh" }),
+    s,
+    psks: [psk],
+  });
+
+/**
+ * Tickets with somebody in between who has not seen them: he swaps keys, replays a message of an earlier
+ * pairing, or passes one on. Success is a finished handshake with either end.
+ */
+export async function tickets(report: Report, { times, until }: { times: number; until: number }) {
+  const psk = systemRng.bytes(32);
+  await shaken(ticketed(true, node, psk), ticketed(false, gateway, psk));
+  // What he recorded of an honest pairing with the same ticket.
+  const [n, g] = [ticketed(true, node, psk), ticketed(false, gateway, psk)];
+  const first = await n.write();
+  await g.read(first);
+  await n.read(await g.write());
+  const last = await n.write();
+  const finishes = async (end: Handshake, work: () => Promise<unknown>): Promise<boolean> => {
+    await work().catch(() => {});
+    return end.done;
+  };
+  const tries: Readonly<Record<string, () => Promise<boolean>>> = {
+    "a swapped key towards the gateway": async () => {
+      const end = ticketed(false, gateway, psk);
+      return finishes(end, () => shaken(ticketed(true, other, systemRng.bytes(32)), end));
+    },
+    "a replayed last message": async () => {
+      const end = ticketed(false, gateway, psk);
+      return finishes(end, async () => {
+        await end.read(first);
+        await end.write();
+        await end.read(last);
+      });
+    },
+    "the device's own message given back to it": async () => {
+      const end = ticketed(true, node, psk);
+      return finishes(end, async () => end.read(await end.write()));
+    },
+    "the last message of another ticket": async () => {
+      const [mine, theirs] = [systemRng.bytes(32), ticketed(false, gateway, psk)];
+      return finishes(theirs, () => shaken(ticketed(true, node, mine), theirs));
+    },
+  };
+  let tried = 0;
+  let accepted = 0;
+  while (tried < times && performance.now() < until)
+    for (const [name, attack] of Object.entries(tries)) {
+      tried++;
+      if (!(await attack())) continue;
+      accepted++;
+      report.problem(`tickets: ${name} was accepted`);
+    }
+  report.figure("fuzz.tickets.tried", tried, { unit: "handshakes" });
+  report.figure("fuzz.tickets.accepted", accepted, {
+    unit: "handshakes",
+    goal: { op: "==", value: 0 },
+  });
 }
 
 /** Ceremonies with somebody in between; a code that fits both ends would be his success. */

@@ -9,7 +9,7 @@ import { configFile } from "./config.ts";
 import { controlSocket } from "./control.ts";
 import { frames } from "./frames.ts";
 import { grinding } from "./grinding.ts";
-import { handshakes, swapped } from "./handshakes.ts";
+import { handshakes, swapped, tickets } from "./handshakes.ts";
 import { oversize } from "./oversize.ts";
 
 const HELP = `npm run fuzz -- [--seconds S] [--seed N] [--json]
@@ -48,6 +48,7 @@ await frames(report, {
 await oversize(report);
 await handshakes(report, { times: 200, until: until(0.1) });
 await swapped(report, { times: full ? 10_000 : 200, until: until(0.15) });
+await tickets(report, { times: full ? 4_000 : 200, until: until(0.1) });
 grinding(report, { seed, days: full ? 30 : 3 });
 await controlSocket(report, { times: full ? 20_000 : 2_000, seed, until: until(0.15) });
 configFile(report, { times: full ? 20_000 : 2_000, seed, until: until(0.1) });

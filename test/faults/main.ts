@@ -6,30 +6,7 @@ import process from "node:process";
 import { chosen, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { runParts } from "../report/run-parts.ts";
-import { clock } from "./clock.ts";
-import { damage } from "./damage.ts";
-import { disk } from "./disk.ts";
-import { kills } from "./kills.ts";
-import { frozen, halfOpen } from "./links.ts";
-import { lies } from "./lies.ts";
-import type { FaultPart } from "./part.ts";
-import { sweep } from "./sweep.ts";
-import { takeover } from "./takeover.ts";
-import { flapping, slowConsumer } from "./weather.ts";
-
-const PARTS: readonly FaultPart[] = [
-  sweep,
-  kills,
-  frozen,
-  halfOpen,
-  flapping,
-  slowConsumer,
-  damage,
-  disk,
-  lies,
-  takeover,
-  clock,
-];
+import { PARTS } from "./parts.ts";
 
 const HELP = `npm run faults -- [--quick] [--only PART[,PART]] [--json]
 

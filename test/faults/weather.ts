@@ -28,6 +28,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 export const flapping: FaultPart = {
   name: "flapping",
   title: "a link that is late, jitters, and is reset every few seconds",
+  waits: true,
   async run(report, { quick }) {
     const seed = Number(process.env.KITH_SEED ?? 1);
     const { house, network } = await houseBehind(seed);

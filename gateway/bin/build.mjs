@@ -26,8 +26,9 @@ const ENTRIES = {
   gateway: "gateway/src/main.ts",
   writer: "gateway/src/store/writer.ts",
   "decode.child": "gateway/src/pictures/decode.child.ts",
-  node: "node-agent/src/main.ts",
 };
+/** The whole agent in one file, which runs without anything beside it. */
+const AGENT = { "kith-node": "node-agent/src/main.ts" };
 
 const SOURCES = [
   "shared/src",
@@ -52,7 +53,9 @@ function state() {
 function isFresh(/** @type {string} */ now) {
   try {
     if (JSON.parse(readFileSync(stampFile, "utf8")).state !== now) return false;
-    return Object.keys(ENTRIES).every((name) => existsSync(join(dist, `${name}.mjs`)));
+    return Object.keys({ ...ENTRIES, ...AGENT }).every((name) =>
+      existsSync(join(dist, `${name}.mjs`)),
+    );
   } catch {
     return false; // No stamp, or half of one.
   }
@@ -64,17 +67,20 @@ export async function build() {
   if (isFresh(now)) return 0;
   const began = performance.now();
   const esbuild = await import("esbuild");
-  const built = await esbuild
-    .build({
+  const bundle = (
+    /** @type {Record<string, string>} */ entryPoints,
+    /** @type {string} */ target,
+  ) =>
+    esbuild.build({
       absWorkingDir: root,
-      entryPoints: ENTRIES,
+      entryPoints,
       outdir: dist,
       outExtension: { ".js": ".mjs" },
       bundle: true,
       write: false,
       platform: "node",
       format: "esm",
-      target: "node24",
+      target,
       // Native or optional: found beside the bundle in node_modules, or done without.
       external: ["sharp", "msgpackr-extract", "utf-8-validate"],
       alias: { bufferutil: join(root, "shared/src/websocket-mask.ts") },
@@ -83,7 +89,9 @@ export async function build() {
         js: 'import { createRequire as kithRequire } from "node:module"; const require = kithRequire(import.meta.url);',
       },
       logLevel: "silent",
-    })
+    });
+  // Whoever starts the agent on a Node that is too old shall read so, not a syntax error.
+  const built = await Promise.all([bundle(ENTRIES, "node24"), bundle(AGENT, "node20")])
     .catch((why) => {
       const [first] = why.errors ?? [];
       const where = first?.location ? `${first.location.file}:${first.location.line}: ` : "";
@@ -92,7 +100,8 @@ export async function build() {
     // Its service would stay as a child for as long as we run.
     .finally(() => void esbuild.stop());
   mkdirSync(dist, { recursive: true });
-  for (const { path, contents } of built.outputFiles) replace(path, contents);
+  for (const { path, contents } of built.flatMap(({ outputFiles }) => outputFiles ?? []))
+    replace(path, contents);
   replace(stampFile, `${JSON.stringify({ state: now })}\n`); // Last: a stamp says that all the rest is there.
   return Math.max(1, Math.round(performance.now() - began));
 }

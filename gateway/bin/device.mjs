@@ -55,7 +55,7 @@ export async function lock({ home, json, flags }) {
 /** @param {string} home @param {boolean} lift */
 async function lockDevice(home, lift) {
   // An older bundle locks as well as a new one, and sooner.
-  if (!existsSync(join(root, "dist/node.mjs"))) await (await import("./build.mjs")).prepare();
+  if (!existsSync(join(root, "dist/kith-node.mjs"))) await (await import("./build.mjs")).prepare();
   const { launch } = await import("./processes.mjs");
   const { event, ended } = launch(
     "node",

@@ -23,6 +23,7 @@ const NEEDED = [
   "sharp",
   "@noble/hashes",
   "jpeg-js",
+  "uqr",
 ];
 
 /** One of these has another name than its siblings. */

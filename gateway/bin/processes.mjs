@@ -7,6 +7,7 @@ import { createInterface } from "node:readline";
 import { Failure } from "./control.mjs";
 import { pinnedNode, root } from "./install.mjs";
 
+const FILES = { gateway: "gateway.mjs", node: "kith-node.mjs" };
 /** A gateway that is told SIGINT drains for 1.5 s. */
 const GRACE_MS = 1_800;
 
@@ -27,7 +28,7 @@ export function launch(
   args,
   { env = process.env, stdio = ["pipe", "pipe", "inherit"], onEvent } = {},
 ) {
-  const child = spawn(pinnedNode(), [join(root, "dist", `${name}.mjs`), ...args], { env, stdio });
+  const child = spawn(pinnedNode(), [join(root, "dist", FILES[name]), ...args], { env, stdio });
   children.add(child);
   /** @type {any[]} */
   const events = [];

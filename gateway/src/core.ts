@@ -49,7 +49,7 @@ export interface Contents {
 export interface CoreOptions
   extends
     Omit<RuntimeOptions, "kinds" | "notice">,
-    Pick<MethodsOptions, "gateway" | "addresses" | "home" | "open">,
+    Pick<MethodsOptions, "gateway" | "addresses" | "home" | "open" | "agentHash">,
     Pick<CallsOptions, "fingerprint"> {
   readonly contents: Contents;
   readonly model: Model;

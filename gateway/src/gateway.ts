@@ -11,6 +11,7 @@ import { type KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import { fingerprinter } from "./audit/fingerprint.ts";
 import { DEFAULT_PORT, addListen, readConfig } from "./config.ts";
+import { agentHash, agentPath } from "./agent-file.ts";
 import { assemble } from "./core.ts";
 import { loadKeys } from "./keys.ts";
 import { fileLog } from "./log.ts";
@@ -81,6 +82,7 @@ export async function startGateway({
     };
     const core = assemble({
       ...{ store, clock, rng, fatal, report, pulse, home, addresses, open, contents },
+      agentHash,
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model: commandModel,
       gateway: { id, name: config.name, key: hex(keys.noise.publicKey), version: VERSION },
@@ -97,6 +99,7 @@ export async function startGateway({
     started = core.runtime;
     mesh = await startMesh({
       listen: config.listen,
+      agent: agentPath,
       gateway: { id, name: config.name, keys: keys.noise },
       handlers: core.links,
       pairing: core.pairing,

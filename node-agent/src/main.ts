@@ -1,4 +1,5 @@
 /** The node agent: the only file that knows every concrete part. */
+import "./new-enough.ts";
 import os from "node:os";
 import { join } from "node:path";
 import { systemClock, systemRng } from "@kith/shared/clock";

@@ -49,7 +49,7 @@ const ENTRIES = {
   gateway: "gateway/src/main.ts",
   writer: "gateway/src/store/writer.ts",
   "decode.child": "gateway/src/pictures/decode.child.ts",
-  node: "node-agent/src/main.ts",
+  "kith-node": "node-agent/src/main.ts",
   // Not programs: for whoever runs a gateway, or opens a home, inside another process.
   assembly: "gateway/src/gateway.ts",
   store: "gateway/src/store/store.ts",

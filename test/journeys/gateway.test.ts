@@ -142,7 +142,7 @@ describe("a gateway ends within two seconds", () => {
     async (signal) => {
       await using home = await freshWorld();
       const node = join(home.home, "node");
-      await new Running(join(root, "dist/node.mjs"), [
+      await new Running(join(root, "dist/kith-node.mjs"), [
         "setup",
         "--home",
         node,
@@ -218,7 +218,9 @@ describe("a gateway starts all the same", () => {
       "camera.snap=allow",
       "--json",
     ];
-    const node = new Running(join(root, "dist/node.mjs"), args, { env: { KITH_HOME: home.home } });
+    const node = new Running(join(root, "dist/kith-node.mjs"), args, {
+      env: { KITH_HOME: home.home },
+    });
     await node.event("ready");
     await home.offers("laptop", (caps) => caps.length > 0);
     const { code, json } = await kith(

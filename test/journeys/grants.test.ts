@@ -126,8 +126,12 @@ describe("the lock", () => {
   test("at the node works without a gateway, and lifting it there works again", async () => {
     await using home = await world();
     const at = (verb: string) =>
-      new Running(join(root, "dist/node.mjs"), [verb, "--home", home.nodeHome("laptop"), "--json"])
-        .ended;
+      new Running(join(root, "dist/kith-node.mjs"), [
+        verb,
+        "--home",
+        home.nodeHome("laptop"),
+        "--json",
+      ]).ended;
     await home.gateway?.end();
     expect(await at("lock")).toMatchObject({ code: 0 });
     await home.startGateway();

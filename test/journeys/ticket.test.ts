@@ -1,9 +1,12 @@
 /** A second device by one pasted line: what a person does, and what somebody in between gets. */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
 import { formatInvitation, readInvitation } from "@kith/shared/protocol/invitation";
 import { describe, expect, test } from "vitest";
-import { type World, freshWorld, world } from "../support/home.ts";
+import { type World, freshFolder, freshWorld, until, world } from "../support/home.ts";
 
 const CAMERA = ["--camera", "test-pattern"];
 
@@ -128,14 +131,63 @@ describe("one line", () => {
   });
 });
 
+describe("a machine with Node and nothing of Kith", () => {
+  const agent = (home: World) => fetch(`http://127.0.0.1:${home.port}/agent`);
+  /** As somebody pastes it, in an empty folder. */
+  async function run(home: World, line: string) {
+    const folder = freshFolder();
+    const path = `${dirname(process.execPath)}:${process.env.PATH}`;
+    const shell = spawn("sh", ["-c", line], {
+      cwd: folder,
+      env: { PATH: path, HOME: folder, KITH_HOME: home.nodeHome("bare") },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    let said = "";
+    for (const out of [shell.stdout, shell.stderr])
+      out.setEncoding("utf8").on("data", (text: string) => (said += text));
+    const ended = once(shell, "close");
+    return { folder, ended, said: () => said, [Symbol.dispose]: () => void shell.kill("SIGTERM") };
+  }
+
+  test("fetches the agent, checks it, and is paired by it", async () => {
+    await using home = await freshWorld();
+    await home.startGateway();
+    expect((await agent(home)).status).toBe(404);
+    const { out } = await home.call("pair.invite", { caps: ["device"] });
+    using there = await run(home, `${out.bare} --name bare`);
+    await until(
+      "the device",
+      async () =>
+        (await home.devices()).some(({ name, state }) => name === "bare" && state === "online"),
+      there.said,
+    );
+    expect(statSync(join(there.folder, "kith-node.mjs")).size).toBeLessThan(1_048_576);
+    await home.call("pair.withdraw", { ticket: out.id });
+    expect((await agent(home)).status).toBe(404);
+  });
+
+  test("does not start what is another file", async () => {
+    await using home = await freshWorld();
+    await home.startGateway();
+    const { out } = await home.call("pair.invite", {});
+    const bare = String(out.bare).replace(/!=="[0-9a-f]{8}/, '!=="00000000');
+    using there = await run(home, bare);
+    expect((await there.ended)[0]).not.toBe(0);
+    expect(there.said()).toContain("this is another file");
+    expect(await home.devices()).toEqual([]);
+  });
+});
+
 test("a ticket typed by hand pairs too, and turns nothing on", async () => {
   await using home = await freshWorld();
   await home.startGateway();
   const { ticket } = await invite(home, {});
   const node = home.spawnNode("laptop", { args: [...CAMERA, "--ticket", ticket.toLowerCase()] });
   await node.event("ready");
-  const [laptop] = await home.devices();
-  expect(laptop.caps.every(({ state }: { state: string }) => state === "off")).toBe(true);
+  await home.offers(
+    "laptop",
+    (caps) => caps.length > 0 && caps.every(({ state }) => state === "off"),
+  );
 });
 
 test("a revoked device does not come back by the ticket it came with", async () => {

@@ -1,9 +1,14 @@
 /** Pairing by ticket over real sockets: who proves one, who proves none, and in which order. */
+import { once } from "node:events";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
 import { keyId } from "@kith/shared/ids";
 import { generateKeyPair } from "@kith/shared/noise/keys";
 import type { TicketHandlers } from "@kith/gateway/devices/link";
-import { expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { Pairing } from "./desk.ts";
 import { NodeEnd, gateway, hello, node, world } from "./world.ts";
 
@@ -94,4 +99,50 @@ test.for([
   using laptop = await new NodeEnd(home.port).handshake("XXpsk3", { psk });
   laptop.say(...frames);
   expect(await laptop.closed).toBe(4400);
+});
+
+describe("the agent's file", () => {
+  const folder = mkdtempSync(join(tmpdir(), "kith-agent-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const agent = join(folder, "kith-node.mjs");
+  const ask = (port: number) => fetch(`http://127.0.0.1:${port}/agent`);
+
+  test("is there while a ticket lives, and only then", async () => {
+    writeFileSync(agent, "the agent");
+    await using closed = await world({ agent });
+    expect((await ask(closed.port)).status).toBe(404);
+    await using home = await world({ agent, tickets: tickets() });
+    expect(await (await ask(home.port)).text()).toBe("the agent");
+    expect((await fetch(`http://127.0.0.1:${home.port}/agent/..`)).status).toBe(404);
+  });
+
+  test("that the build did not make is not there", async () => {
+    await using home = await world({ agent: join(folder, "none"), tickets: tickets() });
+    expect((await ask(home.port)).status).toBe(404);
+  });
+
+  test("is sent to four at once; whoever is slow is cut off after a minute", async () => {
+    writeFileSync(agent, "");
+    truncateSync(agent, 64 * 1_048_576); // More than the sockets hold between them.
+    await using home = await world({ agent, tickets: tickets() });
+    const slow = Array.from({ length: 4 }, () => {
+      const socket = connect(home.port, "127.0.0.1").on("error", () => {});
+      socket.pause().write("GET /agent HTTP/1.1\r\nhost: a\r\n\r\n");
+      return socket;
+    });
+    for (;;) {
+      const { status, body } = await ask(home.port);
+      await body?.cancel();
+      if (status === 429) break;
+    }
+    home.clock.pass(60_000);
+    for (const socket of slow) {
+      const closed = once(socket, "close");
+      socket.resume();
+      await closed;
+    }
+    const { status, body } = await ask(home.port);
+    await body?.cancel();
+    expect(status).toBe(200);
+  });
 });

@@ -83,6 +83,8 @@ export interface Changes {
   readonly handlers?: Partial<LinkHandlers>;
   readonly pairing?: Partial<PairingHandlers>;
   readonly tickets?: TicketHandlers;
+  /** The file that /agent serves. */
+  readonly agent?: string;
 }
 
 const noTickets: TicketHandlers = {
@@ -94,6 +96,7 @@ export async function world({
   handlers = {},
   pairing = {},
   tickets = noTickets,
+  agent,
 }: Changes = {}): Promise<World> {
   const clock = fakeClock();
   const heard: Heard = { up: [], down: [], hellos: [], frames: [], streams: [], problems: [] };
@@ -115,6 +118,7 @@ export async function world({
   };
   const mesh = await startMesh({
     listen: [{ host: "127.0.0.1", port: 0 }],
+    ...(agent === undefined ? {} : { agent }),
     gateway: { id: gateway, name: "home", keys: gatewayKeys },
     handlers: {
       ...usual,

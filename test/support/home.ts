@@ -213,7 +213,7 @@ export class World implements AsyncDisposable {
       "--json",
       ...given,
     ];
-    const node = new Running(join(this.programs, "node.mjs"), args, { ...how, args: [] });
+    const node = new Running(join(this.programs, "kith-node.mjs"), args, { ...how, args: [] });
     this.nodes.set(name, node);
     this.#started.push(node);
     return node;
@@ -296,7 +296,7 @@ export class World implements AsyncDisposable {
     name: string,
     cap = "camera.snap",
   ): Promise<readonly { call: string; cap: string; state: string; starts: number }[]> {
-    const reader = new Running(join(root, "dist/node.mjs"), [
+    const reader = new Running(join(root, "dist/kith-node.mjs"), [
       "ledger",
       "--home",
       this.nodeHome(name),

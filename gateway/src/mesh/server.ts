@@ -2,11 +2,13 @@
  * The port: HTTP until the 101, then strangers, then links.
  *
  *   GET /.well-known/kith ──► {"v":1,"id":...}        upgrade of /v1/mesh ──► stranger.ts
+ *   GET /agent ──► the agent's file, while a ticket lives
  *   upgrade with Origin or Sec-Fetch-Site ──► 403     without kith.v1 ──► 400
  *   anything else ──► 404                             too many ──► 429, 503
  *
  * Nothing here is identity: no address, no header, no cookie. Who somebody is, a key says.
  */
+import { createReadStream } from "node:fs";
 import {
   type IncomingMessage,
   type Server,
@@ -15,7 +17,7 @@ import {
   createServer,
 } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import { type Duplex, pipeline } from "node:stream";
 import { KithError } from "@kith/shared/errors";
 import { budget } from "@kith/shared/budget";
 import { limits } from "@kith/shared/protocol/limits";
@@ -27,6 +29,10 @@ import { Wire } from "./wire.ts";
 
 const PATH = "/v1/mesh";
 const PROBE = "/.well-known/kith";
+const AGENT = "/agent";
+/** Downloads of the agent at once, and so many ms for each. */
+const DOWNLOADS = 4;
+const DOWNLOAD_MS = 60_000;
 const SUBPROTOCOL = "kith.v1";
 /** A WebSocket upgrade has about 300 bytes of headers; a proxy adds some. */
 const HEADER_BYTES = 4_096;
@@ -43,6 +49,8 @@ export interface Address {
 
 export interface MeshOptions extends HouseOptions {
   readonly listen: readonly Address[];
+  /** The agent's file, for whoever has a ticket and nothing else. */
+  readonly agent?: string;
 }
 
 export interface Mesh {
@@ -55,7 +63,7 @@ export interface Mesh {
 }
 
 /** @throws KithError port-taken */
-export async function startMesh({ listen, ...options }: MeshOptions): Promise<Mesh> {
+export async function startMesh({ listen, agent, ...options }: MeshOptions): Promise<Mesh> {
   const { clock, gateway, log } = options;
   const house = makeHouse(options);
   const doors = admission(clock);
@@ -90,8 +98,35 @@ export async function startMesh({ listen, ...options }: MeshOptions): Promise<Me
     socket.once("close", done);
   };
 
+  let downloads = 0;
+  /** It is no secret, but a gateway that lets nobody in serves nothing either. */
+  const sendAgent = (request: IncomingMessage, response: ServerResponse) => {
+    if (agent === undefined || house.tickets.live().length === 0)
+      return void response.writeHead(404).end();
+    if (downloads >= DOWNLOADS) return void response.writeHead(429).end();
+    downloads++;
+    // The patience with a connection that has not upgraded is shorter than a slow download.
+    arrived.get(request.socket)?.();
+    const cancel = clock.after(DOWNLOAD_MS, () => request.socket.destroy());
+    const over = () => {
+      downloads--;
+      cancel();
+    };
+    const file = createReadStream(agent);
+    file.once("error", () => {
+      if (response.headersSent) return; // pipeline cut it off
+      over();
+      response.writeHead(404).end();
+    });
+    file.once("open", () => {
+      response.writeHead(200, { "content-type": "text/javascript" });
+      pipeline(file, response, over);
+    });
+  };
+
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     response.setHeader("connection", "close");
+    if (request.method === "GET" && request.url === AGENT) return sendAgent(request, response);
     if (request.method !== "GET" || request.url !== PROBE)
       return void response.writeHead(404).end();
     if (!probes()) return void response.writeHead(429).end();

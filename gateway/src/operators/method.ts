@@ -29,6 +29,8 @@ export interface MethodsOptions {
   };
   /** Where the configuration lies, for hints. */
   readonly home: string;
+  /** SHA-256 of the agent's file, hex, where there is one to serve. */
+  readonly agentHash: () => Promise<string | undefined>;
   /** Listens on one more of this machine's addresses, now and after every start. Returns it as devices dial it. @throws KithError port-taken */
   readonly open: (host: string, by: string) => Promise<string>;
   /** Addresses that devices can dial, `host:port`. */

@@ -74,11 +74,13 @@ export function pairingMethods(options: MethodsOptions): [string, Method][] {
       secret: hex(ticketKey(ticket)),
       by,
     });
+    const sha256 = await options.agentHash();
     const addresses = options.addresses().slice(0, MOST_ADDRESSES);
     const link = formatInvitation({ gateway: fromHex(gateway.key), ticket, addresses, caps });
     return {
       ...{ id, link, until, caps, listen: addresses },
       line: `npx kith node '${link}'`,
+      ...(sha256 === undefined ? {} : { bare: bare(addresses[0] ?? "", sha256, link) }),
       ticket: formatTicket(ticket),
     };
   };
@@ -219,6 +221,17 @@ export function pairingMethods(options: MethodsOptions): [string, Method][] {
     ],
   ];
 }
+
+/**
+ * For a machine that has Node and nothing of Kith. The file comes over a line that anybody may
+ * have changed, so its hash, which came with the ticket, is compared before it runs.
+ */
+const bare = (address: string, sha256: string, link: string): string =>
+  [
+    `curl -fsSo kith-node.mjs http://${address}/agent`,
+    `node -e 'if(require("crypto").createHash("sha256").update(require("fs").readFileSync("kith-node.mjs")).digest("hex")!=="${sha256}")throw "this is another file"'`,
+    `node kith-node.mjs '${link}'`,
+  ].join(" && ");
 
 const hostOf = (address: string): string => address.replace(/:\d+$/, "").replaceAll(/[[\]]/g, "");
 

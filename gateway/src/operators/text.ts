@@ -56,6 +56,7 @@ export function listening(until: number, addresses: readonly string[]): string {
 
 export function invited(ticket: {
   readonly line: string;
+  readonly bare?: string;
   readonly ticket: string;
   readonly until: number;
   readonly caps: readonly string[];
@@ -63,6 +64,9 @@ export function invited(ticket: {
   return [
     `Paste this at the device, in its copy of Kith. It lets one device in, until ${time(ticket.until)}:`,
     `  ${ticket.line}`,
+    ...(ticket.bare === undefined
+      ? []
+      : ["or, where there is only Node (24.16 or newer):", `  ${ticket.bare}`]),
     ticket.caps.length > 0
       ? `That device may then be asked for: ${ticket.caps.join(", ")}. Each first use still asks you.`
       : "What it may be asked for is chosen at the device. Each first use still asks you.",

@@ -107,6 +107,7 @@ const table = new Map([
   ...methods({
     ...{ runtime, store, calls, waiting, presence, clock, rng, home },
     gateway: { id, name: "bench", key: hex(keys.noise.publicKey), version: "0" },
+    agentHash: async () => undefined,
     open: () => Promise.reject(new Error("not in this bench")),
     addresses: () => mesh.addresses.map((address) => `${address.host}:${address.port}`),
   }),

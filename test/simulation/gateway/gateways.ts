@@ -51,6 +51,7 @@ export class Gateways {
         home: "/gateway",
         addresses: () => ["gateway:1"],
         open: async () => "gateway:1",
+        agentHash: async () => undefined,
         model: this.#model(),
       },
       contents: this.#options.media.of(process),

@@ -5,6 +5,7 @@
  * `key16`: the name of a key holder, so that an id cannot be claimed without the key.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
+import { utf8ToBytes } from "@noble/hashes/utils.js";
 import type { Clock, Rng } from "./clock.ts";
 
 /** Crockford base32: no I, L, O, U. */
@@ -63,6 +64,11 @@ export function newId(clock: Clock, rng: Rng): Id {
   }
   // At once, not piece by piece: every id is a key somewhere, and a string in pieces is put together first.
   return String.fromCharCode(...codes);
+}
+
+/** The id of the `n`th of several things that come into being together, where chance gave but one id. */
+export function siblingId(id: Id, n: number): Id {
+  return id.slice(0, 10) + crockford(sha256(utf8ToBytes(`${id}/${n}`)), 16);
 }
 
 /** The id of whoever holds this static public key (32 bytes). */

@@ -37,9 +37,11 @@ const meant = (words: string, candidates: readonly Here[]) => {
   );
   return found.is === "one"
     ? found.row.name
-    : found.is === "several"
-      ? found.rows.map(({ name }) => name).join("|")
-      : "none";
+    : found.is === "all"
+      ? `all: ${found.rows.map(({ name }) => name).join("|")}`
+      : found.is === "several"
+        ? found.rows.map(({ name }) => name).join("|")
+        : "none";
 };
 
 const home = [
@@ -124,6 +126,19 @@ test("no words mean whichever can do it, and ask when that is several", () => {
   expect(meant("  ", [home[0]!, here(row("b"), { able: false })])).toBe("Anna's MacBook");
   expect(meant("", home)).toBe("Anna's MacBook|Pixel 8|attic-server|Büro PC");
   expect(meant("", [])).toBe("none");
+});
+
+test("all are all that can do it, those that sleep among them", () => {
+  const some = [here(row("a")), here(row("b"), { online: false }), here(row("c"), { able: false })];
+  for (const words of ["all", "All", "all my devices", "all the cameras", "every device"])
+    expect(meant(words, some)).toBe("all: a|b");
+  expect(meant("all", some.slice(0, 1))).toBe("a");
+  expect(meant("all", [])).toBe("none");
+  expect(meant("all", [here(row("c"), { able: false }), here(row("d"), { able: false })])).toBe(
+    "all: c|d",
+  );
+  // A device of that name comes first.
+  expect(meant("all", [...some, here(row("All"))])).toBe("All");
 });
 
 test("a computer is a desktop or a laptop", () => {

@@ -48,6 +48,42 @@ describe("two devices", () => {
   });
 });
 
+describe("all of them", () => {
+  test("one sentence, one reply: each photo, and a line for the device that sleeps", async () => {
+    await using home = await world(both);
+    const owner = await home.owner();
+    await owner.say("/photo all");
+    await until("both questions", async () =>
+      both.every((name) =>
+        owner.messages.some(({ question, text }) => question && text.includes(`of ${name}?`)),
+      ),
+    );
+    await owner.say("/allow 15m all");
+    const reply = await owner.hear("the reply", ({ final, results }) => final && results);
+    expect(reply.results).toMatchObject([
+      { state: "done", name: "laptop", streams: [{ type: "image/jpeg" }] },
+      { state: "done", name: "workshop", streams: [{ type: "image/jpeg" }] },
+    ]);
+    for (const name of both) {
+      expect(reply.text).toMatch(new RegExp(`^Photo from ${name}, .* taken \\d\\d:`, "m"));
+      expect(await home.ledger(name)).toHaveLength(1);
+    }
+
+    await home.nodes.get("workshop")?.end("SIGTERM");
+    await until("workshop to be away", async () =>
+      (await home.devices()).some(({ name, state }) => name === "workshop" && state === "away"),
+    );
+    await owner.say("take a picture with all my cameras");
+    const partly = await owner.hear("the second reply", ({ final, results }) => final && results);
+    expect(partly.results).toMatchObject([
+      { state: "done" },
+      { failure: { code: "device-away", effect: "none" } },
+    ]);
+    expect(partly.text).toMatch(/^workshop is not connected/m);
+    expect(partly.error).toBeUndefined();
+  });
+});
+
 describe("a device that is revoked", () => {
   test("is cut off within a second, and its agent stops and says so", async () => {
     await using home = await world(both);

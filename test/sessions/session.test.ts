@@ -230,7 +230,7 @@ test("it handles exactly the events of its type", () => {
       "step.failed": true,
       said: false,
     },
-    ...{ "approval.asked": true, "call.ended": true, "call.replaced": true },
+    ...{ "approval.asked": true, "call.ended": true, "call.replaced": true, "call.spread": true },
   };
   expect([...sessionMachine.events].toSorted()).toEqual(
     Object.keys(all)

@@ -107,6 +107,7 @@ export interface Message {
   readonly final: boolean;
   readonly question?: { readonly approval: string; readonly device: string; readonly cap: string };
   readonly result?: any;
+  readonly results?: any;
   readonly error?: { readonly code: string; readonly message: string; readonly remedy: string };
 }
 

@@ -106,9 +106,12 @@ export class Console {
   };
 
   #show(client: ConsoleClient, chat: string, id: string, message: ChatMessage): void {
-    const image = message.result?.streams?.find(({ type }) => type.startsWith("image/"));
-    if (!client.terminal || !image) return client.show({ ...message, id, chat });
-    preview(image.path, client.terminal).then(
+    const { terminal } = client;
+    const images = [message.result, ...(message.results ?? [])].flatMap(
+      (one) => one?.streams?.find(({ type }) => type.startsWith("image/")) ?? [],
+    );
+    if (!terminal || images.length === 0) return client.show({ ...message, id, chat });
+    previews(images, terminal).then(
       (picture) => client.show({ ...message, id, chat, picture }),
       (error: unknown) => {
         this.#report("picture", error);
@@ -116,6 +119,20 @@ export class Console {
       },
     );
   }
+}
+
+/** Under each other, as far as one line of the control socket takes them. */
+async function previews(
+  images: readonly { readonly path: string }[],
+  terminal: Terminal,
+): Promise<string> {
+  let all = "";
+  for (const { path } of images) {
+    const picture = await preview(path, terminal);
+    if (all.length + picture.length > MOST_PICTURE_CHARS) break;
+    all += `${all === "" ? "" : "\n"}${picture}`;
+  }
+  return all;
 }
 
 async function preview(path: string, terminal: Terminal): Promise<string> {

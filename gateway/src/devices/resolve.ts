@@ -14,6 +14,8 @@ export interface Candidate {
 export type Resolution =
   | { readonly is: "one"; readonly row: DeviceRow }
   | { readonly is: "several"; readonly rows: readonly DeviceRow[] }
+  /** Each of them was meant: all that can do it, whether they are there or not. */
+  | { readonly is: "all"; readonly rows: readonly DeviceRow[] }
   | { readonly is: "none" };
 
 const ARTICLES: ReadonlySet<string> = new Set(["my", "the", "our", "a", "an"]);
@@ -42,6 +44,17 @@ function normalForm(text: string): string {
   // Nothing but articles is no permission to choose: a device may even be called “A”.
   return (named.length > 0 ? named : words).join(" ");
 }
+
+/** Normal forms, so without articles: “all my devices”. A device that is called so comes first. */
+const ALL: ReadonlySet<string> = new Set([
+  "all",
+  "all devices",
+  "all cameras",
+  "all of them",
+  "every device",
+  "every camera",
+  "each device",
+]);
 
 const KIND_WORDS: ReadonlyMap<string, readonly DeviceRow["kind"][]> = new Map([
   ["laptop", ["laptop"]],
@@ -92,6 +105,7 @@ export function resolve(
   const namesakes = names.get(wanted) ?? [];
   const byName = paired(namesakes);
   if (byName.length > 0) return narrow(byName, look);
+  if (ALL.has(wanted)) return everyOne(paired(rows), look);
   const parts = wanted.split(" ");
   const fitting = (alsoKind: boolean) =>
     paired(rows).filter((row) => {
@@ -122,6 +136,14 @@ function narrow(rows: readonly DeviceRow[], look: (row: DeviceRow) => Candidate)
   const [first, second] = left;
   if (first && !second) return { is: "one", row: first };
   return { is: "several", rows: left };
+}
+
+function everyOne(rows: readonly DeviceRow[], look: (row: DeviceRow) => Candidate): Resolution {
+  const able = rows.filter((row) => look(row).able);
+  const meant = able.length > 0 ? able : rows;
+  const [only, other] = meant;
+  if (!only) return { is: "none" };
+  return other ? { is: "all", rows: meant } : { is: "one", row: only };
 }
 
 /** A name that no other device has: the second laptop becomes `laptop 2`. */

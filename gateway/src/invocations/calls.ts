@@ -48,6 +48,8 @@ const ASKED_PER_REQUESTER = 3;
 const ASKED_PER_DEVICE = 10;
 /** A person at the device has so long to say yes; their thinking must not eat the call's own time. */
 const CONSENT_MS = 60_000;
+/** Devices that one sentence may mean. */
+const MOST_TOGETHER = 16;
 /** A read is tried again so often, when its device keeps no trace of it. */
 const MOST_TRIES = 2;
 /** What the wire allows for a call. */
@@ -221,7 +223,16 @@ export class Calls implements TableKind {
         effect: "none",
       });
     }
-    if (found.is === "several") {
+    if (found.is === "all" && request.session && found.rows.length <= MOST_TOGETHER) {
+      // Each is a call of its own: decided, asked for and answered by itself.
+      const devices = found.rows.map((row) => row.id);
+      return emit({
+        kind: "tell",
+        to: request.session,
+        event: { type: "call.spread", call: id, devices, request } as Event,
+      });
+    }
+    if (found.is !== "one") {
       const choices = found.rows.map((row) => ({ id: row.id, name: row.name }));
       return refuse(
         {

@@ -75,7 +75,7 @@ const id = (rest: string) => (rest ? { id: rest } : {});
 
 const commands: Readonly<Record<string, Command>> = {
   help: { form: "/help", what: "what can be said here", parse: () => say(help()) },
-  photo: { form: "/photo [device] [front|back]", what: "take a photo", parse: photo },
+  photo: { form: "/photo [device|all] [front|back]", what: "take a photo", parse: photo },
   cameras: {
     form: "/cameras [device]",
     what: "list its cameras",

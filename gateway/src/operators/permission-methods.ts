@@ -12,18 +12,26 @@ import { ago, dayTime, table } from "./text.ts";
 
 const duration = v.picklist(durations);
 
+const FOR = {
+  once: "once",
+  "15m": "for 15 minutes",
+  "1h": "for an hour",
+  today: "until midnight",
+} as const;
+
 export function permissionMethods(options: MethodsOptions): [string, Method][] {
   const { runtime, store, calls, waiting, clock } = options;
   const { documents } = runtime;
   const { rows, asked, device } = lookup(options);
 
-  /** The call whose question this very order has answered before. */
-  const answered = (key: string | undefined): Call | undefined =>
-    key === undefined
-      ? undefined
-      : [...calls.list(), ...store.documents("call", 50).map(({ body }) => body as Call)].find(
-          ({ answer: by }) => by === key,
-        );
+  /** The calls whose questions this very order has answered before. */
+  const allAnswered = (key: string | undefined): Call[] => {
+    if (key === undefined) return [];
+    const stored = store.documents("call", 50).map(({ body }) => body as Call);
+    const found = [...stored, ...calls.list()].filter(({ answer: by }) => by === key);
+    return [...new Map(found.map((call) => [call.id, call])).values()];
+  };
+  const answered = (key: string | undefined): Call | undefined => allAnswered(key)[0];
 
   /** Ends a question; the same order again changes nothing. @throws KithError approval-unknown when it is over */
   const answer = async (
@@ -41,7 +49,7 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
     } catch (error) {
       // The question had ended: by this very order before a crash, or by somebody who was quicker.
       await runtime.settled();
-      if (answered(key)?.id === call.id) return;
+      if (allAnswered(key).some(({ id }) => id === call.id)) return;
       throw new KithError("approval-unknown", "that question is over", { cause: error });
     }
   };
@@ -78,6 +86,17 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
           wait: v.optional(v.boolean(), false),
         }),
         async ({ id, for: wish, wait }, { by, key }) => {
+          if (id === "all") {
+            const open = [...allAnswered(key), ...asked()];
+            if (open.length === 0)
+              throw new KithError("approval-unknown", "there is no open question");
+            for (const call of open)
+              await answer(call, { type: "owner.approved", for: wish, by }, key);
+            return {
+              out: { calls: open.map((call) => call.id), grant: wish },
+              text: `Allowed ${FOR[wish]}: ${open.map((call) => `${call.cap} of ${call.name}`).join(", ")}.`,
+            };
+          }
           const call = answered(key) ?? one(asked(), id, "approval-unknown", "open question");
           const { end, forget } = waiting.until(call.id);
           try {
@@ -86,17 +105,11 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
             forget();
             throw error;
           }
-          const said =
-            wish === "once"
-              ? "once"
-              : wish === "today"
-                ? "until midnight"
-                : `for ${wish === "1h" ? "an hour" : "15 minutes"}`;
           if (wait) return ended(await end);
           forget();
           return {
             out: { approval: call.id, call: call.id, grant: wish },
-            text: `Allowed ${said}: ${call.cap} of ${call.name}.`,
+            text: `Allowed ${FOR[wish]}: ${call.cap} of ${call.name}.`,
           };
         },
       ),

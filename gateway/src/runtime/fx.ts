@@ -6,6 +6,9 @@ let collecting: Effect[] | undefined;
 /** The one action that asks for something outside the machine; also what tables call directly. */
 export const fx = (_: unknown, effect: Effect): void => emit(effect);
 
+/** The same for as many as a turn makes. */
+export const fxEach = (_: unknown, effects: readonly Effect[]): void => effects.forEach(emit);
+
 /** @throws Error outside a turn: an effect nobody would commit is a defect */
 export function emit(effect: Effect): void {
   if (!collecting) throw new Error("effect outside a turn");

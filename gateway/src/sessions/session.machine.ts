@@ -10,12 +10,21 @@
  * question, call.ended tells how it ended.
  */
 import type { Failure } from "@kith/shared/errors";
+import { siblingId } from "@kith/shared/ids";
 import { assign, setup } from "xstate";
 import type { Outcome, Request } from "../invocations/request.ts";
 import type { Answer } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
-import { fx } from "../runtime/fx.ts";
-import { type Asked, type ChatMessage, choose, ended, problem, question } from "./words.ts";
+import { fx, fxEach } from "../runtime/fx.ts";
+import {
+  type Asked,
+  type ChatMessage,
+  choose,
+  ended,
+  problem,
+  question,
+  together,
+} from "./words.ts";
 
 /** Texts that may wait while one is thought about; more are refused with a reply. */
 const WAITING = 32;
@@ -39,6 +48,11 @@ export interface Session {
   readonly current?: Said;
   /** Calls that have no end yet. */
   readonly calls: readonly string[];
+  /** Calls that one sentence made, with the ends of those that have one: they are told together. */
+  readonly groups?: readonly {
+    readonly calls: readonly string[];
+    readonly told: readonly Outcome[];
+  }[];
   /** A call that waits for the choice of its device. */
   readonly choosing?: {
     readonly request: Request;
@@ -54,6 +68,13 @@ export type SessionEvent = Event & { readonly id: string } & (
     | ({ readonly type: "approval.asked" } & Asked)
     /** A call goes on under another id: the device had lost its first try. */
     | { readonly type: "call.replaced"; readonly call: string; readonly by: string }
+    /** The words meant several devices, each of them: the call becomes one for each. */
+    | {
+        readonly type: "call.spread";
+        readonly call: string;
+        readonly devices: readonly string[];
+        readonly request: Request;
+      }
     | { readonly type: "call.ended"; readonly outcome: Outcome }
     | { readonly type: "said" }
   );
@@ -126,6 +147,38 @@ const call = (made: (args: Args) => Request | undefined) => [
   })),
   change(({ context, event }) => ({ calls: [...context.calls, event.id] })),
 ];
+
+/** The calls that a spread one becomes, by device. */
+const spread = ({ event }: Args): readonly { readonly id: string; readonly device: string }[] =>
+  event.type === "call.spread"
+    ? event.devices.map((device, n) => ({ id: siblingId(event.id, n), device }))
+    : [];
+
+const asked = ({ event }: Args): Request => {
+  if (event.type !== "call.spread") throw new Error("nothing was asked in this event");
+  return event.request;
+};
+
+/** Where the end of one call of several belongs. */
+const groupOf = ({ context, event }: Args) =>
+  context.groups?.find(({ calls }) => calls.includes(outcomeOf(event).call));
+
+/** What waits for the others is part of every snapshot, which has 64 KiB. */
+const OUT_CHARS = 2_048;
+const brief = (told: Outcome): Outcome => {
+  if (JSON.stringify(told.out ?? null).length <= OUT_CHARS) return told;
+  const { out: _, ...rest } = told;
+  return rest;
+};
+
+/** The ends of a group, this one among them, in the order in which its calls were made. */
+const toldOf = (args: Args): readonly Outcome[] => {
+  const group = groupOf(args);
+  const told = [...(group?.told ?? []), brief(outcomeOf(args.event))];
+  return told.toSorted(
+    (a, b) => (group?.calls.indexOf(a.call) ?? 0) - (group?.calls.indexOf(b.call) ?? 0),
+  );
+};
 
 const chosen = ({ context, event }: Args): string | undefined => {
   // Whoever asked chooses: another one's “2” is just a word.
@@ -200,6 +253,7 @@ export const sessionMachine = setup({
   },
   actions: {
     fx,
+    each: fxEach,
     assign: assign((_, made: Partial<Session>) => made),
     // A plain assign cannot take a key away, so it keeps the key without a value.
     drop: assign((_, key: "choosing" | "current") => ({ [key]: undefined }) as Partial<Session>),
@@ -216,7 +270,56 @@ export const sessionMachine = setup({
         return question(event);
       }),
     },
+    "call.spread": {
+      actions: [
+        {
+          type: "each",
+          params: (args) =>
+            spread(args).map(({ id, device }) => ({
+              kind: "tell",
+              to: `invocation/${id}`,
+              event: { type: "call.requested", request: { ...asked(args), device } } as Event,
+            })),
+        },
+        change((args) => {
+          const calls = spread(args).map(({ id }) => id);
+          const { event, context } = args;
+          return {
+            calls: [
+              ...context.calls.filter((id) => event.type !== "call.spread" || id !== event.call),
+              ...calls,
+            ],
+            groups: [...(context.groups ?? []), { calls, told: [] }],
+          };
+        }),
+      ],
+    },
     "call.ended": [
+      {
+        // One of several: told when the last of them has ended.
+        guard: (args) => toldOf(args).length < (groupOf(args)?.calls.length ?? 0),
+        actions: change((args) => ({
+          calls: args.context.calls.filter((id) => id !== outcomeOf(args.event).call),
+          groups: (args.context.groups ?? []).map((group) =>
+            group === groupOf(args) ? { ...group, told: toldOf(args) } : group,
+          ),
+        })),
+      },
+      {
+        guard: (args) => groupOf(args) !== undefined,
+        actions: [
+          say((args) =>
+            together(
+              toldOf(args),
+              quiet(args.context, outcomeOf(args.event).call) && !args.context.current,
+            ),
+          ),
+          change((args) => ({
+            calls: args.context.calls.filter((id) => id !== outcomeOf(args.event).call),
+            groups: (args.context.groups ?? []).filter((group) => group !== groupOf(args)),
+          })),
+        ],
+      },
       {
         guard: ({ event }) => outcomeOf(event).failure?.code === "device-ambiguous",
         actions: [
@@ -247,7 +350,15 @@ export const sessionMachine = setup({
     "call.replaced": {
       actions: change(({ context, event }) =>
         event.type === "call.replaced"
-          ? { calls: context.calls.map((id) => (id === event.call ? event.by : id)) }
+          ? {
+              calls: context.calls.map((id) => (id === event.call ? event.by : id)),
+              ...(context.groups && {
+                groups: context.groups.map((group) => ({
+                  ...group,
+                  calls: group.calls.map((id) => (id === event.call ? event.by : id)),
+                })),
+              }),
+            }
           : {},
       ),
     },

@@ -13,6 +13,8 @@ export interface ChatMessage {
     readonly cap: string;
   };
   readonly result?: Outcome;
+  /** What several devices did, when one sentence meant them all. */
+  readonly results?: readonly Outcome[];
   readonly error?: { readonly code: string; readonly message: string; readonly remedy: string };
 }
 
@@ -136,6 +138,27 @@ export function ended(told: Outcome, final: boolean): ChatMessage {
     error,
     ...(told.device ? { result: told } : {}),
   };
+}
+
+/** One reply for all: what each brought, and one line for each that did not. */
+export function together(told: readonly Outcome[], final: boolean): ChatMessage {
+  const brought = told.filter(({ state }) => state === "done");
+  const others = told.filter(({ state }) => state !== "done");
+  const lines = [
+    ...brought.map(done),
+    ...others.map((one) => {
+      const { text } = ended(one, final);
+      return text.startsWith(one.name) ? text : `${one.name}: ${text}`;
+    }),
+  ];
+  const [first] = others;
+  return {
+    text: lines.join("\n"),
+    final,
+    results: told,
+    // Programs that asked learn of a failure where nothing at all was brought.
+    ...(brought.length === 0 && first ? { error: ended(first, final).error } : {}),
+  } as ChatMessage;
 }
 
 export function choose(told: Outcome): ChatMessage {

@@ -129,15 +129,22 @@ export const verbs = {
   invoke: {
     about: "Run one capability of one device.",
     example: `kith invoke laptop camera.snap '{"facing":"any"}' --allow once --out .`,
-    options: { allow: string, wait: string, out: string },
-    hints: { allow: ALLOW_HINT, wait: WAIT_HINT, out: OUT_HINT },
+    options: { allow: string, wait: string, deliver: string, out: string },
+    hints: {
+      allow: ALLOW_HINT,
+      wait: WAIT_HINT,
+      deliver: "seconds it may wait for a device that is away; it is done when the device is back",
+      out: OUT_HINT,
+    },
     forms: {
       "DEVICE CAPABILITY [JSON]": async (context, device, cap, json) => {
         const args = jsonArgs(json);
         const allow = term(context.flags.allow, "invoke");
         const wait = number(context.flags.wait, "--wait", "invoke");
         const wait_ms = wait === undefined ? undefined : Number(wait) * 1_000;
-        const asked = { device, cap, args, allow, wait_ms };
+        const deliver = number(context.flags.deliver, "--deliver", "invoke");
+        const deliver_s = deliver === undefined ? undefined : Number(deliver);
+        const asked = { device, cap, args, allow, deliver_s, wait_ms };
         await printResult(context, await request(context, "invoke", asked));
       },
     },
@@ -172,6 +179,11 @@ export const verbs = {
       "revoke DEVICE": asks("devices.revoke", ([device]) => ({ device })),
       "release DEVICE": asks("devices.release", ([device]) => ({ device })),
     },
+  },
+  cancel: {
+    about: "Take back a call that waits for permission or for its device.",
+    example: "kith cancel 01K3V9QZ6T0R8M4X2C7B5N1PWD",
+    forms: { ID: asks("calls.cancel", ([id]) => ({ id })) },
   },
   approvals: {
     about: "List the questions that wait for your answer.",

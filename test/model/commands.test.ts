@@ -286,3 +286,53 @@ describe("hostile texts end quickly and do nothing", () => {
     expect([told(text(240)).slice(0, 11), told(text(241))]).toEqual(["camera.snap", "-"]);
   });
 });
+
+describe("what waits", () => {
+  const HOUR_MS = 3_600_000;
+  const DAY_MS = 24 * HOUR_MS;
+
+  test.for<[string, number]>([
+    ["/photo laptop when online", DAY_MS],
+    ["/photo laptop when it is back", DAY_MS],
+    ["take a photo with my laptop when it's back", DAY_MS],
+    ["take a photo with my laptop, once it comes online within 2h", 2 * HOUR_MS],
+    ["take a photo with my laptop as soon as it’s there in the next 3 days.", 3 * DAY_MS],
+  ])("“%s” waits for the device", ([text, deliverMs]) => {
+    expect(owner(text)).toMatchObject({ do: "call", cap: "camera.snap", deliverMs });
+  });
+
+  test("a wait that is too long is said to be so, and what decides never waits", () => {
+    expect(owner("/photo laptop when online within 8d").do).toBe("say");
+    for (const text of ["/allow once when online", "/lock when it is back", "hello when online"])
+      expect(owner(text).do).not.toBe("call");
+  });
+
+  test.for<[string, number, string]>([
+    ["/later 1h /photo laptop", HOUR_MS, "/photo laptop"],
+    ["/later 10 min take a photo with my laptop", 600_000, "take a photo with my laptop"],
+    ["/later 2days /photo all", 2 * DAY_MS, "/photo all"],
+    ["/later 30s /photo laptop when online", 30_000, "/photo laptop when online"],
+  ])("“%s” is put off", ([text, afterMs, words]) => {
+    expect(owner(text)).toEqual({ do: "later", afterMs, text: words });
+  });
+
+  test("only what a device does can be put off, for 10 seconds to 30 days", () => {
+    for (const text of [
+      "/later 1h /allow once",
+      "/later 1h /unlock",
+      "/later 1h /later 1h /photo",
+      "/later 1h hello",
+      "/later 9s /photo",
+      "/later 31d /photo",
+      "/later soon /photo",
+      "/later /photo",
+    ])
+      expect([text, owner(text).do]).toEqual([text, "say"]);
+  });
+
+  test("what is put off is listed and taken back", () => {
+    expect(owner("/later")).toEqual({ do: "put-off" });
+    expect(owner("/later cancel 2")).toEqual({ do: "put-off", drop: 2 });
+    expect(told("/cancel ABC123")).toBe('calls.cancel {"id":"ABC123"}');
+  });
+});

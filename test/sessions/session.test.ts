@@ -230,7 +230,13 @@ test("it handles exactly the events of its type", () => {
       "step.failed": true,
       said: false,
     },
-    ...{ "approval.asked": true, "call.ended": true, "call.replaced": true, "call.spread": true },
+    ...{
+      "approval.asked": true,
+      "call.ended": true,
+      "call.replaced": true,
+      "call.spread": true,
+      "call.waits": true,
+    },
   };
   expect([...sessionMachine.events].toSorted()).toEqual(
     Object.keys(all)

@@ -27,6 +27,8 @@ export interface Question {
   /** Shown with the question: nobody can say yes to what they did not see. */
   readonly args?: Readonly<Record<string, Value>>;
   readonly planHash: string;
+  /** Ms that it may wait for its device. */
+  readonly deliverMs?: number;
   /** What the device said about why it may not work: shown with the question, so that nobody permits in vain. */
   readonly warning?: string;
   /** The chat's session to ask in, where there is one. */
@@ -72,7 +74,7 @@ const note = (what: string) =>
     },
   }));
 
-const ask = owe(({ call, device, name, cap, args = {}, session, warning }) => ({
+const ask = owe(({ call, device, name, cap, args = {}, session, deliverMs, warning }) => ({
   kind: "tell",
   to: session ?? `invocation/${call}`,
   event: {
@@ -82,6 +84,7 @@ const ask = owe(({ call, device, name, cap, args = {}, session, warning }) => ({
     name,
     cap,
     args,
+    ...(deliverMs === undefined ? {} : { deliverMs }),
     ...(warning === undefined ? {} : { warning }),
   } as Event,
 }));
@@ -133,6 +136,7 @@ export const approvalMachine = setup({
     cap: event.cap,
     planHash: event.planHash,
     ...(event.args === undefined ? {} : { args: event.args }),
+    ...(event.deliverMs === undefined ? {} : { deliverMs: event.deliverMs }),
     ...(event.warning === undefined ? {} : { warning: event.warning }),
     ...(event.session === undefined ? {} : { session: event.session }),
   }),

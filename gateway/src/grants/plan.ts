@@ -24,6 +24,8 @@ export interface Plan {
   /** The call it was made for: an approval never fits another one. */
   readonly call: string;
   readonly revocation: number;
+  /** Ms that it may wait for its device; absent where it does not. */
+  readonly deliver_ms?: number;
 }
 
 /**
@@ -143,11 +145,13 @@ export function planHash({
   device,
   gateway,
   requester,
+  deliver_ms,
   revocation,
 }: Plan): string {
   scratch.set(APPROVAL);
   end = APPROVAL.length;
   // In the order of the encoding, so that nothing has to be sorted.
-  put({ v, cap, args, call, device, gateway, requester, revocation });
+  const waits = deliver_ms === undefined ? {} : { deliver_ms };
+  put({ v, cap, args, call, device, gateway, requester, ...waits, revocation });
   return sha256Hex(scratch.subarray(0, end));
 }

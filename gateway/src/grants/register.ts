@@ -37,14 +37,14 @@ export class GrantRegister {
     return this.#latest(at);
   }
 
-  /** A one-use grant is burned as it is made: it can carry no second call. Returns its id. */
+  /** A one-use grant is burned as it is made: it can carry no second call. */
   mint(
     call: For,
     capability: Capability,
     duration: Duration,
     by: string,
     turn: { readonly at: number; readonly id: string },
-  ): string {
+  ): Grant {
     const notAfter = expiry(duration, this.#latest(turn.at), capability);
     const standing = this.list().filter(({ device }) => device === call.device);
     const once = duration === "once" || standing.length >= GRANTS_PER_DEVICE;
@@ -57,7 +57,7 @@ export class GrantRegister {
       ...(notAfter === undefined || once ? {} : { notAfter }),
     };
     this.#put(grant, "made", { call: call.id, requester, for: once ? "once" : duration, by });
-    return grant.id;
+    return grant;
   }
 
   /** Ends what time has ended. Once over it stays over, whatever the clock says later. */

@@ -66,6 +66,8 @@ export interface Call {
   /** How often a read was tried again under a new id. */
   readonly tries?: number;
   readonly ttlMs: number;
+  /** How long it may wait until its device is there; part of what was approved. */
+  readonly deliverMs?: number;
   readonly createdAt: number;
   readonly sentAt?: number;
   /** Unix ms: not begun by then, it expires; begun, it is cancelled. */

@@ -17,6 +17,7 @@ import { type DeviceRow, deviceRows, offer } from "../devices/device.ts";
 import { type Resolution, resolve } from "../devices/resolve.ts";
 import { PATIENCE_MS } from "../grants/approval.machine.ts";
 import { type Decision, decide } from "../grants/decide.ts";
+import type { Grant } from "../grants/grant.ts";
 import { GrantRegister } from "../grants/register.ts";
 import { type Value, planHash } from "../grants/plan.ts";
 import type { Documents } from "../runtime/documents.ts";
@@ -48,6 +49,8 @@ const ASKED_PER_REQUESTER = 3;
 const ASKED_PER_DEVICE = 10;
 /** A person at the device has so long to say yes; their thinking must not eat the call's own time. */
 const CONSENT_MS = 60_000;
+/** A call waits for its device so long at most. */
+export const MOST_DELIVER_MS = 7 * 86_400_000;
 /** Devices that one sentence may mean. */
 const MOST_TOGETHER = 16;
 /** A read is tried again so often, when its device keeps no trace of it. */
@@ -125,6 +128,8 @@ export class Calls implements TableKind {
         });
       case "grant.revoked":
         return this.#revokeGrant(event.grant, event.by);
+      case "owner.cancelled":
+        return this.#cancelled(this.#open.get(key), event.by);
       case "safe.ended":
         return this.#safeEnded(event.by);
       case "lock.set":
@@ -263,7 +268,11 @@ export class Calls implements TableKind {
         about,
       );
     }
-    if (!this.#options.link(row.id) && !this.#options.settling()) {
+    const deliverMs =
+      request.deliverMs === undefined
+        ? undefined
+        : Math.max(0, Math.min(MOST_DELIVER_MS, Math.round(request.deliverMs)));
+    if (!this.#options.link(row.id) && !this.#options.settling() && deliverMs === undefined) {
       return refuse(
         { code: "device-away", message: `${row.name} is not connected`, effect: "none" },
         about,
@@ -279,6 +288,7 @@ export class Calls implements TableKind {
       requester: request.requester,
       call: id,
       revocation: row.revocation,
+      ...(deliverMs === undefined ? {} : { deliver_ms: deliverMs }),
     };
     const call: Call = {
       id,
@@ -299,10 +309,11 @@ export class Calls implements TableKind {
           : capability.ttlMs,
       createdAt: this.#turn.at,
       deadlineAt: this.#turn.at + PATIENCE_MS + times.ttlSlackMs,
+      ...(deliverMs === undefined ? {} : { deliverMs }),
       ...(request.session === undefined ? {} : { session: request.session }),
     };
     if (decision.verdict === "allow") {
-      return this.#ready(call, decision.grant?.id, decision.rule);
+      return this.#ready(call, decision.grant, decision.rule);
     }
     if (request.allow !== undefined) {
       return this.#ready(
@@ -339,6 +350,7 @@ export class Calls implements TableKind {
       cap: call.cap,
       args: call.args,
       planHash: call.planHash,
+      ...(call.deliverMs === undefined ? {} : { deliverMs: call.deliverMs }),
       ...(warning === undefined ? {} : { warning }),
     };
     emit({
@@ -353,19 +365,38 @@ export class Calls implements TableKind {
     emit({ kind: "reply", value: outcome(call) });
   }
 
-  #ready(call: Call, grant: string | undefined, rule: string): void {
+  #ready(call: Call, grant: Pick<Grant, "id" | "notAfter"> | undefined, rule: string): void {
     const ready: Call = {
       ...call,
       state: "ready",
       rule,
-      deadlineAt: this.#turn.at + call.ttlMs,
-      ...(grant === undefined ? {} : { grant }),
+      deadlineAt: this.#waitsUntil(call, grant),
+      ...(grant === undefined ? {} : { grant: grant.id }),
     };
     emit({ kind: "reply", value: outcome(ready) });
     this.#hold(ready);
     this.#dispatch(call.device);
     // One that leaves at once is written once, as sent.
-    if (this.#open.get(call.id) === ready) this.#write(ready);
+    if (this.#open.get(call.id) !== ready) return;
+    this.#write(ready);
+    this.#tellWaits(ready);
+  }
+
+  /** A permission that ends sooner than the wait ends it too: it was given for its time only. */
+  #waitsUntil(call: Call, grant: Pick<Grant, "notAfter"> | undefined): number {
+    const wait = Math.max(call.ttlMs, call.deliverMs ?? 0);
+    return Math.min(this.#turn.at + wait, grant?.notAfter ?? Infinity);
+  }
+
+  /** Whoever asked learns that it may take long. */
+  #tellWaits(call: Call): void {
+    if (call.deliverMs === undefined || !call.session || this.#options.link(call.device)) return;
+    const { id, name, cap, deadlineAt: until } = call;
+    emit({
+      kind: "tell",
+      to: call.session,
+      event: { type: "call.waits", call: id, name, cap, until } as Event,
+    });
   }
 
   #answered(id: string, answer: string | undefined): Call | undefined {
@@ -397,8 +428,23 @@ export class Calls implements TableKind {
       });
     }
     const grant = this.#grants.mint(call, capability, event.for, event.by, this.#turn);
-    this.#apply(call, { type: "approval.approved", grant, deadlineAt: this.#turn.at + call.ttlMs });
+    const deadlineAt = this.#waitsUntil(call, grant);
+    this.#apply(call, { type: "approval.approved", grant: grant.id, deadlineAt });
     this.#dispatch(call.device);
+    const waits = this.#open.get(call.id);
+    if (waits?.state === "ready") this.#tellWaits(waits);
+  }
+
+  /** Before it was sent, an owner may think better of it. */
+  #cancelled(call: Call | undefined, by: string): void {
+    const waits = call?.state === "asked" || call?.state === "ready";
+    emit({ kind: "reply", value: { cancelled: waits } });
+    if (!waits) return;
+    emit({ kind: "audit", what: "call.withdrawn", data: { call: call.id, by } });
+    this.#apply(call, {
+      type: "rights.revoked",
+      failure: { code: "cancelled", message: "it was taken back before it began", effect: "none" },
+    });
   }
 
   #revokeGrant(id: string, by: string): void {

@@ -15,6 +15,8 @@ export interface Request {
   /** Identity behind it, for the audit. */
   readonly by: string;
   readonly session?: ActorId;
+  /** So many ms it may wait for a device that is away; without it, that is an error at once. */
+  readonly deliverMs?: number;
   /** The owner's permission, given with the request. */
   readonly allow?: Duration;
 }
@@ -33,6 +35,7 @@ export type CallsEvent = Event &
     | { readonly type: "approval.asked" }
     | { readonly type: "device.revoked"; readonly device: string }
     | { readonly type: "grant.revoked"; readonly grant: string; readonly by: string }
+    | { readonly type: "owner.cancelled"; readonly by: string }
     | { readonly type: "safe.ended"; readonly by: string }
     | { readonly type: "lock.set"; readonly locked: boolean; readonly by: string }
     | {

@@ -71,11 +71,72 @@ function allow(rest: string): Answer {
   return operate("allow", { for: wishes[0] ?? "once", ...(ids[0] ? { id: ids[0] } : {}) });
 }
 
+const UNITS: Readonly<Record<string, number>> = {
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+const SOONEST_MS = 10_000;
+const LATEST_MS = 30 * UNITS.d!;
+
+/** `10m`, `2 hours`; undefined where it is no time. */
+function time(text: string): number | undefined {
+  const [, number, unit = ""] =
+    /^(\d{1,4})\s*(s|m|h|d)(?:ec|in|r|ay|our|econd|inute)?s?$/i.exec(text) ?? [];
+  return number === undefined ? undefined : Number(number) * (UNITS[unit.toLowerCase()] ?? 0);
+}
+
+/** `1h /photo laptop`: what a device does may be put off, and nothing that decides. */
+function later(rest: string): Answer {
+  if (rest === "" || rest === "list") return { do: "put-off" };
+  const [, number] = /^cancel\s+(\d{1,2})$/i.exec(rest) ?? [];
+  if (number !== undefined) return { do: "put-off", drop: Number(number) };
+  const [, wait = "", text = ""] = /^(\d{1,4}\s*[a-z]+)\s+([\s\S]+)$/i.exec(rest) ?? [];
+  const afterMs = time(wait);
+  if (afterMs === undefined) return say("Say it as in /later 1h /photo laptop.");
+  if (afterMs < SOONEST_MS || afterMs > LATEST_MS)
+    return say("It can be put off by 10 seconds at least and 30 days at most.");
+  if (read(text).do !== "call")
+    return say("Only what a device does can be put off, such as /later 1h /photo laptop.");
+  return { do: "later", afterMs, text };
+}
+
+const WHEN_THERE =
+  /^(?<what>.+?),? (?:when|once|as soon as) (?:(?:it|they)(?:[’']s| is| are| comes| come| gets| get) )?(?:online|back|back online|there|awake|connected)(?: (?:within|in the next) (?<wait>\d{1,3} ?[a-z]+))?[.!?]*$/iu;
+const DELIVER_MS = 86_400_000;
+const MOST_DELIVER_MS = 7 * 86_400_000;
+
+/** “… when it is back”: the same call, and it may wait for its device. */
+function whenThere(words: string): Answer | undefined {
+  const { what = "", wait } = WHEN_THERE.exec(words)?.groups ?? {};
+  if (what === "") return undefined;
+  const answer = read(what);
+  if (answer.do !== "call") return undefined;
+  const deliverMs = wait === undefined ? DELIVER_MS : (time(wait) ?? 0);
+  if (deliverMs < SOONEST_MS || deliverMs > MOST_DELIVER_MS)
+    return say(
+      "It can wait for a device for 7 days at most, as in: /photo laptop when online within 2h",
+    );
+  return { ...answer, deliverMs };
+}
+
 const id = (rest: string) => (rest ? { id: rest } : {});
 
 const commands: Readonly<Record<string, Command>> = {
   help: { form: "/help", what: "what can be said here", parse: () => say(help()) },
   photo: { form: "/photo [device|all] [front|back]", what: "take a photo", parse: photo },
+  later: {
+    form: "/later 10m|1h|2d <command>",
+    what: "do it then; /later lists, /later cancel <number> takes back",
+    parse: later,
+  },
+  cancel: {
+    form: "/cancel <id>",
+    what: "take back what waits for a device",
+    parse: (rest) =>
+      rest ? operate("calls.cancel", { id: rest }) : say("Say /cancel with its id."),
+  },
   cameras: {
     form: "/cameras [device]",
     what: "list its cameras",
@@ -270,6 +331,8 @@ function read(text: string): Answer {
     return text.startsWith("/")
       ? say("That is too long for a command. /help shows what there is.")
       : puzzled;
+  const waiting = whenThere(text.replaceAll(/\s+/g, " "));
+  if (waiting) return waiting;
   const slash = /^\/([a-z]+)(?:\s+([\s\S]*))?$/i.exec(text);
   if (slash) {
     const command = Object.hasOwn(commands, (slash[1] ?? "").toLowerCase())

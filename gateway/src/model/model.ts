@@ -15,6 +15,8 @@ export type Answer =
       readonly cap: string;
       readonly device: string;
       readonly args: Readonly<Record<string, unknown>>;
+      /** So many ms it may wait for a device that is away. */
+      readonly deliverMs?: number;
     }
   /** A tool call of the gateway itself, as the command line has it. */
   | {
@@ -22,6 +24,10 @@ export type Answer =
       readonly op: string;
       readonly args: Readonly<Record<string, unknown>>;
     }
+  /** The same words again, in so many ms. */
+  | { readonly do: "later"; readonly afterMs: number; readonly text: string }
+  /** What was put off: to be told, or one of it (counted from 1) to be taken back. */
+  | { readonly do: "put-off"; readonly drop?: number }
   | {
       readonly do: "say";
       readonly text: string;

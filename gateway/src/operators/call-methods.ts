@@ -4,8 +4,10 @@ import { newId } from "@kith/shared/ids";
 import { name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import { durations } from "../grants/grant.ts";
+import { MOST_DELIVER_MS } from "../invocations/calls.ts";
 import type { Outcome } from "../invocations/request.ts";
-import { ended as endedMessage, short } from "../sessions/words.ts";
+import { ended as endedMessage, short, waits } from "../sessions/words.ts";
+import { ASK, event, one } from "./lookup.ts";
 import { type Answer, type Method, type MethodsOptions, method } from "./method.ts";
 
 /** An error with more than a code: which question must be answered first. */
@@ -57,7 +59,14 @@ export function ended(outcome: Outcome): Answer {
 
 const duration = v.picklist(durations);
 
-export function callMethods({ waiting, clock, rng }: MethodsOptions): [string, Method][] {
+export function callMethods({
+  runtime,
+  calls,
+  presence,
+  waiting,
+  clock,
+  rng,
+}: MethodsOptions): [string, Method][] {
   return [
     [
       "invoke",
@@ -67,12 +76,16 @@ export function callMethods({ waiting, clock, rng }: MethodsOptions): [string, M
           cap: name(48),
           args: v.optional(v.record(str(31), v.unknown()), {}),
           allow: v.optional(duration),
+          /** May wait so long for a device that is away. */
+          deliver_s: v.optional(
+            v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MOST_DELIVER_MS / 1_000)),
+          ),
           wait_ms: v.optional(
             v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(3_600_000)),
             0,
           ),
         }),
-        async ({ device: said, cap, args, allow, wait_ms }, { by }) => {
+        async ({ device: said, cap, args, allow, deliver_s, wait_ms }, { by }) => {
           const { first, end, forget } = await waiting.request(newId(clock, rng), {
             device: said,
             cap,
@@ -80,7 +93,17 @@ export function callMethods({ waiting, clock, rng }: MethodsOptions): [string, M
             requester: "owner",
             by,
             ...(allow === undefined ? {} : { allow }),
+            ...(deliver_s === undefined ? {} : { deliverMs: deliver_s * 1_000 }),
           });
+          if (first.state === "ready" && deliver_s !== undefined && !presence.get(first.device)) {
+            forget();
+            const { call, name } = first;
+            const until = calls.get(call)?.deadlineAt ?? clock.now();
+            return {
+              out: { call, device: first.device, name, waits: true, until },
+              text: waits(call, name, until).text,
+            };
+          }
           if (first.state !== "asked") return ended(await end);
           if (wait_ms === 0) {
             forget();
@@ -100,6 +123,23 @@ export function callMethods({ waiting, clock, rng }: MethodsOptions): [string, M
           throw new ApprovalNeeded(first);
         },
       ),
+    ],
+    [
+      "calls.cancel",
+      method(v.strictObject({ id: str(32) }), async ({ id }, { by }) => {
+        const waiting = calls.list().filter(({ state }) => state === "asked" || state === "ready");
+        const call = one(waiting, id, "call-unknown", "call that waits");
+        const { cancelled } = await runtime.ask<{ cancelled: boolean }>(
+          `invocation/${call.id}`,
+          event({ type: "owner.cancelled", by } as never),
+          ASK,
+        );
+        if (!cancelled) throw new KithError("call-unknown", "it has begun, or is over");
+        return {
+          out: { call: call.id },
+          text: `Taken back: ${call.cap} of ${call.name}.`,
+        };
+      }),
     ],
   ];
 }

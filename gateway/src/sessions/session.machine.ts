@@ -16,6 +16,7 @@ import type { Outcome, Request } from "../invocations/request.ts";
 import type { Answer } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import { fx, fxEach } from "../runtime/fx.ts";
+import { type PutOff, list, open, promised } from "./later.ts";
 import {
   type Asked,
   type ChatMessage,
@@ -24,6 +25,7 @@ import {
   problem,
   question,
   together,
+  waits,
 } from "./words.ts";
 
 /** Texts that may wait while one is thought about; more are refused with a reply. */
@@ -31,6 +33,8 @@ const WAITING = 32;
 /** Bytes of one text and of all that wait: they are part of every snapshot, which has 64 KiB. */
 const TEXT_BYTES = 16_384;
 const WAITING_BYTES = 32_768;
+/** What one chat may put off. */
+const PUT_OFF = 32;
 const REPLY_TTL_MS = 3_600_000;
 const MODEL_TTL_MS = 120_000;
 
@@ -48,6 +52,8 @@ export interface Session {
   readonly current?: Said;
   /** Calls that have no end yet. */
   readonly calls: readonly string[];
+  /** What was put off: the words that a timer will say again, and when (Unix ms). */
+  readonly later?: readonly PutOff[];
   /** Calls that one sentence made, with the ends of those that have one: they are told together. */
   readonly groups?: readonly {
     readonly calls: readonly string[];
@@ -74,6 +80,13 @@ export type SessionEvent = Event & { readonly id: string } & (
         readonly call: string;
         readonly devices: readonly string[];
         readonly request: Request;
+      }
+    /** It is permitted, and its device is away. */
+    | {
+        readonly type: "call.waits";
+        readonly call: string;
+        readonly name: string;
+        readonly until: number;
       }
     | { readonly type: "call.ended"; readonly outcome: Outcome }
     | { readonly type: "said" }
@@ -119,6 +132,22 @@ const does =
   (what: Answer["do"]) =>
   ({ event }: Args) =>
     answerOf(event).do === what;
+const now = ({ event }: Args): number => event.at ?? 0;
+const laterOf = (event: SessionEvent): Extract<Answer, { do: "later" }> => {
+  const answer = answerOf(event);
+  if (answer.do !== "later") throw new Error("nothing is put off in this answer");
+  return answer;
+};
+const putOff = (args: Args): PutOff => {
+  const { afterMs, text } = laterOf(args.event);
+  return { id: args.event.id, at: now(args) + afterMs, text };
+};
+/** The one that this answer takes back. */
+const dropped = (args: Args): PutOff | undefined => {
+  const answer = answerOf(args.event);
+  if (answer.do !== "put-off" || answer.drop === undefined) return undefined;
+  return open(args.context.later, now(args))[answer.drop - 1];
+};
 /** Nothing is on its way any more once this call is gone, and nothing waits to be thought about. */
 const quiet = ({ calls, waiting }: Session, gone?: string) =>
   waiting.length === 0 && calls.every((call) => call === gone);
@@ -135,6 +164,7 @@ const request = ({ context, event }: Args): Request => {
     requester: owner ? "owner" : by,
     by,
     session: context.id,
+    ...(answer.deliverMs === undefined ? {} : { deliverMs: answer.deliverMs }),
   };
 };
 
@@ -294,6 +324,12 @@ export const sessionMachine = setup({
         }),
       ],
     },
+    "call.waits": {
+      actions: say(({ event }) => {
+        if (event.type !== "call.waits") throw new Error("nothing waits in this event");
+        return waits(event.call, event.name, event.until);
+      }),
+    },
     "call.ended": [
       {
         // One of several: told when the last of them has ended.
@@ -382,6 +418,60 @@ export const sessionMachine = setup({
         "chat.said": wait,
         "model.answered": [
           { guard: does("call"), target: "settling", actions: call(request) },
+          {
+            guard: (args) =>
+              does("later")(args) && open(args.context.later, now(args)).length >= PUT_OFF,
+            target: "settling",
+            actions: say(({ context }) => ({
+              text: `${PUT_OFF} things are put off already. /later lists them, /later cancel N takes one back.`,
+              final: quiet(context),
+            })),
+          },
+          {
+            guard: does("later"),
+            target: "settling",
+            actions: [
+              owe((args) => {
+                const { id, text } = putOff(args);
+                const { by = "", owner = false } = args.context.current ?? {};
+                return {
+                  kind: "timer",
+                  name: `later.${id}`,
+                  inMs: laterOf(args.event).afterMs,
+                  // Said again by whoever said it, with no more rights than then.
+                  event: { type: "chat.said", chat: args.context.chat, text, by, owner } as Event,
+                };
+              }),
+              say((args) => ({ text: promised(putOff(args)), final: quiet(args.context) })),
+              change((args) => ({
+                later: [...open(args.context.later, now(args)), putOff(args)],
+              })),
+            ],
+          },
+          {
+            guard: (args) => dropped(args) !== undefined,
+            target: "settling",
+            actions: [
+              owe((args) => ({ kind: "untimer", name: `later.${dropped(args)?.id}` })),
+              say((args) => ({
+                text: `Taken back: ${dropped(args)?.text}`,
+                final: quiet(args.context),
+              })),
+              change((args) => ({
+                later: open(args.context.later, now(args)).filter(
+                  ({ id }) => id !== dropped(args)?.id,
+                ),
+              })),
+            ],
+          },
+          {
+            guard: does("put-off"),
+            target: "settling",
+            actions: say((args) => ({
+              text: list(open(args.context.later, now(args))),
+              final: quiet(args.context),
+            })),
+          },
           {
             guard: does("operate"),
             target: "operating",

@@ -25,6 +25,8 @@ export interface Asked {
   readonly name: string;
   readonly cap: string;
   readonly args?: Readonly<Record<string, unknown>>;
+  /** Ms that it may wait for the device. */
+  readonly deliverMs?: number;
   readonly warning?: string;
 }
 
@@ -50,10 +52,30 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
 /** The few characters of an id that are enough to tell it from the others. */
 export const short = (id: string): string => id.slice(-6);
 
-export function question({ call, name, device, cap, args = {}, warning }: Asked): ChatMessage {
+/** “2 h”, for times that a person has said. */
+export function span(ms: number): string {
+  const minutes = Math.round(ms / 60_000);
+  if (minutes < 1) return `${Math.round(ms / 1_000)} s`;
+  if (minutes < 120) return `${minutes} min`;
+  return minutes < 2_880 ? `${Math.round(minutes / 60)} h` : `${Math.round(minutes / 1_440)} days`;
+}
+
+export function question({
+  call,
+  name,
+  device,
+  cap,
+  args = {},
+  deliverMs,
+  warning,
+}: Asked): ChatMessage {
+  const when =
+    deliverMs === undefined
+      ? ""
+      : `, as soon as it is connected within the next ${span(deliverMs)}`;
   return {
     text:
-      `May I ${what(cap, args)} of ${name}?  (${short(call)})\n${warning === undefined ? "" : `It may not work: ${warning}.\n`}` +
+      `May I ${what(cap, args)} of ${name}${when}?  (${short(call)})\n${warning === undefined ? "" : `It may not work: ${warning}.\n`}` +
       "Answer /allow once, /allow 15m, /allow 1h, /allow today, or /deny.",
     final: false,
     question: { approval: call, call, device, cap },
@@ -139,6 +161,12 @@ export function ended(told: Outcome, final: boolean): ChatMessage {
     ...(told.device ? { result: told } : {}),
   };
 }
+
+/** It is permitted and waits for its device. */
+export const waits = (call: string, name: string, until: number): ChatMessage => ({
+  text: `${name} is away. It will be done as soon as ${name} is back, until ${new Date(until).toLocaleString("sv").slice(0, 16)}; /cancel ${short(call)} takes it back.`,
+  final: false,
+});
 
 /** One reply for all: what each brought, and one line for each that did not. */
 export function together(told: readonly Outcome[], final: boolean): ChatMessage {

@@ -828,4 +828,25 @@ export const guards: readonly Guard[] = [
     "if (false)",
     "test/node/ticket.test.ts",
   ),
+  guard(
+    "how long a call may wait is no part of what is approved",
+    "gateway/src/grants/plan.ts",
+    "requester, ...waits, revocation",
+    "requester, revocation",
+    "test/invocations/waiting.test.ts",
+  ),
+  guard(
+    "a call waits longer than the permission it rests on",
+    "gateway/src/invocations/calls.ts",
+    "return Math.min(this.#turn.at + wait, grant?.notAfter ?? Infinity);",
+    "return this.#turn.at + wait;",
+    "test/invocations/waiting.test.ts",
+  ),
+  guard(
+    "what was sent can be taken back as if it had not begun",
+    "gateway/src/invocations/calls.ts",
+    'const waits = call?.state === "asked" || call?.state === "ready";',
+    "const waits = call !== undefined;",
+    "test/invocations/waiting.test.ts",
+  ),
 ];

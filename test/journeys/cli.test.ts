@@ -345,6 +345,65 @@ describe("pairing", () => {
   });
 });
 
+describe("a ticket", () => {
+  test("is made with a line to paste, listed, and withdrawn", async () => {
+    const { json } = await kith(
+      "pair",
+      "invite",
+      "--caps",
+      "camera,device",
+      "--ttl",
+      "2m",
+      "--json",
+    );
+    expect(json).toMatchObject({
+      ok: true,
+      id: expect.stringMatching(id26),
+      ticket: expect.stringMatching(/^(?:[0-9A-Z]{4}-){3}[0-9A-Z]{4}$/),
+      listen: [home.address],
+      caps: ["camera.list", "camera.snap", "device.info", "device.status"],
+    });
+    expect(json.line).toBe(`npx kith node '${json.link}'`);
+    expect(json.until - Date.now()).toBeLessThanOrEqual(120_000);
+    const listed = await kith("pair", "list", "--json");
+    expect(listed.json.tickets).toMatchObject([{ id: json.id }]);
+    expect(listed.stdout).not.toContain(json.ticket);
+    expect((await kith("pair", "withdraw", json.id)).code).toBe(0);
+    expect((await kith("pair", "--json")).json.tickets).toEqual([]);
+  });
+
+  test("is not made of wrong words", async () => {
+    for (const wrong of [
+      ["--ttl", "soon"],
+      ["--ttl", "2d"],
+    ])
+      expect((await kith("pair", "invite", ...wrong, "--json")).json.error.code).toBe("usage");
+    const { json } = await kith("pair", "invite", "--caps", "toaster", "--json");
+    expect(json.error.code).toBe("bad-args");
+  });
+
+  test("says which addresses could be opened, and opens none by itself", async () => {
+    const { json } = await kith("pair", "open", "--json");
+    expect(json).toMatchObject({ ok: true, listen: [home.address], own: expect.any(Array) });
+    const { code } = await kith("pair", "open", "203.0.113.7", "--json");
+    expect(code).toBe(1);
+  });
+});
+
+describe("a call that waits", () => {
+  test("for permission is taken back", async () => {
+    const id = await needsPermission();
+    expect((await kith("cancel", id)).stdout).toBe("Taken back: camera.snap of laptop.\n");
+    expect((await kith("cancel", id, "--json")).json.error.code).toBe("call-unknown");
+  });
+
+  test("for no device, because it is there, is done as any other", async () => {
+    const wait = ["--deliver", "60", "--allow", "once"];
+    const { code } = await kith("invoke", "workshop", "device.info", ...wait, "--json");
+    expect(code).toBe(0);
+  });
+});
+
 describe("the device's own verbs", () => {
   test("work through `kith node` without a gateway", async () => {
     const node = (...args: string[]) =>

@@ -1,6 +1,6 @@
 /**
- * `npm run nightly`: every proof in its full set, within an hour on two cores. What waits runs beside
- * what computes; what is judged by its time runs alone. Its end is theirs together: all figures, all
+ * `npm run nightly`: every proof in its full set, within an hour on two cores. Most faults are mostly
+ * waiting, so they run beside what computes; what is judged by its time runs alone. Its end is theirs together: all figures, all
  * planted faults.
  */
 import { spawn } from "node:child_process";
@@ -21,10 +21,10 @@ Example
 
 type Command = readonly [entry: string, ...args: string[]];
 
-const faults = (waits: boolean): Command => [
+const faults = (alone: boolean): Command => [
   "faults/main.ts",
   "--only",
-  PARTS.filter((part) => (part.waits ?? false) === waits)
+  PARTS.filter((part) => (part.alone ?? false) === alone)
     .map(({ name }) => name)
     .join(","),
 ];
@@ -32,14 +32,14 @@ const faults = (waits: boolean): Command => [
 /** One after the other; the lanes of a stage run beside each other. */
 const STAGES: readonly (readonly (readonly Command[])[])[] = [
   [
-    [faults(true)],
+    [faults(false)],
     [
       ["simulation/main.ts", "--seeds", "10000"],
       ["simulation/main.ts", "--mutants", "--times", "5", "--seeds", "500"],
       ["fuzz/main.ts"],
     ],
   ],
-  [[faults(false)]],
+  [[faults(true)]],
   [[["bench/main.ts"]]],
 ];
 

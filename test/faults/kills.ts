@@ -62,6 +62,7 @@ async function suffer(programs: string, seed: number, kills: number, untilMs: nu
 export const kills: FaultPart = {
   name: "kills",
   title: "SIGKILL at random moments under load, and during recovery",
+  alone: true,
   async run(report, { quick }) {
     const seed = Number(process.env.KITH_SEED ?? 1);
     const programs = await assemble(ONCE);

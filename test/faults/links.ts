@@ -106,7 +106,6 @@ async function prove(
 export const frozen: FaultPart = {
   name: "frozen",
   title: "SIGSTOP of a device in the middle of a call that must not happen twice",
-  waits: true,
   async run(report, { quick }) {
     const assembly = await assemble(ONCE);
     const open = async (): Promise<Stage> => {
@@ -132,7 +131,6 @@ const WAYS = ["both", "up"] as const;
 export const halfOpen: FaultPart = {
   name: "half-open",
   title: "a network that forgets a device without a word: both ways, or what the device sends",
-  waits: true,
   async run(report, { quick }) {
     const assembly = await assemble(ONCE);
     const open = async (time: number): Promise<Stage> => {

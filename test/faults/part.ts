@@ -5,8 +5,8 @@ export interface FaultPart {
   /** As in `--only`; also the first word of its figures: `sweep.lost`. */
   readonly name: string;
   readonly title: string;
-  /** Nearly all of it is waiting for timers: other work may run beside it. */
-  readonly waits?: true;
+  /** It is judged by how long things take: nothing else may run beside it. */
+  readonly alone?: true;
   /** `quick`: the small set of CI. Throws only on a defect of the part itself. */
   run(report: Report, options: { readonly quick: boolean }): Promise<void>;
 }

@@ -28,7 +28,6 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 export const flapping: FaultPart = {
   name: "flapping",
   title: "a link that is late, jitters, and is reset every few seconds",
-  waits: true,
   async run(report, { quick }) {
     const seed = Number(process.env.KITH_SEED ?? 1);
     const { house, network } = await houseBehind(seed);
@@ -88,6 +87,7 @@ async function deaf(home: string): Promise<number> {
 export const slowConsumer: FaultPart = {
   name: "slow-consumer",
   title: "a device behind 64 kbit/s, and an operator who never reads",
+  alone: true,
   async run(report) {
     const { house, network } = await houseBehind(1);
     await using _house = house;

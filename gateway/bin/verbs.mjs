@@ -114,6 +114,15 @@ export const verbs = {
     },
     passThrough: async (argv) => (await import("./device.mjs")).node(argv),
   },
+  service: {
+    about: "Let the system start the gateway and this computer's device by itself.",
+    example: "kith service install",
+    forms: {
+      install: async (context) => (await import("./service.mjs")).install(context),
+      "[status]": async (context) => (await import("./service.mjs")).status(context),
+      uninstall: async (context) => (await import("./service.mjs")).uninstall(context),
+    },
+  },
   chat: {
     about: "Talk with your gateway; Ctrl-D leaves.",
     example: "kith chat",

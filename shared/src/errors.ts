@@ -96,6 +96,8 @@ export const remedies = {
   "gateway-away": "Start the gateway with `npm start` or `kith up`.",
   "gateway-unreachable":
     "Check the address, and that the gateway listens there (`listen` in config.yaml).",
+  "service-unavailable":
+    "The message says what the system's service manager did not do. `kith up` runs without it.",
   "port-taken": "Another program uses the port. Change `listen` in config.yaml or stop it.",
   "not-understood": "Type /help to see what can be said.",
   "install-failed": "Look at npm's words above, check the network and the disk, then start again.",

@@ -169,7 +169,7 @@ describe("a gateway ends within two seconds", () => {
         );
         // A build may have left its own helper there.
         children = childrenOf(up.pid).filter((pid) =>
-          /dist\/(gateway|node)\.mjs/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8")),
+          /dist\/(gateway|kith-node)\.mjs/.test(readFileSync(`/proc/${pid}/cmdline`, "utf8")),
         );
         expect(children).toHaveLength(2);
         const began = performance.now();

@@ -140,7 +140,8 @@ function narrow(rows: readonly DeviceRow[], look: (row: DeviceRow) => Candidate)
 
 function everyOne(rows: readonly DeviceRow[], look: (row: DeviceRow) => Candidate): Resolution {
   const able = rows.filter((row) => look(row).able);
-  const meant = able.length > 0 ? able : rows;
+  // In an order that people know, not that of their keys.
+  const meant = (able.length > 0 ? able : rows).toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const [only, other] = meant;
   if (!only) return { is: "none" };
   return other ? { is: "all", rows: meant } : { is: "one", row: only };

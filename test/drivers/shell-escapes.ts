@@ -1,5 +1,5 @@
 /** Ways out of a sandbox, each a real attempt that prints ESCAPED when it worked. */
-import { bash, ESCAPED, python, SECRET, type World } from "./shell-world.ts";
+import { bash, ESCAPED, isRoot, python, SECRET, type World } from "./shell-world.ts";
 
 /**
  * Who can do it outside: the person, only root, perhaps
@@ -126,7 +126,7 @@ export const attempts: readonly Attempt[] = [
   ),
   line(
     "starts a set-user-id program of root",
-    "person",
+    isRoot ? "person" : "perhaps",
     () => `./suid-id | grep -q euid= && ${yes}`,
   ),
   // Processes.
@@ -151,7 +151,7 @@ export const attempts: readonly Attempt[] = [
   ),
   code(
     "opens the memory of a process outside",
-    "person",
+    isRoot ? "person" : "perhaps",
     ({ victim }) => `open("/proc/${victim}/mem", "rb").close()`,
   ),
   code(

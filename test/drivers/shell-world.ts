@@ -30,11 +30,22 @@ const person = isRoot ? { uid: 65_534, gid: 65_534 } : {};
 
 /** Why the real sandbox cannot be tried here, or undefined. */
 export const lacking = ((): string | undefined => {
-  for (const program of ["bwrap", "prlimit", "/usr/bin/python3", "/bin/bash"])
+  const needed = [
+    ["bwrap", "--unshare-all", "--unshare-user", "--ro-bind", "/", "/", "true"],
+    ...[
+      ["choom", "--version"],
+      ["prlimit", "--version"],
+    ],
+    ...[
+      ["/usr/bin/python3", "--version"],
+      ["/bin/bash", "--version"],
+    ],
+  ];
+  for (const [program = "", ...args] of needed)
     try {
-      execFileSync(program, ["--version"], { stdio: "ignore" });
+      execFileSync(program, args, { stdio: "ignore", ...person });
     } catch {
-      return `${program} is not installed here`;
+      return `${program} is not installed, or does not work here`;
     }
   return undefined;
 })();
@@ -97,8 +108,9 @@ export async function desk(sandbox?: Sandbox | string) {
   return { home, own, root, other, closed, roots, driver };
 }
 
-export async function world(): Promise<World> {
-  const { home, own, root, driver } = await desk();
+/** With the sandbox of this system, or a weaker one. */
+export async function world(sandbox?: Sandbox): Promise<World> {
+  const { home, own, root, driver } = await desk(sandbox);
   const base = home.path;
   for (const path of ["home/.ssh/id", "home/.profile", "kith/keys/node.key", "other/note"]) {
     await writeFile(join(base, path), `${SECRET}\n`);
@@ -163,13 +175,13 @@ export async function world(): Promise<World> {
   };
 }
 
-/** Processes of this machine that have `word` on their command line. */
-export async function running(word: string): Promise<number> {
-  let count = 0;
+/** Processes of this machine that have `word` on their command line, as numbers. */
+export async function running(word: string): Promise<number[]> {
+  const found: number[] = [];
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const line = await readFile(`/proc/${name}/cmdline`, "utf8").catch(() => "");
-    if (line.split("\0").includes(word)) count++;
+    if (line.split("\0").includes(word)) found.push(Number(name));
   }
-  return count;
+  return found;
 }

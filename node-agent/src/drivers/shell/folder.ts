@@ -2,8 +2,8 @@
  * Which shared folder a command may work in. Sharing a folder for reading is one thing; here it
  * becomes writable for a program that somebody else chose, so some folders are refused.
  */
-import { realpath, stat } from "node:fs/promises";
-import { resolve, sep } from "node:path";
+import { lstat, readlink, realpath, stat } from "node:fs/promises";
+import { isAbsolute, join, resolve, sep } from "node:path";
 import { KithError } from "@kith/shared/errors";
 import { runsAsRoot } from "../../platform.ts";
 
@@ -41,7 +41,7 @@ export async function workFolder(
   roots: ReadonlyMap<string, string>,
   closed: Closed,
 ): Promise<Folder> {
-  const path = await realpath(shared).catch((cause: unknown) => {
+  const { path, looked } = await walk(shared).catch((cause: unknown) => {
     throw new KithError("gone", "the shared folder is not there", { cause });
   });
   const real = (one: string) => realpath(one).catch(() => resolve(one));
@@ -52,11 +52,38 @@ export async function workFolder(
     throw refuse("that folder is the system's or Kith's own");
   if (home !== sep && holds(home, path) && path.slice(home.length + 1).startsWith("."))
     throw refuse("hidden folders of a home are for settings and keys, not for commands");
-  // Whoever may write in the outer one could make the inner one a link to anywhere.
-  for (const other of roots.values())
-    if (resolve(other) !== resolve(shared) && holds(await real(other), resolve(shared)))
+  // Whoever may write in the outer one could make a name on the way a link to anywhere.
+  for (const other of roots.values()) {
+    const outer = await real(other);
+    if ([...looked].some((folder) => holds(outer, folder)))
       throw refuse("that folder is inside another shared one; share only one of them");
+  }
   return { path, ...(await owner(path)) };
+}
+
+/** As many links as Linux follows. */
+const MOST_LINKS = 40;
+
+/** The real path, and every folder in which a name was looked up on the way, links' targets included. */
+async function walk(shared: string): Promise<{ path: string; looked: Set<string> }> {
+  const looked = new Set<string>();
+  let path: string = sep;
+  let links = 0;
+  for (const names = resolve(shared).split(sep); names.length > 0;) {
+    const name = names.shift()!;
+    if (name === "" || name === ".") continue;
+    looked.add(path);
+    const next = join(path, name); // `..` of a real path is its real parent
+    if (!(await lstat(next)).isSymbolicLink()) {
+      path = next;
+      continue;
+    }
+    if (++links > MOST_LINKS) throw new Error("too many links");
+    const target = await readlink(next);
+    names.unshift(...target.split(sep));
+    if (isAbsolute(target)) path = sep;
+  }
+  return { path, looked };
 }
 
 /** `outer` is `path` or above it. */

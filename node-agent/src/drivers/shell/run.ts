@@ -11,7 +11,7 @@ import type { OutOf } from "@kith/shared/capabilities/capability";
 import { type Clock, systemClock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { tame, tameLines } from "@kith/shared/protocol/words";
-import type { Driver, Probe } from "../driver.ts";
+import type { Driver, Probe, Tools } from "../driver.ts";
 import { namesOf, rootOf } from "../files/read.ts";
 import { type Closed, type Folder, workFolder } from "./folder.ts";
 import { type Kept, type Ran, runCommand } from "./process.ts";
@@ -59,7 +59,7 @@ export function shell({
     throw sandbox.failure(Buffer.from(ran.stderr.bytes).toString());
   }
 
-  /** Starts `true` in the first folder that will do. */
+  /** Starts `true` in each folder; those where it ran will do. */
   async function look(): Promise<Probe> {
     if (roots.size === 0)
       return { state: "unavailable", reason: "no folder shared yet (--root NAME=PATH)" };
@@ -96,9 +96,9 @@ export function shell({
       const options = { stdin, timeoutMs: timeout_s * 1_000 };
       const ran = await start(folder, { argv, env: added, names }, tools.signal, options);
       const [stdout, stderr] = [shown(ran.stdout, 24_576), shown(ran.stderr, 8_192)];
+      const lost = { stdout: ran.stdout.lost, stderr: ran.stderr.lost };
       for (const role of ["stdout", "stderr"] as const)
-        if (ran[role].total > 0)
-          tools.stream(role, "application/octet-stream", { bytes: ran[role].bytes });
+        if (ran[role].total > 0 && !hand(tools, role, ran[role])) lost[role] = ran[role].total;
       return {
         sandbox: "workspace",
         ...endOf(ran),
@@ -109,11 +109,22 @@ export function shell({
         stderr_bytes: ran.stderr.total,
         stdout_truncated: stdout.truncated,
         stderr_truncated: stderr.truncated,
-        stdout_lost: ran.stdout.lost,
-        stderr_lost: ran.stderr.lost,
+        stdout_lost: lost.stdout,
+        stderr_lost: lost.stderr,
       };
     },
   };
+}
+
+/** False when the call allows less than was written: it ran, so that is no reason to say nothing of it. */
+function hand(tools: Tools, role: string, { bytes }: Kept): boolean {
+  try {
+    tools.stream(role, "application/octet-stream", { bytes });
+    return true;
+  } catch (thrown) {
+    if (thrown instanceof KithError && thrown.code === "too-big") return false;
+    throw thrown;
+  }
 }
 
 const signals = new Map(Object.entries(constants.signals).map(([name, code]) => [code, name]));

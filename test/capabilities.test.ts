@@ -14,6 +14,7 @@ const decided: Readonly<
   "device.info": ["read", 0, Infinity],
   "device.status": ["read", 0, Infinity],
   "files.read": ["read", 2, 7 * DAYS],
+  "shell.run": ["once", 2, DAYS / 3],
 };
 
 const page = readFileSync(new URL("../docs/capabilities.md", import.meta.url), "utf8");

@@ -21,7 +21,7 @@ export const help = `kith node: lets your assistant use this machine, as far as 
 
   --allow CAP=off|ask|allow,...   e.g. --allow camera.snap=ask,device.status=allow
   --camera NAME                   use this camera only; \`test-pattern\` for a machine without one
-  --root NAME=PATH                share a folder under a name (files.read)
+  --root NAME=PATH                share a folder under a name (files.read, shell.run)
   --gateway HOST[:PORT]           where the gateway is (port ${5_484} if none is given)
   --ticket TICKET                 a ticket typed by hand, with --gateway
   --name NAME                     how this machine is called (its host name if not given)

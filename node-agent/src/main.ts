@@ -15,6 +15,7 @@ import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { fileReader } from "./drivers/files/read.ts";
+import { shell } from "./drivers/shell/run.ts";
 import { chosen, failed, type Say, sentence } from "./events.ts";
 import { Ledger } from "./ledger.ts";
 import { readLedger } from "./ledger-rows.ts";
@@ -108,10 +109,13 @@ async function openHome(args: Arguments): Promise<Home> {
 const allowing = (caps: readonly string[]): Choice =>
   Object.fromEntries(caps.map((cap) => [cap, "allow"]));
 
-function driversOf({ cameras: names, roots }: Settings): AnyDriver[] {
+function driversOf({ dir, settings }: Home): AnyDriver[] {
+  const { cameras: names } = settings;
+  const roots = new Map(Object.entries(settings.roots));
   const { list, snap } = cameras({ sources: cameraSources(names) });
   const { info, status } = device({ agent: AGENT });
-  return [info, status, list, snap, fileReader(new Map(Object.entries(roots)))];
+  const closed = { home: os.homedir(), own: [dir, kithHome()] };
+  return [info, status, list, snap, fileReader(roots), shell({ roots, closed })];
 }
 
 function bearerOf({ ticket, gateway }: NonNullable<Arguments["invitation"]>): Bearer {
@@ -175,7 +179,7 @@ async function registerHere(home: Home, drivers: readonly AnyDriver[], say: Say)
 }
 
 async function setup(home: Home, args: Arguments, say: Say): Promise<void> {
-  const drivers = driversOf(home.settings);
+  const drivers = driversOf(home);
   const choice = await personAt(args, drivers).choose(capsOf(drivers), home.settings.policy);
   const skipped = hasScreen(args) && !choice;
   if (choice) await home.save({ policy: turnedOn(choice) });
@@ -190,7 +194,7 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   const say: Say = (event) => write(event).catch(() => {}); // nobody listens: we go on serving
   const hold = holdHome(home.path("agent.lock"));
   await say({ event: "starting", name: home.settings.name, home: home.dir });
-  const drivers = driversOf(home.settings);
+  const drivers = driversOf(home);
   const person = personAt(args, drivers);
   if (args.local && (args.pair || !home.settings.gateway?.key)) {
     const choice = await person.choose(capsOf(drivers), home.settings.policy);

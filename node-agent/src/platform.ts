@@ -2,11 +2,13 @@
  * The only file of the node agent that tells operating systems apart: their names, what to
  * install and to allow, power, and how a child is started and ended. All others ask here.
  */
-import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, execFile, spawn } from "node:child_process";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
+import { KithError } from "@kith/shared/errors";
 import type { kinds } from "@kith/shared/protocol/session";
 
 type System = NodeJS.Platform;
@@ -126,6 +128,9 @@ export function childEnvironment(
   );
 }
 
+/** The system's all-powerful user: what holds others in does not hold it. */
+export const runsAsRoot = () => process.geteuid?.() === 0;
+
 export type Child = ChildProcessByStdio<null, Readable, Readable>;
 
 /** Starts a program in a process group of its own, without stdin, speaking English. */
@@ -139,11 +144,68 @@ export function startGroup(program: string, args: readonly string[]): Child {
   });
 }
 
+/** Node closes what it opened by itself when a child starts; what it was given at its own start may stay open. */
+const CLOSE_ON_EXEC = 0o2000000;
+/** More than anybody passes on. */
+const MOST_INHERITED = 4_096;
+
+/** The descriptors that a child would inherit from us, unasked. */
+function inherited(folder = "/proc/self/fdinfo"): Set<number> {
+  const found = new Set<number>();
+  if (!hasProcFd) return found;
+  for (const name of readdirSync(folder)) {
+    try {
+      const flags = /^flags:\s*([0-7]+)$/m.exec(readFileSync(join(folder, name), "utf8"))?.[1];
+      if ((Number.parseInt(flags ?? "0", 8) & CLOSE_ON_EXEC) === 0) found.add(Number(name));
+    } catch {
+      // It was closed meanwhile, as the one that lists this folder always is.
+    }
+  }
+  return found;
+}
+
+/**
+ * Starts a program in a process group of its own with pipes at 0, 1, 2 and `extra` more from 3 on.
+ * It knows nothing of our environment but the PATH. Other descriptors that it would inherit lead to
+ * nothing (/dev/null), since nobody can close them for it. Listen to it before anything is awaited.
+ * @throws KithError not-ready
+ */
+export function startPiped(
+  program: string,
+  args: readonly string[],
+  { extra, ...as }: { readonly extra: number; readonly uid?: number; readonly gid?: number },
+): ChildProcess {
+  const given = inherited();
+  const most = Math.max(2 + extra, ...given);
+  if (most > MOST_INHERITED)
+    throw new KithError("not-ready", "the agent has open files that a command would see");
+  const nothing = openSync("/dev/null", "r");
+  try {
+    const stdio = Array.from({ length: most + 1 }, (_, at) =>
+      at < 3 + extra ? "pipe" : given.has(at) ? nothing : "ignore",
+    );
+    const { PATH = "/usr/bin:/bin" } = childEnvironment();
+    return spawn(program, args, { detached: true, env: { PATH, LC_ALL: "C" }, stdio, ...as });
+  } finally {
+    closeSync(nothing);
+  }
+}
+
+/** Asks a process group to end; `child` is whoever waits for its leader. The same caution as below. */
+export function terminate(child: ChildProcess, group: number): void {
+  if (child.exitCode !== null || child.signalCode !== null || group < 2) return;
+  try {
+    process.kill(-group, "SIGTERM");
+  } catch {
+    // ESRCH: gone already, or not a group yet. SIGKILL follows.
+  }
+}
+
 /**
  * Ends a child and all that it started. Call it while the child runs or in its `exit` handler,
  * never later: afterwards the number may belong to somebody else.
  */
-export function endGroup(child: Child): void {
+export function endGroup(child: ChildProcess): void {
   if (child.pid === undefined) return;
   if (here !== "win32") {
     try {

@@ -7,14 +7,19 @@ const MOST_WORD_BYTES = 160;
 const telling: Readonly<Record<string, readonly string[]>> = {
   "files.read": ["path", "root"],
   "camera.snap": ["camera", "facing"],
+  "shell.run": ["argv", "cwd", "env", "stdin"],
 };
+
+/** Defaults that say nothing. */
+const UNSAID: ReadonlySet<unknown> = new Set(["any", "{}", "[]"]);
 
 /** `args` were checked by the capability's schema; their text, and `why`, are still a stranger's. */
 export function questionOf(cap: string, args: unknown, why: string): string {
   const given = new Map(Object.entries(args ?? {}));
   const told = (Object.hasOwn(telling, cap) ? telling[cap]! : []).flatMap((name) => {
     const value: unknown = given.get(name);
-    return typeof value === "string" && value !== "any" ? [`${name}: ${short(value)}`] : [];
+    const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+    return text !== "" && !UNSAID.has(text) ? [`${name}: ${short(text)}`] : [];
   });
   const what = told.length > 0 ? ` (${told.join(", ")})` : "";
   const asked = why && `, ${short(why)}`;

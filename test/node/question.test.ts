@@ -19,6 +19,11 @@ test.each([
   ],
   ["files.read", { path: "notes.txt", max_bytes: 9 }, "files.read here (path: notes.txt)"],
   ["files.read", { root: "docs", path: "a/b.txt" }, "files.read here (path: a/b.txt, root: docs)"],
+  [
+    "shell.run",
+    { argv: ["sh", "-c", "rm *"], cwd: { root: "docs" }, env: [], stdin: "", timeout_s: 60 },
+    'shell.run here (argv: ["sh","-c","rm *"], cwd: {"root":"docs"})',
+  ],
   ["device.info", {}, "device.info here"],
   ["device.info", { path: "x" }, "device.info here"],
 ])("%s with %j is asked for in words", (cap, args, what) => {

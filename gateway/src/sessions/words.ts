@@ -44,9 +44,20 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
     }
     case "files.read":
       return `read “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
+    case "shell.run":
+      return `run ${JSON.stringify(args.argv)}${besides(args)} in a sandbox`;
     default:
       return `use ${cap}${Object.keys(args).length > 0 ? ` ${JSON.stringify(args)}` : ""}`;
   }
+}
+
+/** All else that a command would get, as it is. */
+function besides({ cwd, env, stdin }: Readonly<Record<string, unknown>>): string {
+  const others = Object.entries({ cwd, env, stdin }).map(([name, value]) => {
+    const text = JSON.stringify(value) ?? '""';
+    return ["{}", "[]", '""'].includes(text) ? "" : `, ${name} ${text}`;
+  });
+  return others.join("");
 }
 
 /** The few characters of an id that are enough to tell it from the others. */
@@ -94,6 +105,9 @@ function size(bytes: number): string {
 const clock = (at: unknown): string =>
   typeof at === "number" ? new Date(at).toTimeString().slice(0, 8) : "";
 
+/** Of a command's output in a chat; the rest is in the files. */
+const CHAT_CHARS = 1_500;
+
 function done({ cap, name, out = {}, streams = [] }: Outcome): string {
   const [stream] = streams;
   const files = streams.map(({ path }) => `\n${path}`).join("");
@@ -116,6 +130,16 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
     }
     case "files.read":
       return `${String(out.name)} from ${name} (${size(stream?.bytes ?? 0)}).${files}`;
+    case "shell.run": {
+      const how =
+        out.end === "exit" ? `code ${String(out.exit_code)}` : String(out.signal ?? out.end);
+      const said = [out.stdout, out.stderr].filter((text) => text !== "").map(String);
+      return (
+        [`${name}: ended with ${how}.`, ...said.map((text) => text.slice(0, CHAT_CHARS))].join(
+          "\n",
+        ) + files
+      );
+    }
     default:
       return `${cap} of ${name}: done.${files}`;
   }

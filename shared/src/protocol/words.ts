@@ -25,6 +25,18 @@ export const str = (bytes: number) =>
     v.check(isSafe, "no control characters"),
   );
 
+/** As `UNSAFE`, but for the two that make a text of lines: tab and line feed. */
+const isLines = (text: string) => isSafe(text.replaceAll(/[\t\n]/g, " "));
+
+/** UTF-8 text of at most `bytes` bytes that may have several lines: as `str`, with tabs and line feeds. */
+export const lines = (bytes: number) =>
+  v.pipe(
+    v.string(),
+    v.maxLength(bytes),
+    v.check((text) => byteLength(text) <= bytes, `at most ${bytes} bytes`),
+    v.check(isLines, "no control characters but tab and line feed"),
+  );
+
 /** A name a person reads: as `str`, and not empty. */
 export const name = (bytes: number) => v.pipe(str(bytes), v.minLength(1));
 
@@ -57,11 +69,16 @@ export const mediaType = v.pipe(
 );
 
 /** Drops what `str` refuses and cuts to `bytes`, for text that we send ourselves. */
-export function tame(text: string, bytes: number): string {
+export const tame = (text: string, bytes: number): string => kept(text, bytes, "");
+
+/** The same for `lines`. */
+export const tameLines = (text: string, bytes: number): string => kept(text, bytes, "\t\n");
+
+function kept(text: string, bytes: number, also: string): string {
   let out = "";
   let room = bytes;
   for (const char of text.toWellFormed()) {
-    if (UNSAFE.test(char)) continue;
+    if (UNSAFE.test(char) && !also.includes(char)) continue;
     room -= byteLength(char);
     if (room < 0) break;
     out += char;

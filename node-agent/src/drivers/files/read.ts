@@ -83,7 +83,8 @@ export function fileReader(
   };
 }
 
-function rootOf(roots: ReadonlyMap<string, string>, name: string | undefined): string {
+/** The folder of that name; the only one where none is named. @throws KithError bad-args */
+export function rootOf(roots: ReadonlyMap<string, string>, name: string | undefined): string {
   const only = roots.size === 1 ? [...roots.keys()][0] : undefined;
   const path = roots.get(name ?? only ?? "");
   if (path !== undefined) return path;

@@ -114,6 +114,11 @@ export const verbs = {
     },
     passThrough: async (argv) => (await import("./device.mjs")).node(argv),
   },
+  doctor: {
+    about: "Tell what is true now, and for what is not right what to do.",
+    example: "kith doctor",
+    forms: { "": async (context) => (await import("./doctor.mjs")).doctor(context) },
+  },
   service: {
     about: "Let the system start the gateway and this computer's device by itself.",
     example: "kith service install",

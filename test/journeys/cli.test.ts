@@ -1,6 +1,7 @@
 /** Every verb of the command line against a real gateway and a real device: exit codes and JSON. */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { execSync } from "node:child_process";
+import { chmodSync, existsSync, readFileSync, readdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { kith as run, type Said } from "../support/kith.ts";
@@ -342,6 +343,38 @@ describe("pairing", () => {
     expect((await run(fresh.home, "devices", "--json")).json.devices).toMatchObject([
       { name: "laptop" },
     ]);
+  });
+});
+
+describe("kith doctor", () => {
+  const states = (json: any) =>
+    Object.fromEntries(json.checks.map((one: any) => [one.name, one.state]));
+
+  test("finds nothing wrong where nothing is", async () => {
+    const { code, json } = await kith("doctor", "--json");
+    expect(json.checks.filter(({ state }: any) => state === "wrong")).toEqual([]);
+    expect([code, json.ok]).toEqual([0, true]);
+    expect(states(json)).toMatchObject({
+      ...{ node: "ok", home: "ok", clock: "ok", disk: "ok", gateway: "ok", port: "ok" },
+      ...{ audit: "ok", laptop: expect.any(String) },
+    });
+    expect((await kith("doctor")).stdout).toMatch(/^ok {5}gateway {6}answers/m);
+  });
+
+  test("says what is wrong, with a line that mends it", async () => {
+    await using fresh = await freshWorld();
+    const doctor = () => run(fresh.home, "doctor", "--json");
+    const away = await doctor();
+    expect([away.code, states(away.json).gateway]).toEqual([1, "wrong"]);
+    await fresh.startGateway();
+    chmodSync(join(fresh.home, "keys", "gateway.key"), 0o644);
+    utimesSync(join(fresh.home, "kith.db"), Date.now() / 1_000 + 600, Date.now() / 1_000 + 600);
+    const { json } = await doctor();
+    expect(states(json)).toMatchObject({ home: "wrong", clock: "wrong", gateway: "ok" });
+    const { fix } = json.checks.find(({ name }: any) => name === "home");
+    expect(fix).toContain("chmod go= ");
+    execSync(fix);
+    expect(states((await doctor()).json).home).toBe("ok");
   });
 });
 

@@ -88,7 +88,7 @@ describe("is refused before anything happens", () => {
     change: (world: NodeWorld) => Partial<Invoke> | Promise<Partial<Invoke>>,
     code: string,
   ][] = [
-    ["an unknown capability", () => ({ cap: "shell.run", effect: "once" }), "unsupported"],
+    ["an unknown capability", () => ({ cap: "toast.make", effect: "once" }), "unsupported"],
     ["an unknown version", () => ({ v: 2 }), "unsupported"],
     ["another effect class", () => ({ effect: "read" }), "unsupported"],
     [

@@ -99,7 +99,7 @@ describe("every cell", () => {
         decision.steps.at(-1)?.verdict !== decision.verdict
       );
     });
-    expect(cells.length).toBe(5 * 6 * 3 * 4 * 2 * 2);
+    expect(cells.length).toBe(catalogue.size * 6 * 3 * 4 * 2 * 2);
     expect(wrong).toEqual([]);
   });
 });

@@ -1,6 +1,7 @@
 import { cameraList, cameraSnap } from "@kith/shared/capabilities/camera";
 import type { Capability } from "@kith/shared/capabilities/capability";
 import { filesRead } from "@kith/shared/capabilities/files";
+import { shellRun } from "@kith/shared/capabilities/shell";
 import type { Result, StreamRef } from "@kith/shared/protocol/call";
 import { check } from "@kith/gateway/invocations/results";
 import { expect, test } from "vitest";
@@ -89,4 +90,19 @@ test("a capability without streams takes none; one of any type takes any", () =>
       { capability: filesRead as unknown as Capability },
     ),
   ).toBe("whole");
+});
+
+test("a command that wrote nothing, or to one of its two, gives a whole result", () => {
+  const shell = { capability: shellRun as unknown as Capability };
+  const none = { stdout: "", stdout_bytes: 0, stdout_truncated: false, stdout_lost: 0 };
+  const nor = { stderr: "", stderr_bytes: 0, stderr_truncated: false, stderr_lost: 0 };
+  const out = { sandbox: "workspace", end: "exit", exit_code: 0, ms: 1, ...none, ...nor };
+  const stderr = { ...image, role: "stderr", type: "application/octet-stream" };
+  const size = 8 * 1_048_576;
+  expect([
+    verdict({ out, streams: [] }, shell),
+    verdict({ out, streams: [{ ...stderr, size }] }, shell),
+    verdict({ out, streams: [{ ...stderr, size: size + 1 }] }, shell),
+    verdict({ out, streams: [{ ...stderr, role: "stdin" }] }, shell),
+  ]).toEqual(["whole", "whole", "too-big", "bad-result"]);
 });

@@ -49,7 +49,7 @@ export function check(capability: Capability, result: Result, media: Media): Ver
     if (path === undefined) return { is: "partial" };
     streams.push({ role, type, bytes: size, sha256: hex(sha256), path });
   }
-  if (Object.keys(capability.streams).some((role) => !roles.has(role)))
+  if (Object.entries(capability.streams).some(([role, one]) => !one.mayLack && !roles.has(role)))
     return broken(`${capability.name} came without its content`);
   return { is: "whole", out: out.output, streams };
 }

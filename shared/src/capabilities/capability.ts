@@ -26,10 +26,15 @@ export interface Capability<
   readonly ttlMs: number;
   readonly args: Args;
   readonly out: Out;
-  /** Roles of the streams a result may carry, with their media types and bounds. */
-  readonly streams: Readonly<
-    Record<string, { readonly types: readonly string[] | "any"; readonly maxBytes: number }>
-  >;
+  /** Roles of the streams a result carries, with their media types and bounds. */
+  readonly streams: Readonly<Record<string, StreamRole>>;
+}
+
+export interface StreamRole {
+  readonly types: readonly string[] | "any";
+  readonly maxBytes: number;
+  /** A result without it is whole: there was nothing to send. */
+  readonly mayLack?: true;
 }
 
 /** Keeps the exact schema types while checking the shape. */

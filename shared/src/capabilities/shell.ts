@@ -92,7 +92,7 @@ export const shellRun = defineCapability({
     stderr_lost: u53,
   }),
   streams: {
-    stdout: { types: ["application/octet-stream"], maxBytes: STREAM_BYTES },
-    stderr: { types: ["application/octet-stream"], maxBytes: STREAM_BYTES },
+    stdout: { types: ["application/octet-stream"], maxBytes: STREAM_BYTES, mayLack: true },
+    stderr: { types: ["application/octet-stream"], maxBytes: STREAM_BYTES, mayLack: true },
   },
 });

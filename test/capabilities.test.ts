@@ -14,6 +14,8 @@ const decided: Readonly<
   "device.info": ["read", 0, Infinity],
   "device.status": ["read", 0, Infinity],
   "files.read": ["read", 2, 7 * DAYS],
+  "screen.list": ["read", 0, Infinity],
+  "screen.snap": ["idempotent", 2, 7 * DAYS],
 };
 
 const page = readFileSync(new URL("../docs/capabilities.md", import.meta.url), "utf8");
@@ -89,7 +91,7 @@ describe.for([...catalogue.values()])("$name", (capability) => {
   test("has a default for each argument that may be left out and changes what is done", () => {
     const required: readonly unknown[] = Array.isArray(schema.required) ? schema.required : [];
     // These choose among several; left out, there is one, or the device's first.
-    const choices = ["camera", "root"];
+    const choices = ["camera", "root", "screen"];
     for (const [name, field] of Object.entries(
       isJson(schema.properties) ? schema.properties : {},
     )) {

@@ -15,6 +15,7 @@ import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { fileReader } from "./drivers/files/read.ts";
+import { screens, screenSource } from "./drivers/screen/screens.ts";
 import { chosen, failed, type Say, sentence } from "./events.ts";
 import { Ledger } from "./ledger.ts";
 import { readLedger } from "./ledger-rows.ts";
@@ -24,7 +25,7 @@ import { notices } from "./notice.ts";
 import { probe } from "./offer.ts";
 import { Outgoing } from "./outgoing.ts";
 import { type Choice, Lines, type Person, turnedOn } from "./person.ts";
-import { kindGuess, osName } from "./platform.ts";
+import { desktop, kindGuess, osName } from "./platform.ts";
 import { Policy, setLock } from "./policy.ts";
 import { isYes } from "./question.ts";
 import { register } from "./register.ts";
@@ -111,7 +112,12 @@ const allowing = (caps: readonly string[]): Choice =>
 function driversOf({ cameras: names, roots }: Settings): AnyDriver[] {
   const { list, snap } = cameras({ sources: cameraSources(names) });
   const { info, status } = device({ agent: AGENT });
-  return [info, status, list, snap, fileReader(new Map(Object.entries(roots)))];
+  const here = desktop();
+  const screen = screens(screenSource(here), clock);
+  return [
+    ...[info, status, list, snap, fileReader(new Map(Object.entries(roots)))],
+    ...[screen.list, screen.snap],
+  ];
 }
 
 function bearerOf({ ticket, gateway }: NonNullable<Arguments["invitation"]>): Bearer {

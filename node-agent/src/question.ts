@@ -7,6 +7,7 @@ const MOST_WORD_BYTES = 160;
 const telling: Readonly<Record<string, readonly string[]>> = {
   "files.read": ["path", "root"],
   "camera.snap": ["camera", "facing"],
+  "screen.snap": ["screen"],
 };
 
 /** `args` were checked by the capability's schema; their text, and `why`, are still a stranger's. */

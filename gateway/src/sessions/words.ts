@@ -40,6 +40,8 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
     }
     case "files.read":
       return `read “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
+    case "screen.snap":
+      return `take a picture of ${args.screen === undefined ? "the screen" : `screen ${String(args.screen)}`}`;
     default:
       return `use ${cap}${Object.keys(args).length > 0 ? ` ${JSON.stringify(args)}` : ""}`;
   }
@@ -92,6 +94,13 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
     }
     case "files.read":
       return `${String(out.name)} from ${name} (${size(stream?.bytes ?? 0)}).${files}`;
+    case "screen.list": {
+      const screens = (out.screens ?? []) as { id: string; label: string; primary: boolean }[];
+      if (screens.length === 0) return `${name} has no screen.`;
+      return `Screens of ${name}:\n${screens.map(({ id, label, primary }) => `  ${id}  ${label}${primary ? ", primary" : ""}`).join("\n")}`;
+    }
+    case "screen.snap":
+      return `Screen ${String(out.screen)} of ${name}, taken ${clock(out.taken_at_ms)} (${String(out.width_px)}×${String(out.height_px)}, ${size(stream?.bytes ?? 0)}).${files}`;
     default:
       return `${cap} of ${name}: done.${files}`;
   }

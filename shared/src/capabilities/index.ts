@@ -3,9 +3,15 @@ import { cameraList, cameraSnap } from "./camera.ts";
 import type { Capability } from "./capability.ts";
 import { deviceInfo, deviceStatus } from "./device.ts";
 import { filesRead } from "./files.ts";
+import { screenList, screenSnap } from "./screen.ts";
 
 export const catalogue: ReadonlyMap<string, Capability> = new Map(
-  [cameraList, cameraSnap, deviceInfo, deviceStatus, filesRead].map((capability) => [
+  [
+    ...[cameraList, cameraSnap],
+    ...[deviceInfo, deviceStatus],
+    ...[filesRead],
+    ...[screenList, screenSnap],
+  ].map((capability) => [
     capability.name,
     // Each keeps its exact types where it is used; the table needs only the common shape.
     capability as unknown as Capability,

@@ -11,6 +11,8 @@ const decided: Readonly<
 > = {
   "camera.list": ["read", 0, Infinity],
   "camera.snap": ["idempotent", 2, 7 * DAYS],
+  "clipboard.read": ["read", 2, 7 * DAYS],
+  "clipboard.write": ["idempotent", 1, 30 * DAYS],
   "device.info": ["read", 0, Infinity],
   "device.status": ["read", 0, Infinity],
   "files.read": ["read", 2, 7 * DAYS],

@@ -12,6 +12,7 @@ import { type Arguments, help, readArguments } from "./arguments.ts";
 import { Home, kithHome, readAddress, type Settings } from "./config.ts";
 import { Consent } from "./consent.ts";
 import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
+import { clipboard } from "./drivers/clipboard/clipboard.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { fileReader } from "./drivers/files/read.ts";
@@ -114,9 +115,10 @@ function driversOf({ cameras: names, roots }: Settings): AnyDriver[] {
   const { info, status } = device({ agent: AGENT });
   const here = desktop();
   const screen = screens(screenSource(here), clock);
+  const copied = clipboard(here);
   return [
     ...[info, status, list, snap, fileReader(new Map(Object.entries(roots)))],
-    ...[screen.list, screen.snap],
+    ...[screen.list, screen.snap, copied.read, copied.write],
   ];
 }
 

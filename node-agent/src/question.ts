@@ -8,6 +8,7 @@ const telling: Readonly<Record<string, readonly string[]>> = {
   "files.read": ["path", "root"],
   "camera.snap": ["camera", "facing"],
   "screen.snap": ["screen"],
+  "clipboard.write": ["text"],
 };
 
 /** `args` were checked by the capability's schema; their text, and `why`, are still a stranger's. */

@@ -11,6 +11,7 @@ import {
   name,
   str,
   tame,
+  text,
   u32,
   u53,
 } from "@kith/shared/protocol/words";
@@ -140,6 +141,12 @@ describe("words", () => {
         "\ufeff",
         "\ud800",
       ],
+    ],
+    [
+      "text of several lines",
+      text(5),
+      ["a\n\tb", "", "é\né"],
+      ["a\r\nb", "\u001b[", "\u202e", "\u200b", "é\néé", "\ud800", 5],
     ],
     ["whole numbers", int(1, 3), [1, 3], [0, 4, 1.5, "1", Number.NaN]],
     ["u32", u32, [0, 2 ** 32 - 1], [-1, 2 ** 32]],

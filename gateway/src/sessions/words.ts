@@ -26,6 +26,16 @@ export interface Asked {
   readonly warning?: string;
 }
 
+/** More of a text than that is not asked about; its end and its length tell the rest. */
+const MOST_SHOWN = 600;
+
+/** A text in a question: on one line, and when it is long its beginning, its end and how much there is. */
+function quoted(text: unknown): string {
+  const line = String(text).replaceAll(/\s+/g, " ").trim();
+  if (line.length <= MOST_SHOWN) return `“${line}”`;
+  return `“${line.slice(0, MOST_SHOWN - 100).toWellFormed()} … ${line.slice(-100).toWellFormed()}” (${String(text).length} characters)`;
+}
+
 /** What a yes would permit, with everything in it that makes a difference: nobody allows what they cannot read. */
 function what(cap: string, args: Readonly<Record<string, unknown>>): string {
   switch (cap) {
@@ -40,6 +50,10 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
     }
     case "files.read":
       return `read “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
+    case "clipboard.read":
+      return "read the clipboard";
+    case "clipboard.write":
+      return `put ${quoted(args.text)} on the clipboard`;
     case "screen.snap":
       return `take a picture of ${args.screen === undefined ? "the screen" : `screen ${String(args.screen)}`}`;
     default:
@@ -94,6 +108,10 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
     }
     case "files.read":
       return `${String(out.name)} from ${name} (${size(stream?.bytes ?? 0)}).${files}`;
+    case "clipboard.read":
+      return `Clipboard of ${name} (${size(Number(out.size))}): ${String(out.preview) || "no text"}${files}`;
+    case "clipboard.write":
+      return `The text is on the clipboard of ${name}.`;
     case "screen.list": {
       const screens = (out.screens ?? []) as { id: string; label: string; primary: boolean }[];
       if (screens.length === 0) return `${name} has no screen.`;

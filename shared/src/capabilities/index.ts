@@ -1,6 +1,7 @@
 /** The catalogue: every capability both ends know by name. Anything else starts with `x.`. */
 import { cameraList, cameraSnap } from "./camera.ts";
 import type { Capability } from "./capability.ts";
+import { clipboardRead, clipboardWrite } from "./clipboard.ts";
 import { deviceInfo, deviceStatus } from "./device.ts";
 import { filesRead } from "./files.ts";
 import { screenList, screenSnap } from "./screen.ts";
@@ -8,6 +9,7 @@ import { screenList, screenSnap } from "./screen.ts";
 export const catalogue: ReadonlyMap<string, Capability> = new Map(
   [
     ...[cameraList, cameraSnap],
+    ...[clipboardRead, clipboardWrite],
     ...[deviceInfo, deviceStatus],
     ...[filesRead],
     ...[screenList, screenSnap],

@@ -25,6 +25,15 @@ export const str = (bytes: number) =>
     v.check(isSafe, "no control characters"),
   );
 
+/** As `str`, with line feeds and tabs: what a person wrote, of several lines. */
+export const text = (bytes: number) =>
+  v.pipe(
+    v.string(),
+    v.maxLength(bytes),
+    v.check((value) => byteLength(value) <= bytes, `at most ${bytes} bytes`),
+    v.check((value) => isSafe(value.replaceAll(/[\n\t]/g, " ")), "no control characters"),
+  );
+
 /** A name a person reads: as `str`, and not empty. */
 export const name = (bytes: number) => v.pipe(str(bytes), v.minLength(1));
 

@@ -16,8 +16,10 @@ const decided: Readonly<
   "device.info": ["read", 0, Infinity],
   "device.status": ["read", 0, Infinity],
   "files.read": ["read", 2, 7 * DAYS],
+  "notify.show": ["idempotent", 1, Infinity],
   "screen.list": ["read", 0, Infinity],
   "screen.snap": ["idempotent", 2, 7 * DAYS],
+  "url.open": ["once", 2, 7 * DAYS],
 };
 
 const page = readFileSync(new URL("../docs/capabilities.md", import.meta.url), "utf8");

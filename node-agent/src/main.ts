@@ -16,7 +16,9 @@ import { clipboard } from "./drivers/clipboard/clipboard.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { fileReader } from "./drivers/files/read.ts";
+import { notify } from "./drivers/notify/notify.ts";
 import { screens, screenSource } from "./drivers/screen/screens.ts";
+import { urlOpener } from "./drivers/url/open.ts";
 import { chosen, failed, type Say, sentence } from "./events.ts";
 import { Ledger } from "./ledger.ts";
 import { readLedger } from "./ledger-rows.ts";
@@ -119,6 +121,7 @@ function driversOf({ cameras: names, roots }: Settings): AnyDriver[] {
   return [
     ...[info, status, list, snap, fileReader(new Map(Object.entries(roots)))],
     ...[screen.list, screen.snap, copied.read, copied.write],
+    ...[notify(here), urlOpener(here)],
   ];
 }
 

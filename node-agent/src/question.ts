@@ -9,6 +9,8 @@ const telling: Readonly<Record<string, readonly string[]>> = {
   "camera.snap": ["camera", "facing"],
   "screen.snap": ["screen"],
   "clipboard.write": ["text"],
+  "notify.show": ["title"],
+  "url.open": ["url"],
 };
 
 /** `args` were checked by the capability's schema; their text, and `why`, are still a stranger's. */

@@ -54,6 +54,10 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
       return "read the clipboard";
     case "clipboard.write":
       return `put ${quoted(args.text)} on the clipboard`;
+    case "notify.show":
+      return `show the notification ${quoted(args.title)}${args.body ? ` with ${quoted(args.body)}` : ""}`;
+    case "url.open":
+      return `open the page ${String(args.url)} in the browser`;
     case "screen.snap":
       return `take a picture of ${args.screen === undefined ? "the screen" : `screen ${String(args.screen)}`}`;
     default:
@@ -112,6 +116,10 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
       return `Clipboard of ${name} (${size(Number(out.size))}): ${String(out.preview) || "no text"}${files}`;
     case "clipboard.write":
       return `The text is on the clipboard of ${name}.`;
+    case "notify.show":
+      return `The notification is on ${name}.`;
+    case "url.open":
+      return `${name} opened ${String(out.url)}.`;
     case "screen.list": {
       const screens = (out.screens ?? []) as { id: string; label: string; primary: boolean }[];
       if (screens.length === 0) return `${name} has no screen.`;

@@ -2,6 +2,7 @@
 import { connect, type NetConnectOpts } from "node:net";
 import { KithError } from "@kith/shared/errors";
 import type { Desktop } from "../platform.ts";
+import { noSession } from "./session.ts";
 
 /** A display on this machine answers at once; one at the far end of a tunnel within that. */
 const LOOK_MS = 2_000;
@@ -29,11 +30,7 @@ const opens = (door: NetConnectOpts): Promise<boolean> =>
 /** The name of the display, which answers. @throws KithError not-ready, with what to do */
 export async function display({ draws, env }: Desktop): Promise<string> {
   const name = env["DISPLAY"];
-  if (draws !== "x11" || name === undefined)
-    throw new KithError(
-      "not-ready",
-      "no display: this program runs outside a desktop session; start it in a terminal of the desktop",
-    );
+  if (draws !== "x11" || name === undefined) throw noSession("display");
   for (const door of doors(name)) if (await opens(door)) return name;
   throw new KithError(
     "not-ready",

@@ -4,7 +4,9 @@ import type { Capability } from "./capability.ts";
 import { clipboardRead, clipboardWrite } from "./clipboard.ts";
 import { deviceInfo, deviceStatus } from "./device.ts";
 import { filesRead } from "./files.ts";
+import { notifyShow } from "./notify.ts";
 import { screenList, screenSnap } from "./screen.ts";
+import { urlOpen } from "./url.ts";
 
 export const catalogue: ReadonlyMap<string, Capability> = new Map(
   [
@@ -12,7 +14,9 @@ export const catalogue: ReadonlyMap<string, Capability> = new Map(
     ...[clipboardRead, clipboardWrite],
     ...[deviceInfo, deviceStatus],
     ...[filesRead],
+    ...[notifyShow],
     ...[screenList, screenSnap],
+    ...[urlOpen],
   ].map((capability) => [
     capability.name,
     // Each keeps its exact types where it is used; the table needs only the common shape.

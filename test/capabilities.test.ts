@@ -19,6 +19,7 @@ const decided: Readonly<
   "notify.show": ["idempotent", 1, Infinity],
   "screen.list": ["read", 0, Infinity],
   "screen.snap": ["idempotent", 2, 7 * DAYS],
+  "speech.say": ["once", 1, Infinity],
   "url.open": ["once", 2, 7 * DAYS],
 };
 

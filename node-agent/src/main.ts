@@ -18,6 +18,7 @@ import type { AnyDriver } from "./drivers/driver.ts";
 import { fileReader } from "./drivers/files/read.ts";
 import { notify } from "./drivers/notify/notify.ts";
 import { screens, screenSource } from "./drivers/screen/screens.ts";
+import { speaker } from "./drivers/speech/say.ts";
 import { urlOpener } from "./drivers/url/open.ts";
 import { chosen, failed, type Say, sentence } from "./events.ts";
 import { Ledger } from "./ledger.ts";
@@ -121,7 +122,7 @@ function driversOf({ cameras: names, roots }: Settings): AnyDriver[] {
   return [
     ...[info, status, list, snap, fileReader(new Map(Object.entries(roots)))],
     ...[screen.list, screen.snap, copied.read, copied.write],
-    ...[notify(here), urlOpener(here)],
+    ...[notify(here), speaker(here), urlOpener(here)],
   ];
 }
 

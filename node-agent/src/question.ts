@@ -10,6 +10,7 @@ const telling: Readonly<Record<string, readonly string[]>> = {
   "screen.snap": ["screen"],
   "clipboard.write": ["text"],
   "notify.show": ["title"],
+  "speech.say": ["text"],
   "url.open": ["url"],
 };
 

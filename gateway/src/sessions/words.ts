@@ -56,6 +56,8 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
       return `put ${quoted(args.text)} on the clipboard`;
     case "notify.show":
       return `show the notification ${quoted(args.title)}${args.body ? ` with ${quoted(args.body)}` : ""}`;
+    case "speech.say":
+      return `say ${quoted(args.text)} aloud`;
     case "url.open":
       return `open the page ${String(args.url)} in the browser`;
     case "screen.snap":
@@ -118,6 +120,8 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
       return `The text is on the clipboard of ${name}.`;
     case "notify.show":
       return `The notification is on ${name}.`;
+    case "speech.say":
+      return `${name} said it.`;
     case "url.open":
       return `${name} opened ${String(out.url)}.`;
     case "screen.list": {

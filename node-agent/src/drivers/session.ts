@@ -21,7 +21,8 @@ export const noSession = (missing: string): KithError =>
     `no ${missing}: this program runs outside a desktop session; start it in a terminal of the desktop`,
   );
 
-const isThere = (path: string): Promise<boolean> =>
+/** A file, a socket or a folder of that name. */
+export const isThere = (path: string): Promise<boolean> =>
   stat(path).then(
     () => true,
     () => false,

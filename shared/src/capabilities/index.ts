@@ -6,6 +6,7 @@ import { deviceInfo, deviceStatus } from "./device.ts";
 import { filesRead } from "./files.ts";
 import { notifyShow } from "./notify.ts";
 import { screenList, screenSnap } from "./screen.ts";
+import { speechSay } from "./speech.ts";
 import { urlOpen } from "./url.ts";
 
 export const catalogue: ReadonlyMap<string, Capability> = new Map(
@@ -16,7 +17,7 @@ export const catalogue: ReadonlyMap<string, Capability> = new Map(
     ...[filesRead],
     ...[notifyShow],
     ...[screenList, screenSnap],
-    ...[urlOpen],
+    ...[speechSay, urlOpen],
   ].map((capability) => [
     capability.name,
     // Each keeps its exact types where it is used; the table needs only the common shape.

@@ -16,6 +16,7 @@ const decided: Readonly<
   "device.info": ["read", 0, Infinity],
   "device.status": ["read", 0, Infinity],
   "files.read": ["read", 2, 7 * DAYS],
+  "location.get": ["read", 2, 7 * DAYS],
   "notify.show": ["idempotent", 1, Infinity],
   "screen.list": ["read", 0, Infinity],
   "screen.snap": ["idempotent", 2, 7 * DAYS],

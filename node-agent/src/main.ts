@@ -16,6 +16,7 @@ import { clipboard } from "./drivers/clipboard/clipboard.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { fileReader } from "./drivers/files/read.ts";
+import { location } from "./drivers/location/place.ts";
 import { notify } from "./drivers/notify/notify.ts";
 import { screens, screenSource } from "./drivers/screen/screens.ts";
 import { speaker } from "./drivers/speech/say.ts";
@@ -99,12 +100,14 @@ async function openHome(args: Arguments): Promise<Home> {
   // What the line that somebody pasted here names is their word, as --allow is.
   const allow =
     invitation || args.allow ? { ...allowing(invitation?.caps ?? []), ...args.allow } : undefined;
-  const change: Partial<Settings> = {
+  const { place } = args;
+  const change: Parameters<Home["save"]>[0] = {
     ...(args.name !== undefined && { name: args.name }),
     ...(addresses && (given !== undefined || args.pair) && { gateway: { addresses, ...known } }),
     ...(allow && { policy: turnedOn({ ...policy, ...allow }) }),
     ...(args.cameras && { cameras: args.cameras }),
     ...(args.roots && { roots: { ...roots, ...args.roots } }),
+    ...(place && { place: place === "off" ? undefined : place }),
   };
   if (Object.keys(change).length > 0) await home.save(change);
   return home;
@@ -113,7 +116,7 @@ async function openHome(args: Arguments): Promise<Home> {
 const allowing = (caps: readonly string[]): Choice =>
   Object.fromEntries(caps.map((cap) => [cap, "allow"]));
 
-function driversOf({ cameras: names, roots }: Settings): AnyDriver[] {
+function driversOf({ cameras: names, roots, place }: Settings): AnyDriver[] {
   const { list, snap } = cameras({ sources: cameraSources(names) });
   const { info, status } = device({ agent: AGENT });
   const here = desktop();
@@ -122,7 +125,7 @@ function driversOf({ cameras: names, roots }: Settings): AnyDriver[] {
   return [
     ...[info, status, list, snap, fileReader(new Map(Object.entries(roots)))],
     ...[screen.list, screen.snap, copied.read, copied.write],
-    ...[notify(here), speaker(here), urlOpener(here)],
+    ...[notify(here), speaker(here), urlOpener(here), location(place)],
   ];
 }
 

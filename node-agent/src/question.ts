@@ -9,6 +9,7 @@ const telling: Readonly<Record<string, readonly string[]>> = {
   "camera.snap": ["camera", "facing"],
   "screen.snap": ["screen"],
   "clipboard.write": ["text"],
+  "location.get": ["precision"],
   "notify.show": ["title"],
   "speech.say": ["text"],
   "url.open": ["url"],

@@ -54,6 +54,8 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
       return "read the clipboard";
     case "clipboard.write":
       return `put ${quoted(args.text)} on the clipboard`;
+    case "location.get":
+      return `learn the place (${String(args.precision ?? "city")})`;
     case "notify.show":
       return `show the notification ${quoted(args.title)}${args.body ? ` with ${quoted(args.body)}` : ""}`;
     case "speech.say":
@@ -118,6 +120,11 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
       return `Clipboard of ${name} (${size(Number(out.size))}): ${String(out.preview) || "no text"}${files}`;
     case "clipboard.write":
       return `The text is on the clipboard of ${name}.`;
+    case "location.get": {
+      const degrees = (value: unknown) => (Number(value) / 1_000_000).toFixed(5);
+      const called = out.name === undefined ? "" : `, ${String(out.name)}`;
+      return `${name} is at ${degrees(out.latitude_microdeg)}, ${degrees(out.longitude_microdeg)}${called} (set by its owner, rounded to within ${String(out.rounded_m)} m).`;
+    }
     case "notify.show":
       return `The notification is on ${name}.`;
     case "speech.say":

@@ -4,6 +4,7 @@ import type { Capability } from "./capability.ts";
 import { clipboardRead, clipboardWrite } from "./clipboard.ts";
 import { deviceInfo, deviceStatus } from "./device.ts";
 import { filesRead } from "./files.ts";
+import { locationGet } from "./location.ts";
 import { notifyShow } from "./notify.ts";
 import { screenList, screenSnap } from "./screen.ts";
 import { speechSay } from "./speech.ts";
@@ -15,7 +16,7 @@ export const catalogue: ReadonlyMap<string, Capability> = new Map(
     ...[clipboardRead, clipboardWrite],
     ...[deviceInfo, deviceStatus],
     ...[filesRead],
-    ...[notifyShow],
+    ...[locationGet, notifyShow],
     ...[screenList, screenSnap],
     ...[speechSay, urlOpen],
   ].map((capability) => [

@@ -11,10 +11,18 @@ const decided: Readonly<
 > = {
   "camera.list": ["read", 0, Infinity],
   "camera.snap": ["idempotent", 2, 7 * DAYS],
+  "clipboard.read": ["read", 2, 7 * DAYS],
+  "clipboard.write": ["idempotent", 1, 30 * DAYS],
   "device.info": ["read", 0, Infinity],
   "device.status": ["read", 0, Infinity],
   "files.read": ["read", 2, 7 * DAYS],
+  "location.get": ["read", 2, 7 * DAYS],
+  "notify.show": ["idempotent", 1, Infinity],
+  "screen.list": ["read", 0, Infinity],
+  "screen.snap": ["idempotent", 2, 7 * DAYS],
   "shell.run": ["once", 2, DAYS / 3],
+  "speech.say": ["once", 1, Infinity],
+  "url.open": ["once", 2, 7 * DAYS],
 };
 
 const page = readFileSync(new URL("../docs/capabilities.md", import.meta.url), "utf8");
@@ -90,7 +98,7 @@ describe.for([...catalogue.values()])("$name", (capability) => {
   test("has a default for each argument that may be left out and changes what is done", () => {
     const required: readonly unknown[] = Array.isArray(schema.required) ? schema.required : [];
     // These choose among several; left out, there is one, or the device's first.
-    const choices = ["camera", "root"];
+    const choices = ["camera", "root", "screen"];
     for (const [name, field] of Object.entries(
       isJson(schema.properties) ? schema.properties : {},
     )) {

@@ -5,7 +5,7 @@ import { catalogue } from "@kith/shared/capabilities/index";
 import { KithError } from "@kith/shared/errors";
 import { type Invitation, isInvitation, readInvitation } from "@kith/shared/protocol/invitation";
 import { readTicket } from "@kith/shared/noise/ticket";
-import { readAddress } from "./config.ts";
+import { type Place, readAddress, readPlace } from "./config.ts";
 import type { Choice } from "./person.ts";
 import type { Rule } from "./policy.ts";
 
@@ -22,6 +22,7 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   --allow CAP=off|ask|allow,...   e.g. --allow camera.snap=ask,device.status=allow
   --camera NAME                   use this camera only; \`test-pattern\` for a machine without one
   --root NAME=PATH                share a folder under a name (files.read, shell.run)
+  --place LAT,LON[,NAME] | off    where this machine stands, in degrees (location.get)
   --gateway HOST[:PORT]           where the gateway is (port ${5_484} if none is given)
   --ticket TICKET                 a ticket typed by hand, with --gateway
   --name NAME                     how this machine is called (its host name if not given)
@@ -55,6 +56,8 @@ export interface Arguments {
   readonly allow?: Choice;
   readonly cameras?: string[];
   readonly roots?: Record<string, string>;
+  /** Where this machine is; `off`: nobody shall know. */
+  readonly place?: Place | "off";
 }
 
 const usage = (message: string) => new KithError("usage", message);
@@ -73,6 +76,7 @@ export function readArguments(argv: readonly string[]): Arguments {
       allow: texts,
       camera: texts,
       root: texts,
+      place: text,
     },
     ...{
       json: flag,
@@ -85,7 +89,7 @@ export function readArguments(argv: readonly string[]): Arguments {
   } as const;
   let parsed;
   try {
-    parsed = parseArgs({ args: [...argv], options, allowPositionals: true, strict: true });
+    parsed = parseArgs({ args: southern(argv), options, allowPositionals: true, strict: true });
   } catch (error) {
     throw usage(error instanceof Error ? error.message : "unknown arguments");
   }
@@ -116,9 +120,21 @@ export function readArguments(argv: readonly string[]): Arguments {
     ...(values.name !== undefined && { name: values.name }),
     ...(values.allow && { allow: readAllow(values.allow) }),
     ...(values.camera && { cameras: values.camera }),
+    ...(values.place !== undefined && {
+      place: values.place === "off" ? ("off" as const) : readPlace(values.place),
+    }),
     ...(values.root && { roots: Object.fromEntries(values.root.map(readRoot)) }),
   };
 }
+
+/** Joins `--place -33.9,151.2`: half of the world begins with a dash, as an option does. */
+const southern = (argv: readonly string[]): string[] =>
+  argv.flatMap((word, at) => {
+    const place = (one: string | undefined, value: string | undefined) =>
+      one === "--place" && value !== undefined && /^-\d/.test(value);
+    if (place(argv[at - 1], word)) return [];
+    return place(word, argv[at + 1]) ? [`--place=${argv[at + 1]}`] : [word];
+  });
 
 function readAllow(typed: readonly string[]): Choice {
   const choice: Record<string, Rule> = {};

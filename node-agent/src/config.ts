@@ -1,7 +1,7 @@
 /**
  * What the node knows about itself: one folder of mode 0700, the only reader of the environment.
  *
- *   node.json      name, gateway (pinned key, addresses), policy, cameras, roots
+ *   node.json      name, gateway (pinned key, addresses), policy, cameras, roots, place
  *   keys/node.key  32 bytes, 0600: who this device is
  *   epoch          the highest link epoch ever served; fences an older gateway
  *   ledger.log     every call (ledger.ts)         spool/   content the gateway has not yet
@@ -45,6 +45,16 @@ const address = v.pipe(
   v.regex(/^(?:\[[0-9a-fA-F:.%\w]+\]|[^\s:/?#@[\]]+):\d{1,5}$/, "HOST:PORT"),
 );
 
+const degrees = (most: number) => v.pipe(v.number(), v.minValue(-most), v.maxValue(most));
+
+/** Where this machine is, in degrees north and east. */
+const placeSchema = v.strictObject({
+  latitude: degrees(90),
+  longitude: degrees(180),
+  name: v.optional(name(64)),
+});
+export type Place = v.InferOutput<typeof placeSchema>;
+
 const settingsSchema = v.strictObject({
   name: name(64),
   kind: v.picklist(kinds.filter((kind) => kind !== "operator" && kind !== "browser")),
@@ -63,6 +73,7 @@ const settingsSchema = v.strictObject({
   cameras: list(name(64), 16),
   /** Shared folders: name to absolute path. */
   roots: few(v.record(name(64), str(4_096))),
+  place: v.optional(placeSchema),
 });
 
 export type Settings = v.InferOutput<typeof settingsSchema>;
@@ -86,6 +97,24 @@ export function readAddress(typed: string): string {
   if (!v.is(address, full) || port < 1 || port > 65_535)
     throw new KithError("usage", `--gateway takes HOST or HOST:PORT, not ${JSON.stringify(typed)}`);
   return full;
+}
+
+/** LAT,LON[,NAME] as a person types it, in plain degrees. @throws KithError usage */
+export function readPlace(typed: string): Place {
+  const [, latitude, longitude, called] =
+    /^\s*(-?\d{1,3}(?:\.\d{1,15})?)\s*,\s*(-?\d{1,3}(?:\.\d{1,15})?)\s*(?:,\s*(.*?)\s*)?$/.exec(
+      typed,
+    ) ?? [];
+  const place = {
+    ...{ latitude: Number(latitude), longitude: Number(longitude) },
+    ...(called !== undefined && { name: called }),
+  };
+  if (!v.is(placeSchema, place))
+    throw new KithError(
+      "usage",
+      `--place takes LAT,LON[,NAME] in degrees, not ${JSON.stringify(typed)}`,
+    );
+  return place;
 }
 
 /** The node's folder, opened. One per process. */

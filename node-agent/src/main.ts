@@ -12,9 +12,15 @@ import { type Arguments, help, readArguments } from "./arguments.ts";
 import { Home, kithHome, readAddress, type Settings } from "./config.ts";
 import { Consent } from "./consent.ts";
 import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
+import { clipboard } from "./drivers/clipboard/clipboard.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { fileReader } from "./drivers/files/read.ts";
+import { location } from "./drivers/location/place.ts";
+import { notify } from "./drivers/notify/notify.ts";
+import { screens, screenSource } from "./drivers/screen/screens.ts";
+import { speaker } from "./drivers/speech/say.ts";
+import { urlOpener } from "./drivers/url/open.ts";
 import { shell } from "./drivers/shell/run.ts";
 import { chosen, failed, type Say, sentence } from "./events.ts";
 import { Ledger } from "./ledger.ts";
@@ -25,7 +31,7 @@ import { notices } from "./notice.ts";
 import { probe } from "./offer.ts";
 import { Outgoing } from "./outgoing.ts";
 import { type Choice, Lines, type Person, turnedOn } from "./person.ts";
-import { kindGuess, osName } from "./platform.ts";
+import { desktop, kindGuess, osName } from "./platform.ts";
 import { Policy, setLock } from "./policy.ts";
 import { isYes } from "./question.ts";
 import { register } from "./register.ts";
@@ -95,12 +101,14 @@ async function openHome(args: Arguments): Promise<Home> {
   // What the line that somebody pasted here names is their word, as --allow is.
   const allow =
     invitation || args.allow ? { ...allowing(invitation?.caps ?? []), ...args.allow } : undefined;
-  const change: Partial<Settings> = {
+  const { place } = args;
+  const change: Parameters<Home["save"]>[0] = {
     ...(args.name !== undefined && { name: args.name }),
     ...(addresses && (given !== undefined || args.pair) && { gateway: { addresses, ...known } }),
     ...(allow && { policy: turnedOn({ ...policy, ...allow }) }),
     ...(args.cameras && { cameras: args.cameras }),
     ...(args.roots && { roots: { ...roots, ...args.roots } }),
+    ...(place && { place: place === "off" ? undefined : place }),
   };
   if (Object.keys(change).length > 0) await home.save(change);
   return home;
@@ -110,12 +118,19 @@ const allowing = (caps: readonly string[]): Choice =>
   Object.fromEntries(caps.map((cap) => [cap, "allow"]));
 
 function driversOf({ dir, settings }: Home): AnyDriver[] {
-  const { cameras: names } = settings;
+  const { cameras: names, place } = settings;
   const roots = new Map(Object.entries(settings.roots));
   const { list, snap } = cameras({ sources: cameraSources(names) });
   const { info, status } = device({ agent: AGENT });
   const closed = { home: os.homedir(), own: [dir, kithHome()] };
-  return [info, status, list, snap, fileReader(roots), shell({ roots, closed })];
+  const here = desktop();
+  const screen = screens(screenSource(here), clock);
+  const copied = clipboard(here);
+  return [
+    ...[info, status, list, snap, fileReader(roots), shell({ roots, closed })],
+    ...[screen.list, screen.snap, copied.read, copied.write],
+    ...[notify(here), speaker(here), urlOpener(here), location(place)],
+  ];
 }
 
 function bearerOf({ ticket, gateway }: NonNullable<Arguments["invitation"]>): Bearer {

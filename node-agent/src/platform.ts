@@ -2,11 +2,10 @@
  * The only file of the node agent that tells operating systems apart: their names, what to
  * install and to allow, power, and how a child is started and ended. All others ask here.
  */
-import { type ChildProcess, type ChildProcessByStdio, execFile, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
-import type { Readable } from "node:stream";
+import { access, constants, readdir, readFile, stat } from "node:fs/promises";
+import { delimiter, isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
 import { KithError } from "@kith/shared/errors";
 import type { kinds } from "@kith/shared/protocol/session";
@@ -33,24 +32,41 @@ const text = (path: string) =>
     () => undefined,
   );
 
-const onLinux: readonly (readonly [RegExp, string])[] = [
-  [/\b(debian|ubuntu|raspbian)\b/, "sudo apt install ffmpeg"],
-  [/\b(fedora|rhel|centos)\b/, "sudo dnf install ffmpeg-free"],
-  [/\barch\b/, "sudo pacman -S ffmpeg"],
-  [/\balpine\b/, "sudo apk add ffmpeg"],
-];
+const onLinux = [
+  [/\b(debian|ubuntu|raspbian)\b/, "apt", "sudo apt install"],
+  [/\b(fedora|rhel|centos)\b/, "dnf", "sudo dnf install"],
+  [/\barch\b/, "pacman", "sudo pacman -S"],
+  [/\balpine\b/, "apk", "sudo apk add"],
+] as const;
 
-/** How ffmpeg gets onto this machine, as a line to type. */
+type Manager = (typeof onLinux)[number][1];
+
+/** What may have to be installed, and how it is called where that differs. */
+const packages = {
+  ffmpeg: { dnf: "ffmpeg-free" },
+  xclip: {},
+  "wl-clipboard": {},
+  "xdg-utils": {},
+  "espeak-ng": {},
+  libnotify: { apt: "libnotify-bin" },
+} as const satisfies Record<string, Partial<Record<Manager, string>>>;
+export type Package = keyof typeof packages;
+
+/** How a package gets onto this machine, as a line to type. Outside Linux only ffmpeg is ever missing. */
 export async function installLine(
+  what: Package,
   system: System = here,
   release = "/etc/os-release",
 ): Promise<string> {
-  if (system === "darwin") return "brew install ffmpeg";
+  if (system === "darwin") return `brew install ${what}`;
   if (system === "win32") return "winget install Gyan.FFmpeg";
-  if (system === "android") return "pkg install ffmpeg";
+  if (system === "android") return `pkg install ${what}`;
   const names = ((await text(release)) ?? "").match(/^ID(_LIKE)?=.*$/gm)?.join(" ") ?? "";
   const known = onLinux.find(([name]) => name.test(names));
-  return known?.[1] ?? "install ffmpeg with the system's package manager";
+  if (!known) return `install ${what} with the system's package manager`;
+  const [, manager, line] = known;
+  const called: Partial<Record<Manager, string>> = packages[what];
+  return `${line} ${called[manager] ?? what}`;
 }
 
 /** What to do when the system keeps this program from the camera; at most 100 bytes. */
@@ -131,15 +147,86 @@ export function childEnvironment(
 /** The system's all-powerful user: what holds others in does not hold it. */
 export const runsAsRoot = () => process.geteuid?.() === 0;
 
-export type Child = ChildProcessByStdio<null, Readable, Readable>;
+/** What else a program of the desktop must know to find its screen, its bus and its sound. */
+const desktopNames = [
+  ...["DISPLAY", "XAUTHORITY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"],
+  ...["PULSE_SERVER", "XDG_CURRENT_DESKTOP", "XDG_DATA_DIRS", "XDG_CONFIG_DIRS"],
+];
 
-/** Starts a program in a process group of its own, without stdin, speaking English. */
-export function startGroup(program: string, args: readonly string[]): Child {
+/** The desktop session that the agent runs in. */
+export interface Desktop {
+  /** As `osName` says it. */
+  readonly os: string;
+  /** Who draws here; undefined where there is no session that we know of, as in a service. */
+  readonly draws: "x11" | "wayland" | "native" | undefined;
+  /** All that a program of the desktop may know of our environment: a fixed list too. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export function desktop(from: NodeJS.ProcessEnv = process.env, system: System = here): Desktop {
+  const native = system === "darwin" || system === "win32";
+  const more = native
+    ? {}
+    : Object.fromEntries(desktopNames.flatMap((name) => (from[name] ? [[name, from[name]]] : [])));
+  return {
+    os: osName(system),
+    // Under Wayland there is an X display too, which shows some windows only.
+    draws: native
+      ? "native"
+      : from["WAYLAND_DISPLAY"]
+        ? "wayland"
+        : from["DISPLAY"]
+          ? "x11"
+          : undefined,
+    // English like any child, but not ASCII: titles and texts are everybody's.
+    env: {
+      ...childEnvironment(from, system),
+      ...more,
+      LC_ALL: system === "darwin" ? "en_US.UTF-8" : "C.UTF-8",
+    },
+  };
+}
+
+/** Where a program lies on the PATH of this environment; undefined where it cannot be run. */
+export async function findProgram(
+  name: string,
+  env: Readonly<Record<string, string>>,
+): Promise<string | undefined> {
+  // A relative entry would mean whatever folder we happen to stand in.
+  const folders = (env["PATH"] ?? env["Path"] ?? "").split(delimiter).filter(isAbsolute);
+  for (const path of isAbsolute(name) ? [name] : folders.map((folder) => join(folder, name))) {
+    const runs = await access(path, constants.X_OK)
+      .then(() => stat(path))
+      .then(
+        (entry) => entry.isFile(),
+        () => false,
+      );
+    if (runs) return path;
+  }
+  return undefined;
+}
+
+export type Child = ChildProcess;
+
+/** How a child is started. */
+export interface Start {
+  /** All it knows of our environment; by default the fixed list, speaking English. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** It gets a stdin to read; without, there is none. */
+  readonly input?: boolean;
+  /** Nobody hears it: it may outlive us, and must not die of a pipe that nobody reads. */
+  readonly unheard?: boolean;
+}
+
+/** Starts a program in a process group of its own. */
+export function startGroup(program: string, args: readonly string[], start: Start = {}): Child {
+  const { env = { ...childEnvironment(), LC_ALL: "C" }, input = false, unheard = false } = start;
+  const output = unheard ? "ignore" : "pipe";
   return spawn(program, args, {
     // On Windows `detached` means a console window; its tree is ended by taskkill instead.
     detached: here !== "win32",
-    env: { ...childEnvironment(), LC_ALL: "C" },
-    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...env },
+    stdio: [input ? "pipe" : "ignore", output, output],
     windowsHide: true,
   });
 }

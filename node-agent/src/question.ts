@@ -8,6 +8,12 @@ const telling: Readonly<Record<string, readonly string[]>> = {
   "files.read": ["path", "root"],
   "camera.snap": ["camera", "facing"],
   "shell.run": ["argv", "cwd", "env", "stdin"],
+  "screen.snap": ["screen"],
+  "clipboard.write": ["text"],
+  "location.get": ["precision"],
+  "notify.show": ["title"],
+  "speech.say": ["text"],
+  "url.open": ["url"],
 };
 
 /** Defaults that say nothing. */

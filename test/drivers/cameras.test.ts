@@ -1,6 +1,6 @@
 /** Choosing a camera, and the test pattern that never stands in for one. */
 import { cameras, cameraSources } from "@kith/node-agent/drivers/camera/cameras";
-import { jpegSize } from "@kith/node-agent/drivers/camera/jpeg-size";
+import { jpegSize } from "@kith/node-agent/drivers/picture-size";
 import type { Camera, CameraSource } from "@kith/node-agent/drivers/camera/source";
 import { testPattern } from "@kith/node-agent/drivers/camera/test-pattern";
 import { cameraList, cameraSnap } from "@kith/shared/capabilities/camera";

@@ -110,13 +110,25 @@ test.each([
   ["ID=somethingelse", "install ffmpeg with the system's package manager"],
 ])("on a system with %j ffmpeg is installed by %j", async (release, line) => {
   await using home = await folder();
-  expect(await installLine("linux", await home.file("os-release", `${release}\n`))).toBe(line);
+  expect(await installLine("ffmpeg", "linux", await home.file("os-release", `${release}\n`))).toBe(
+    line,
+  );
+});
+
+test("a package that is called otherwise somewhere is called so there", async () => {
+  await using home = await folder();
+  const [debian, fedora] = await Promise.all(
+    ["debian", "fedora"].map((id) => home.file(id, `ID=${id}\n`)),
+  );
+  expect(await installLine("libnotify", "linux", debian)).toBe("sudo apt install libnotify-bin");
+  expect(await installLine("libnotify", "linux", fedora)).toBe("sudo dnf install libnotify");
+  expect(await installLine("xclip", "linux", debian)).toBe("sudo apt install xclip");
 });
 
 test("macOS, Windows and Termux have install lines of their own", async () => {
-  expect(await installLine("darwin")).toBe("brew install ffmpeg");
-  expect(await installLine("win32")).toBe("winget install Gyan.FFmpeg");
-  expect(await installLine("android")).toBe("pkg install ffmpeg");
+  expect(await installLine("ffmpeg", "darwin")).toBe("brew install ffmpeg");
+  expect(await installLine("ffmpeg", "win32")).toBe("winget install Gyan.FFmpeg");
+  expect(await installLine("ffmpeg", "android")).toBe("pkg install ffmpeg");
 });
 
 test("a child's environment is a fixed list of names", () => {

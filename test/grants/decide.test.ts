@@ -75,7 +75,10 @@ describe("every cell", () => {
   }: (typeof cells)[number]): string => {
     const usable = new Set(["ready", "busy", "unavailable"]).has(state) && policy !== "deny";
     if (!usable || locked) return "deny";
-    if (held === "live" || ["camera.list", "device.info", "device.status"].includes(cap))
+    if (
+      held === "live" ||
+      ["camera.list", "device.info", "device.status", "screen.list"].includes(cap)
+    )
       return "allow";
     return requester === "owner" ? "ask" : "deny";
   };

@@ -30,6 +30,16 @@ export interface Asked {
   readonly warning?: string;
 }
 
+/** More of a text than that is not asked about; its end and its length tell the rest. */
+const MOST_SHOWN = 600;
+
+/** A text in a question: on one line, and when it is long its beginning, its end and how much there is. */
+function quoted(text: unknown): string {
+  const line = String(text).replaceAll(/\s+/g, " ").trim();
+  if (line.length <= MOST_SHOWN) return `“${line}”`;
+  return `“${line.slice(0, MOST_SHOWN - 100).toWellFormed()} … ${line.slice(-100).toWellFormed()}” (${String(text).length} characters)`;
+}
+
 /** What a yes would permit, with everything in it that makes a difference: nobody allows what they cannot read. */
 function what(cap: string, args: Readonly<Record<string, unknown>>): string {
   switch (cap) {
@@ -46,6 +56,20 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
       return `read “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
     case "shell.run":
       return `run ${JSON.stringify(args.argv)}${besides(args)} in a sandbox`;
+    case "clipboard.read":
+      return "read the clipboard";
+    case "clipboard.write":
+      return `put ${quoted(args.text)} on the clipboard`;
+    case "location.get":
+      return `learn the place (${String(args.precision ?? "city")})`;
+    case "notify.show":
+      return `show the notification ${quoted(args.title)}${args.body ? ` with ${quoted(args.body)}` : ""}`;
+    case "speech.say":
+      return `say ${quoted(args.text)} aloud`;
+    case "url.open":
+      return `open the page ${String(args.url)} in the browser`;
+    case "screen.snap":
+      return `take a picture of ${args.screen === undefined ? "the screen" : `screen ${String(args.screen)}`}`;
     default:
       return `use ${cap}${Object.keys(args).length > 0 ? ` ${JSON.stringify(args)}` : ""}`;
   }
@@ -140,6 +164,28 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
         ) + files
       );
     }
+    case "clipboard.read":
+      return `Clipboard of ${name} (${size(Number(out.size))}): ${String(out.preview) || "no text"}${files}`;
+    case "clipboard.write":
+      return `The text is on the clipboard of ${name}.`;
+    case "location.get": {
+      const degrees = (value: unknown) => (Number(value) / 1_000_000).toFixed(5);
+      const called = out.name === undefined ? "" : `, ${String(out.name)}`;
+      return `${name} is at ${degrees(out.latitude_microdeg)}, ${degrees(out.longitude_microdeg)}${called} (set by its owner, rounded to within ${String(out.rounded_m)} m).`;
+    }
+    case "notify.show":
+      return `The notification is on ${name}.`;
+    case "speech.say":
+      return `${name} said it.`;
+    case "url.open":
+      return `${name} opened ${String(out.url)}.`;
+    case "screen.list": {
+      const screens = (out.screens ?? []) as { id: string; label: string; primary: boolean }[];
+      if (screens.length === 0) return `${name} has no screen.`;
+      return `Screens of ${name}:\n${screens.map(({ id, label, primary }) => `  ${id}  ${label}${primary ? ", primary" : ""}`).join("\n")}`;
+    }
+    case "screen.snap":
+      return `Screen ${String(out.screen)} of ${name}, taken ${clock(out.taken_at_ms)} (${String(out.width_px)}×${String(out.height_px)}, ${size(stream?.bytes ?? 0)}).${files}`;
     default:
       return `${cap} of ${name}: done.${files}`;
   }

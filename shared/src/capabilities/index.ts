@@ -1,12 +1,26 @@
 /** The catalogue: every capability both ends know by name. Anything else starts with `x.`. */
 import { cameraList, cameraSnap } from "./camera.ts";
 import type { Capability } from "./capability.ts";
+import { clipboardRead, clipboardWrite } from "./clipboard.ts";
 import { deviceInfo, deviceStatus } from "./device.ts";
 import { filesRead } from "./files.ts";
 import { shellRun } from "./shell.ts";
+import { locationGet } from "./location.ts";
+import { notifyShow } from "./notify.ts";
+import { screenList, screenSnap } from "./screen.ts";
+import { speechSay } from "./speech.ts";
+import { urlOpen } from "./url.ts";
 
 export const catalogue: ReadonlyMap<string, Capability> = new Map(
-  [cameraList, cameraSnap, deviceInfo, deviceStatus, filesRead, shellRun].map((capability) => [
+  [
+    ...[cameraList, cameraSnap],
+    ...[clipboardRead, clipboardWrite],
+    ...[deviceInfo, deviceStatus],
+    ...[filesRead],
+    ...[locationGet, notifyShow],
+    ...[screenList, screenSnap],
+    ...[shellRun, speechSay, urlOpen],
+  ].map((capability) => [
     capability.name,
     // Each keeps its exact types where it is used; the table needs only the common shape.
     capability as unknown as Capability,

@@ -8,7 +8,7 @@ import type { Driver, Probe } from "../driver.ts";
 import { avfoundationCameras } from "./ffmpeg-avfoundation.ts";
 import { dshowCameras } from "./ffmpeg-dshow.ts";
 import { v4l2Cameras } from "./ffmpeg-v4l2.ts";
-import { jpegSize } from "./jpeg-size.ts";
+import { jpegSize } from "../picture-size.ts";
 import { type Camera, type CameraSource, listed, MOST_CAMERAS, why } from "./source.ts";
 import { TEST_PATTERN, testPattern } from "./test-pattern.ts";
 

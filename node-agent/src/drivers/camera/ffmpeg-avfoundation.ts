@@ -1,4 +1,5 @@
-import { failureOf, type Ffmpeg, ffmpegSource, runFfmpeg } from "./ffmpeg.ts";
+import { runFfmpeg } from "../ffmpeg.ts";
+import { failureOf, type Ffmpeg, ffmpegSource } from "./ffmpeg.ts";
 import { type Camera, type CameraSource, named } from "./source.ts";
 
 /** Cameras of macOS. An id is the camera's name, because an index moves when one is plugged in. */

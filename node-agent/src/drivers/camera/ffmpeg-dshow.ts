@@ -1,4 +1,5 @@
-import { failureOf, type Ffmpeg, ffmpegSource, runFfmpeg } from "./ffmpeg.ts";
+import { runFfmpeg } from "../ffmpeg.ts";
+import { failureOf, type Ffmpeg, ffmpegSource } from "./ffmpeg.ts";
 import { type Camera, type CameraSource, named } from "./source.ts";
 
 /** Cameras of Windows. An id is the camera's name; it is opened by the system's own, unique name. */

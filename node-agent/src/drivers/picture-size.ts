@@ -24,3 +24,16 @@ export function jpegSize(bytes: Uint8Array): { width: number; height: number } |
   }
   return undefined;
 }
+
+const PNG_HEAD = Buffer.from("89504e470d0a1a0a0000000d49484452", "hex");
+const PNG_TAIL = Buffer.from("0000000049454e44ae426082", "hex");
+
+/** Width and height in px from a PNG's first chunk, or undefined when the bytes are not one whole PNG. */
+export function pngSize(bytes: Uint8Array): { width: number; height: number } | undefined {
+  const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (whole.length < PNG_HEAD.length + 8 + PNG_TAIL.length) return undefined;
+  if (!whole.subarray(0, PNG_HEAD.length).equals(PNG_HEAD)) return undefined;
+  if (!whole.subarray(-PNG_TAIL.length).equals(PNG_TAIL)) return undefined;
+  const [width, height] = [whole.readUInt32BE(16), whole.readUInt32BE(20)];
+  return width > 0 && height > 0 ? { width, height } : undefined;
+}

@@ -1,0 +1,33 @@
+/** ffmpeg as X11 and Windows use it for screens: one frame, scaled, on stdout. */
+import { KithError } from "@kith/shared/errors";
+import { type Desktop, findProgram, installLine } from "../../platform.ts";
+import { bare, fit, lastWords, quiet, runFfmpeg } from "../ffmpeg.ts";
+import type { Wanted } from "./source.ts";
+
+/** @throws KithError ffmpeg-missing */
+export async function needFfmpeg({ env }: Desktop): Promise<string> {
+  const program = await findProgram("ffmpeg", env);
+  if (program !== undefined) return program;
+  throw new KithError("ffmpeg-missing", `ffmpeg was not found; ${await installLine("ffmpeg")}`);
+}
+
+/** @throws KithError not-ready, driver, and as `runFfmpeg` does */
+export async function grab(
+  desktop: Desktop,
+  input: readonly string[],
+  { format, max_edge_px }: Wanted,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  const coded =
+    format === "png"
+      ? ["-pix_fmt", "rgb24", "-c:v", "png", "-f", "image2pipe"]
+      : // Full colour for each pixel: coloured letters blur without it.
+        ["-pix_fmt", "yuvj444p", "-q:v", "3", "-f", "mjpeg"];
+  const args = [...quiet, ...input, "-vf", fit(max_edge_px), "-frames:v", "1", ...bare, ...coded];
+  const program = await needFfmpeg(desktop);
+  const ran = await runFfmpeg(program, [...args, "pipe:1"], signal, undefined, desktop.env);
+  if (ran.code === 0 && ran.stdout.length > 0) return ran.stdout;
+  if (/cannot open display|unknown input format/i.test(ran.stderr))
+    throw new KithError("not-ready", `ffmpeg cannot look at the screen${lastWords(ran.stderr)}`);
+  throw new KithError("driver", `ffmpeg gave no picture${lastWords(ran.stderr)}`);
+}

@@ -77,10 +77,15 @@ function turned(state: ScreenState, key: string): ScreenState {
   }
 }
 
-export function draw({ caps, choice, row, hint }: ScreenState, columns: number): string[] {
+/** At most `rows` lines: what does not fit would be painted twice by the next key. */
+export function draw(
+  { caps, choice, row, hint }: ScreenState,
+  columns: number,
+  rows = Number.POSITIVE_INFINITY,
+): string[] {
   const most = Math.max(20, columns - 1);
   const width = Math.max(0, ...caps.map(({ name }) => name.length));
-  const lines = caps.flatMap(({ name, summary, reason }, at) => {
+  const blocks = caps.map(({ name, summary, reason }, at) => {
     const states = rules
       .map((rule) => ((choice[name] ?? "off") === rule ? `[${rule}]` : ` ${rule} `))
       .join(" ");
@@ -96,12 +101,26 @@ export function draw({ caps, choice, row, hint }: ScreenState, columns: number):
     "(ask: somebody here must say yes, each time)",
   ];
   const oneLine = title.join(" ");
-  return [
-    ...(oneLine.length <= most ? [oneLine] : title),
-    ...lines,
+  const head = oneLine.length <= most ? [oneLine] : title;
+  const foot = [
     "up/down move, space changes, Enter accepts, s skips",
     ...(hint === undefined ? [] : [hint]),
-  ].map((line) => (line.length <= most ? line : `${line.slice(0, most - 1)}…`));
+  ];
+  // One line stays free, for the cursor behind the last one.
+  const lines = fitted(blocks, row, rows - 1 - head.length - foot.length);
+  return [...head, ...lines, ...foot].map((line) =>
+    line.length <= most ? line : `${line.slice(0, most - 1)}…`,
+  );
+}
+
+/** All lines where there is room; else reasons only where the cursor is; else what is around it. */
+function fitted(blocks: readonly (readonly string[])[], row: number, room: number): string[] {
+  const all = blocks.flat();
+  if (all.length <= room) return all;
+  const lines = blocks.flatMap((block, at) => (at === row ? block : block.slice(0, 1)));
+  const above = Math.max(0, row - Math.floor(room / 2));
+  const from = Math.max(0, Math.min(above, lines.length - room));
+  return lines.slice(from, from + Math.max(2, room));
 }
 
 /** Shows the screen on a terminal. @returns undefined when skipped; rejects with AbortError at Ctrl-C */
@@ -114,7 +133,7 @@ export function show(
   let state: ScreenState = { caps, choice: now, row: 0 };
   let height = 0;
   const paint = (): void => {
-    const lines = draw(state, output.columns || 80);
+    const lines = draw(state, output.columns || 80, output.rows || Number.POSITIVE_INFINITY);
     output.write(
       `${height > 0 ? `\u001b[${height}A\u001b[J` : ""}${lines.map((line) => `${line}\n`).join("")}`,
     );

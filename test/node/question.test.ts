@@ -24,6 +24,12 @@ test.each([
     { argv: ["sh", "-c", "rm *"], cwd: { root: "docs" }, env: [], stdin: "", timeout_s: 60 },
     'shell.run here (argv: ["sh","-c","rm *"], cwd: {"root":"docs"})',
   ],
+  ["screen.snap", { screen: "HDMI-1", format: "png" }, "screen.snap here (screen: HDMI-1)"],
+  ["clipboard.write", { text: "a\nb" }, "clipboard.write here (text: ab)"],
+  ["location.get", { precision: "city" }, "location.get here (precision: city)"],
+  ["notify.show", { title: "Tea", body: "x" }, "notify.show here (title: Tea)"],
+  ["speech.say", { text: "Tea", language: "en" }, "speech.say here (text: Tea)"],
+  ["url.open", { url: "https://a.example/" }, "url.open here (url: https://a.example/)"],
   ["device.info", {}, "device.info here"],
   ["device.info", { path: "x" }, "device.info here"],
 ])("%s with %j is asked for in words", (cap, args, what) => {

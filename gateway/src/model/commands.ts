@@ -162,6 +162,31 @@ const commands: Readonly<Record<string, Command>> = {
         : say("Say /files get <device> <path>, with the path inside a shared folder.");
     },
   },
+  screen: {
+    form: "/screen [device]",
+    what: "take a picture of its screen",
+    parse: (rest) => call("screen.snap", rest),
+  },
+  clipboard: {
+    form: "/clipboard [device]",
+    what: "read its clipboard",
+    parse: (rest) => call("clipboard.read", rest),
+  },
+  where: {
+    form: "/where [device]",
+    what: "the place that its owner set",
+    parse: (rest) => call("location.get", rest),
+  },
+  tell: {
+    form: "/tell <device> <text>",
+    what: "show a notification there",
+    parse: (rest) => {
+      const [, device = "", title = ""] = /^(\S+)\s+(.{1,200})$/s.exec(rest) ?? [];
+      return title
+        ? call("notify.show", device, { title: title.replaceAll(/\s+/g, " ") })
+        : say("Say /tell with a device and at most 200 characters.");
+    },
+  },
   devices: {
     form: "/devices",
     what: "your devices and what they offer",
@@ -273,6 +298,13 @@ const sentences: readonly {
             "I take pictures with the cameras of your devices, whatever is in front of them. Say which device, as in “take a photo from my laptop”.",
           )
         : photo([cameraOf(device), facing ?? selfie ?? ""].join(" ")),
+  },
+  {
+    match: new RegExp(
+      `^${PLEASE}(?:take|grab|get|make|send|show)(?: me)? (?:a |the )?(?:screen ?shot|picture of the screen)${DEVICE}${END}`,
+      "iu",
+    ),
+    to: ({ subject = "", device = subject }) => call("screen.snap", device.trim()),
   },
   {
     match:

@@ -141,12 +141,21 @@ describe("a machine with Node and nothing of Kith", () => {
       cwd: folder,
       env: { PATH: path, HOME: folder, KITH_HOME: home.nodeHome("bare") },
       stdio: ["ignore", "pipe", "pipe"],
+      detached: true, // a group of its own, so that what the shell started ends with it
     });
     let said = "";
     for (const out of [shell.stdout, shell.stderr])
       out.setEncoding("utf8").on("data", (text: string) => (said += text));
     const ended = once(shell, "close");
-    return { folder, ended, said: () => said, [Symbol.dispose]: () => void shell.kill("SIGTERM") };
+    return {
+      folder,
+      ended,
+      said: () => said,
+      [Symbol.asyncDispose]: async () => {
+        if (shell.exitCode === null) process.kill(-(shell.pid ?? 0), "SIGTERM");
+        await ended;
+      },
+    };
   }
 
   test("fetches the agent, checks it, and is paired by it", async () => {
@@ -154,7 +163,7 @@ describe("a machine with Node and nothing of Kith", () => {
     await home.startGateway();
     expect((await agent(home)).status).toBe(404);
     const { out } = await home.call("pair.invite", { caps: ["device"] });
-    using there = await run(home, `${out.bare} --name bare`);
+    await using there = await run(home, `${out.bare} --name bare`);
     await until(
       "the device",
       async () =>
@@ -171,7 +180,7 @@ describe("a machine with Node and nothing of Kith", () => {
     await home.startGateway();
     const { out } = await home.call("pair.invite", {});
     const bare = String(out.bare).replace(/!=="[0-9a-f]{8}/, '!=="00000000');
-    using there = await run(home, bare);
+    await using there = await run(home, bare);
     expect((await there.ended)[0]).not.toBe(0);
     expect(there.said()).toContain("this is another file");
     expect(await home.devices()).toEqual([]);

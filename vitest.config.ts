@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    // Two cores: journeys start processes of their own.
+    // Two cores; journeys start processes of their own, and mostly wait for them.
     maxWorkers: 2,
     projects: [
       {
@@ -19,7 +19,6 @@ export default defineConfig({
           include: ["test/journeys/**/*.test.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          fileParallelism: false,
         },
       },
     ],

@@ -15,6 +15,8 @@ const decided: Readonly<
   "clipboard.write": ["idempotent", 1, 30 * DAYS],
   "device.info": ["read", 0, Infinity],
   "device.status": ["read", 0, Infinity],
+  "files.list": ["read", 1, 30 * DAYS],
+  "files.stat": ["read", 1, 30 * DAYS],
   "files.read": ["read", 2, 7 * DAYS],
   "location.get": ["read", 2, 7 * DAYS],
   "notify.show": ["idempotent", 1, Infinity],

@@ -15,7 +15,8 @@ import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
 import { clipboard } from "./drivers/clipboard/clipboard.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
-import { fileReader } from "./drivers/files/read.ts";
+import { fileLister } from "./drivers/files/list.ts";
+import { fileReader, sharedFolders } from "./drivers/files/read.ts";
 import { location } from "./drivers/location/place.ts";
 import { notify } from "./drivers/notify/notify.ts";
 import { screens, screenSource } from "./drivers/screen/screens.ts";
@@ -123,11 +124,21 @@ function driversOf({ dir, settings }: Home): AnyDriver[] {
   const { list, snap } = cameras({ sources: cameraSources(names) });
   const { info, status } = device({ agent: AGENT });
   const closed = { home: os.homedir(), own: [dir, kithHome()] };
+  const files = fileLister(roots, () => sharedFolders(roots));
   const here = desktop();
   const screen = screens(screenSource(here), clock);
   const copied = clipboard(here);
   return [
-    ...[info, status, list, snap, fileReader(roots), shell({ roots, closed })],
+    ...[
+      info,
+      status,
+      list,
+      snap,
+      fileReader(roots),
+      files.list,
+      files.stat,
+      shell({ roots, closed }),
+    ],
     ...[screen.list, screen.snap, copied.read, copied.write],
     ...[notify(here), speaker(here), urlOpener(here), location(place)],
   ];

@@ -6,6 +6,8 @@ const MOST_WORD_BYTES = 160;
 /** The arguments that matter to a person, by capability; all others stay unsaid. */
 const telling: Readonly<Record<string, readonly string[]>> = {
   "files.read": ["path", "root"],
+  "files.list": ["path", "root"],
+  "files.stat": ["path", "root"],
   "camera.snap": ["camera", "facing"],
   "shell.run": ["argv", "cwd", "env", "stdin"],
   "screen.snap": ["screen"],

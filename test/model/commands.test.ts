@@ -72,6 +72,8 @@ test.for<[string, string]>([
   ["battery of my phone?", "device.status [my phone]"],
   ["show me the status of laptop", "device.status [laptop]"],
   ["/files get laptop docs/a b.txt", 'files.read [laptop] {"path":"docs/a b.txt"}'],
+  ["/files laptop", "files.list [laptop]"],
+  ["/files laptop docs/a b", 'files.list [laptop] {"path":"docs/a b"}'],
   ["/screen laptop", "screen.snap [laptop]"],
   ["take a screenshot of my laptop", "screen.snap [my laptop]"],
   ["please get me a screenshot from the desktop now", "screen.snap [the desktop]"],

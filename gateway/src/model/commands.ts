@@ -153,13 +153,17 @@ const commands: Readonly<Record<string, Command>> = {
     parse: (rest) => (rest ? call("device.status", rest) : operate("status")),
   },
   files: {
-    form: "/files get <device> <path>",
-    what: "fetch a file from a shared folder",
+    form: "/files <device> [folder], /files get <device> <path>",
+    what: "list a shared folder, or fetch a file from it",
     parse: (rest) => {
       const match = /^get\s+(\S+)\s+(.+)$/i.exec(rest);
-      return match
-        ? call("files.read", match[1] ?? "", { path: match[2] ?? "" })
-        : say("Say /files get <device> <path>, with the path inside a shared folder.");
+      if (match) return call("files.read", match[1] ?? "", { path: match[2] ?? "" });
+      const [, device = "", path] = /^(\S+)(?:\s+(.+))?$/.exec(rest) ?? [];
+      return /^(?:get)?$/i.test(device)
+        ? say(
+            "Say /files <device>, or /files get <device> <path>; a path is inside the shared folder.",
+          )
+        : call("files.list", device, path === undefined ? {} : { path });
     },
   },
   screen: {

@@ -52,6 +52,10 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
           : `camera ${String(args.camera)}`;
       return `take a photo with ${camera}`;
     }
+    case "files.list":
+      return `list ${args.path ? `“${String(args.path)}” in ` : ""}the shared folder${args.root === undefined ? "" : ` ${String(args.root)}`}`;
+    case "files.stat":
+      return `look up “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
     case "files.read":
       return `read “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
     case "shell.run":
@@ -132,6 +136,16 @@ const clock = (at: unknown): string =>
 /** Of a command's output in a chat; the rest is in the files. */
 const CHAT_CHARS = 1_500;
 
+interface Found {
+  readonly name: string;
+  readonly kind: string;
+  readonly size: number;
+  readonly modified_at_ms: number;
+}
+
+const found = ({ name, kind, size: bytes, modified_at_ms: at }: Found): string =>
+  `  ${name}${kind === "folder" ? "/" : ""}${kind === "file" ? `  ${size(bytes)}` : kind === "other" ? "  (no file)" : ""}  ${new Date(at).toLocaleString("sv").slice(0, 16)}`;
+
 function done({ cap, name, out = {}, streams = [] }: Outcome): string {
   const [stream] = streams;
   const files = streams.map(({ path }) => `\n${path}`).join("");
@@ -152,6 +166,14 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
           : `, battery ${String(out.battery_percent)} %${out.charging === true ? " and charging" : ""}`;
       return `${name}: load ${(Number(out.load_percent) / 100).toFixed(2)}, ${size(Number(out.memory_free_bytes))} of memory free, up ${Math.floor(Number(out.uptime_s) / 3_600)} h${battery}.`;
     }
+    case "files.list": {
+      const entries = (out.entries ?? []) as Found[];
+      const rest = Number(out.total) - entries.length;
+      if (entries.length === 0) return `${name}: nothing is in there.`;
+      return [...entries.map(found), ...(rest > 0 ? [`  … and ${rest} more`] : [])].join("\n");
+    }
+    case "files.stat":
+      return `${name}:\n${found(out as unknown as Found)}`;
     case "files.read":
       return `${String(out.name)} from ${name} (${size(stream?.bytes ?? 0)}).${files}`;
     case "shell.run": {

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { int, name, str, u53 } from "../protocol/words.ts";
+import { int, list, name, str, u53 } from "../protocol/words.ts";
 import { defineCapability } from "./capability.ts";
 
 /**
@@ -30,4 +30,66 @@ export const filesRead = defineCapability({
     modified_at_ms: u53,
   }),
   streams: { content: { types: "any", maxBytes: 4 * 1_024 ** 3 } },
+});
+
+const entry = {
+  name: name(255),
+  /** `other`: a link, a pipe, a device; none of them is followed or read. */
+  kind: v.picklist(["file", "folder", "other"]),
+  /** 0 for what is no file. */
+  size: u53,
+  modified_at_ms: u53,
+};
+
+const root = v.optional(
+  v.pipe(name(64), v.description("Name of the shared folder, when there are several.")),
+);
+
+/** Lists one folder inside the roots. Since protocol 1.0. */
+export const filesList = defineCapability({
+  name: "files.list",
+  version: 1,
+  summary: "List a folder of the named device that its owner shared, or a folder inside it.",
+  effect: "read",
+  tier: 1,
+  longestGrantMs: 30 * 86_400_000,
+  ttlMs: 15_000,
+  args: v.strictObject({
+    root,
+    path: v.optional(
+      v.pipe(
+        str(1_024),
+        v.description("Folder inside the shared folder, with forward slashes; empty for itself."),
+      ),
+      "",
+    ),
+    limit: v.optional(int(1, 200), 100),
+  }),
+  out: v.strictObject({
+    /** In the order of their names. */
+    entries: list(v.strictObject(entry), 200),
+    /** How many are there in all, also those that are not named here. */
+    total: u53,
+  }),
+  streams: {},
+});
+
+/** Tells of one file or folder inside the roots, without reading it. Since protocol 1.0. */
+export const filesStat = defineCapability({
+  name: "files.stat",
+  version: 1,
+  summary: "Tell size and age of one file or folder of the named device that its owner shared.",
+  effect: "read",
+  tier: 1,
+  longestGrantMs: 30 * 86_400_000,
+  ttlMs: 15_000,
+  args: v.strictObject({
+    root,
+    path: v.pipe(
+      name(1_024),
+      v.description("Path inside the shared folder, with forward slashes."),
+    ),
+  }),
+  out: v.strictObject(entry),
+  streams: {},
 });

@@ -21,7 +21,7 @@ import { filesRead } from "@kith/shared/capabilities/files";
 import { KithError } from "@kith/shared/errors";
 import { tame } from "@kith/shared/protocol/words";
 import { hasMagicNames, hasProcFd } from "../../platform.ts";
-import type { Driver } from "../driver.ts";
+import type { Driver, Probe } from "../driver.ts";
 
 /** Opens `names` inside `root` without following a link below it; the caller closes. */
 export type OpenInside = (root: string, names: readonly string[]) => Promise<FileHandle>;
@@ -49,18 +49,7 @@ export function fileReader(
     capability: filesRead,
     parallel: 4,
     maxMs: 600_000,
-    async probe() {
-      const devices = [...roots.keys()]
-        .slice(0, 16)
-        .map((root) => ({ id: tame(root, 64), label: tame(root, 64) }));
-      if (devices.length === 0)
-        return { state: "unavailable", reason: "no folder shared yet (--root NAME=PATH)" };
-      const found = await Promise.allSettled([...roots.values()].map((path) => stat(path)));
-      const there = found.some((one) => one.status === "fulfilled" && one.value.isDirectory());
-      return there
-        ? { state: "ready", devices }
-        : { state: "unavailable", reason: "the shared folders are not there" };
-    },
+    probe: () => sharedFolders(roots),
     async run({ root, path, max_bytes }, tools) {
       const names = namesOf(path);
       const file = await openInside(rootOf(roots, root), names).catch((thrown: unknown) => {
@@ -81,6 +70,20 @@ export function fileReader(
       }
     },
   };
+}
+
+/** Whether there is a shared folder, and which: what every capability of files rests on. */
+export async function sharedFolders(roots: ReadonlyMap<string, string>): Promise<Probe> {
+  const devices = [...roots.keys()]
+    .slice(0, 16)
+    .map((root) => ({ id: tame(root, 64), label: tame(root, 64) }));
+  if (devices.length === 0)
+    return { state: "unavailable", reason: "no folder shared yet (--root NAME=PATH)" };
+  const found = await Promise.allSettled([...roots.values()].map((path) => stat(path)));
+  const there = found.some((one) => one.status === "fulfilled" && one.value.isDirectory());
+  return there
+    ? { state: "ready", devices }
+    : { state: "unavailable", reason: "the shared folders are not there" };
 }
 
 /** The folder of that name; the only one where none is named. @throws KithError bad-args */
@@ -192,7 +195,7 @@ async function regular(file: FileHandle) {
 }
 
 /** What the system's refusal means. Its words hold a path, so they stay here. */
-function failureOf(thrown: unknown): KithError {
+export function failureOf(thrown: unknown): KithError {
   if (thrown instanceof KithError) return thrown;
   const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
   const failure = (kith: "gone" | "bad-args" | "os-permission" | "driver", message: string) =>

@@ -56,6 +56,34 @@ describe("a request is refused with its reason, and nothing is kept", () => {
     });
   });
 
+  test("of several devices a guest hears of those only that are permitted", () => {
+    const desk = new Desk();
+    for (const id of ["attic", "phone"]) {
+      desk.device(id);
+      desk.put("device", `caps/${id}`, desk.documents.get("device", "caps/laptop"));
+      desk.links.set(id, 1);
+    }
+    const guest = { requester: "telegram:9", by: "telegram:9", session };
+    for (const device of ["", "all"]) {
+      const { failure } = desk.request(`none${device}`, { ...guest, device });
+      expect(failure).toMatchObject({ code: "device-unknown" });
+      expect(failure?.message).not.toMatch(/attic|phone|laptop/);
+    }
+    const grant: Grant = {
+      ...{ id: "g", device: "phone", cap: "camera.snap", requester: "telegram:9", since: 1 },
+      ...{ revocation: 0, by: "console:owner", state: "live" },
+    };
+    desk.put("grant", "g", grant);
+    desk.request("one", { ...guest, device: "all" });
+    expect([desk.call("one").device, desk.steps()]).toEqual(["phone", ["invoke one"]]);
+    desk.put("grant", "h", { ...grant, id: "h", device: "attic" });
+    desk.request("both", { ...guest, device: "all" });
+    expect(desk.tells()).toMatchObject([
+      { to: session, event: { type: "call.spread", devices: ["attic", "phone"] } },
+    ]);
+    expect(desk.request("which", { ...guest, device: "" }).choices).toHaveLength(2);
+  });
+
   test("a fourth question of one requester, and none of the first three is lost", () => {
     const desk = new Desk();
     for (const id of ["A", "B", "C"]) expect(desk.request(id).state).toBe("asked");

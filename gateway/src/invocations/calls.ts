@@ -160,6 +160,17 @@ export class Calls implements TableKind {
     }
   }
 
+  /** Of several devices, others than the owner hear only of those that they may use: what else there is, is not theirs to know. */
+  #known(found: Resolution, { requester, cap }: Request): Resolution {
+    if (requester === "owner" || found.is === "one" || found.is === "none") return found;
+    const rows = found.rows.filter(
+      (row) => this.decide(row, cap, requester, this.#turn.at).verdict === "allow",
+    );
+    const [only, other] = rows;
+    if (!only) return { is: "none" };
+    return other ? { is: found.is, rows } : { is: "one", row: only };
+  }
+
   /** What decide() says about this use now, for the decision itself and for `grants explain`. */
   decide(device: DeviceRow | undefined, cap: string, requester: string, at: number): Decision {
     const { documents } = this.#options;
@@ -208,7 +219,7 @@ export class Calls implements TableKind {
       });
     };
     this.#grants.expire(this.#turn.at);
-    const found = this.resolve(request.device, request.cap);
+    const found = this.#known(this.resolve(request.device, request.cap), request);
     if (found.is === "none") {
       const names = deviceRows(this.#options.documents)
         .filter(({ state }) => state === "paired")

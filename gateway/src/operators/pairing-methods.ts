@@ -117,8 +117,9 @@ export function pairingMethods(options: MethodsOptions): [string, Method][] {
     [
       // What a person in a chat gets: the ticket first, and the code for whom it cannot be carried to.
       "pair.offer",
-      method(NOTHING, async (_, caller) => {
-        const ticket = await invite({ caps: [], ttl_s: TICKET_MS / 1_000 }, caller);
+      method(NOTHING, async (_args, caller) => {
+        // The line for a machine without Kith is long; `kith pair invite` prints it.
+        const { bare: _, ...ticket } = await invite({ caps: [], ttl_s: TICKET_MS / 1_000 }, caller);
         const { until } = await listen(caller.by);
         return {
           out: { ...ticket, window: until },

@@ -48,6 +48,36 @@ test("a device that does not come back in time: nothing was done", () => {
   expect(desk.steps()).toEqual([]);
 });
 
+test("a gateway that slept past the wait sends nothing when the device is back before the alarm", () => {
+  const late = waiting();
+  late.now += HOUR_MS;
+  back(late);
+  expect([late.state("C"), late.steps()]).toEqual(["expired device-away none", []]);
+  // The permission was for less, and the clock was set back afterwards.
+  const ended = waiting({ allow: "15m" });
+  ended.now += 900_000;
+  ended.request("D", { device: "nobody" });
+  ended.now -= 600_000;
+  back(ended);
+  expect([ended.state("C"), ended.steps()]).toEqual(["expired device-away none", []]);
+});
+
+test("so many wait for one device, and for one requester, and no more", () => {
+  const desk = new Desk();
+  desk.links.clear();
+  for (let n = 0; n < 32; n++)
+    desk.request(`C${n}`, { deliverMs: HOUR_MS, allow: "once", session });
+  expect(desk.request("D", { deliverMs: HOUR_MS, allow: "once", session })).toMatchObject({
+    state: "denied",
+    failure: { code: "too-many", effect: "none" },
+  });
+  // What ends makes room.
+  desk.tell("C0", { type: "owner.cancelled", by: "console:owner" });
+  expect(desk.request("E", { deliverMs: HOUR_MS, allow: "once", session }).state).toBe("ready");
+  back(desk);
+  expect(desk.state("C1")).toBe("sent");
+});
+
 test("a device that is there does not wait, and nobody is told so", () => {
   const desk = new Desk();
   desk.request("C", { deliverMs: HOUR_MS, allow: "once", session });

@@ -15,6 +15,11 @@ test(`${SEEDS} seeds of chats, timers, steps, questions and crashes break no pro
   }
 });
 
+test("a run that ends with an actor down waits for hours, as the actor does", async () => {
+  // Tried again once an hour, and several messages that fail each time: not at rest after two hours.
+  expect((await simulate(6_365)).violations).toEqual([]);
+});
+
 test("the same seed makes the same trace, another seed another", async () => {
   const hashes = [];
   for (const seed of [3, 3, 4, 4]) hashes.push((await simulate(seed)).hash);

@@ -57,13 +57,34 @@ test("it can be listed and taken back by its number", () => {
 test("thirty-two can wait, one more is refused, and what is over makes room", () => {
   const chat = put();
   for (let n = 1; n < 32; n++) ask(chat, later);
-  expect(ask(chat, later)).toMatch(/^32 things are put off already/);
+  expect(ask(chat, later)).toMatch(/^Too much is put off already/);
   expect(Object.keys(chat.timers())).toHaveLength(32);
   chat.pass(HOUR_MS);
   while (chat.state() !== "listening")
     chat.send({ type: "model.answered", answer: { do: "say", text: "done" } });
   chat.owed();
   expect(ask(chat, later)).toMatch(/^At /);
+});
+
+test("what is put off has a bound in bytes too, and the chat goes on", () => {
+  const chat = put();
+  const long: Answer = { ...later, text: `/tell laptop ${"ö".repeat(1_500)}` } as Answer;
+  expect(ask(chat, long)).toMatch(/^At /);
+  expect(ask(chat, long)).toMatch(/^Too much is put off already/);
+  expect(ask(chat, later)).toMatch(/^At /);
+});
+
+test("nobody but an owner lists or takes back what another put off", () => {
+  const chat = put({ by: "telegram:9", owner: false });
+  const other = (answer: Answer): string => {
+    chat.send(said("/later", { by: "telegram:7", owner: false }));
+    chat.owed();
+    chat.send({ type: "model.answered", answer });
+    return replies(chat.owed())[0]?.text ?? "";
+  };
+  expect(other(list)).toMatch(/^Nothing is put off/);
+  expect(other({ do: "put-off", drop: 1 })).toMatch(/^Nothing is put off/);
+  expect(ask(chat, { do: "put-off", drop: 1 })).toBe("Taken back: /photo laptop");
 });
 
 test("whoever asked hears that a call waits, and it is not the last word", () => {

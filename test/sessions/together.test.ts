@@ -46,7 +46,7 @@ test("each is a call of its own, and the reply comes with the last of them, in t
   ]);
   expect(reply?.error).toBeUndefined();
   // Nothing of it is left behind.
-  expect(chat.context()).toMatchObject({ calls: [], groups: [] });
+  expect(chat.context()).toMatchObject({ calls: [], group: undefined });
 });
 
 test("where none brought anything, programs learn of the first failure", () => {
@@ -63,7 +63,7 @@ test("a call that goes on under another id stays one of them", () => {
   expect(told).toMatchObject([{ results: [{ call: a }, { call: "again" }, { call: c }] }]);
 });
 
-test("two such sentences at once are two replies", () => {
+test("a second such sentence meanwhile is answered device by device", () => {
   const { chat, ids } = everyone();
   chat.send(said("photo all"));
   chat.send({ type: "model.answered", answer: photo });
@@ -71,7 +71,20 @@ test("two such sentences at once are two replies", () => {
   chat.send({ type: "call.spread", call, devices, request });
   const others = calls(chat.owed()).map(({ to }) => to.replace("invocation/", ""));
   expect(ids.flatMap((id) => end(chat, outcome(id)))).toMatchObject([{ final: false }]);
-  expect(others.flatMap((id) => end(chat, outcome(id)))).toMatchObject([{ final: true }]);
+  expect(others.flatMap((id) => end(chat, outcome(id)))).toMatchObject([
+    { final: false },
+    { final: false },
+    { final: true },
+  ]);
+});
+
+test("one that was in doubt and then is certain is one of them, not two", () => {
+  const { chat, ids } = everyone();
+  const [a = "", b = "", c = ""] = ids;
+  expect(end(chat, { ...refused(a, "unknown"), state: "unknown" })).toEqual([]);
+  expect(end(chat, outcome(a))).toEqual([]);
+  expect(end(chat, outcome(b))).toEqual([]);
+  expect(end(chat, outcome(c))).toMatchObject([{ results: [{ call: a, state: "done" }, {}, {}] }]);
 });
 
 test("results that are large do not outgrow the session", () => {

@@ -94,9 +94,15 @@ export class GrantRegister {
 
   /** Whether a grant that a call was sent under is still good; a one-use grant is, for that call. */
   holds(id: string, at: number): boolean {
+    return this.#documents.find<Grant>("grant", id) !== undefined && !this.over(id, at);
+  }
+
+  /** Whether a grant has ended: by time or by a word. One that this turn makes is not known yet, and has not. */
+  over(id: string, at: number): boolean {
     const grant = this.#documents.find<Grant>("grant", id);
-    if (!grant || grant.state === "revoked" || grant.state === "expired") return false;
-    return grant.notAfter === undefined || this.#latest(at) < grant.notAfter;
+    if (!grant) return false;
+    if (grant.state === "revoked" || grant.state === "expired") return true;
+    return this.#latest(at) >= (grant.notAfter ?? Infinity);
   }
 
   #put(

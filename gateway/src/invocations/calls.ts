@@ -51,6 +51,9 @@ const ASKED_PER_DEVICE = 10;
 const CONSENT_MS = 60_000;
 /** A call waits for its device so long at most. */
 export const MOST_DELIVER_MS = 7 * 86_400_000;
+/** Calls that may wait for a device, and that one requester may let wait. */
+const WAITING_PER_DEVICE = 64;
+const WAITING_PER_REQUESTER = 32;
 /** Devices that one sentence may mean. */
 const MOST_TOGETHER = 16;
 /** A read is tried again so often, when its device keeps no trace of it. */
@@ -323,6 +326,16 @@ export class Calls implements TableKind {
       ...(deliverMs === undefined ? {} : { deliverMs }),
       ...(request.session === undefined ? {} : { session: request.session }),
     };
+    if (deliverMs !== undefined && !this.#mayWait(call)) {
+      return refuse(
+        {
+          code: "too-many",
+          message: `too many things wait for ${row.name} already`,
+          effect: "none",
+        },
+        about,
+      );
+    }
     if (decision.verdict === "allow") {
       return this.#ready(call, decision.grant, decision.rule);
     }
@@ -397,6 +410,17 @@ export class Calls implements TableKind {
   #waitsUntil(call: Call, grant: Pick<Grant, "notAfter"> | undefined): number {
     const wait = Math.max(call.ttlMs, call.deliverMs ?? 0);
     return Math.min(this.#turn.at + wait, grant?.notAfter ?? Infinity);
+  }
+
+  /** Whether one more may wait there: what waits stands open for days, in memory and at every start. */
+  #mayWait(call: Call): boolean {
+    const waiting = this.list().filter(
+      ({ state, deliverMs }) => deliverMs !== undefined && (state === "asked" || state === "ready"),
+    );
+    return (
+      waiting.filter(({ device }) => device === call.device).length < WAITING_PER_DEVICE &&
+      waiting.filter(({ requester }) => requester === call.requester).length < WAITING_PER_REQUESTER
+    );
   }
 
   /** Whoever asked learns that it may take long. */
@@ -590,6 +614,18 @@ export class Calls implements TableKind {
     return row?.state === "paired" && row.revocation === revocation;
   }
 
+  /**
+   * Whether its time or its permission ended while it waited. Nobody may have said so yet: a gateway
+   * that slept past both hears of the device before it hears of the deadline.
+   */
+  #waitedOut(call: Call): boolean {
+    const { deadlineAt, grant } = call;
+    return (
+      this.#turn.at >= deadlineAt ||
+      (grant !== undefined && this.#grants.over(grant, this.#turn.at))
+    );
+  }
+
   /** Sends what is ready, in order, as far as the device takes more at once. */
   #dispatch(device: string): void {
     if (this.safe) return;
@@ -597,6 +633,10 @@ export class Calls implements TableKind {
     const row = this.#options.documents.get<DeviceRow>("device", device);
     if (!link || row?.ledger === undefined) return;
     for (const call of this.#slots.ready(device).values()) {
+      if (this.#waitedOut(call)) {
+        this.#apply(call, { type: "deadline.passed", away: call.deliverMs !== undefined });
+        continue;
+      }
       if (this.#slots.sent(device) >= limits.callsPerDevice) return;
       const parallel = this.#offered(device, call.cap)?.parallel ?? 1;
       if (this.#slots.running(device, call.cap) >= parallel) continue;

@@ -5,6 +5,8 @@ export interface PutOff {
   /** Unix ms. */
   readonly at: number;
   readonly text: string;
+  /** Whose words they are: nobody else lists them or takes them back, but an owner. */
+  readonly by: string;
 }
 
 /** Those whose time has not come, the next one first. */

@@ -16,25 +16,27 @@ import type { Outcome, Request } from "../invocations/request.ts";
 import type { Answer } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import { fx, fxEach } from "../runtime/fx.ts";
+import { type Group, heard, isWhole, renamed, together } from "./group.ts";
 import { type PutOff, list, open, promised } from "./later.ts";
-import {
-  type Asked,
-  type ChatMessage,
-  choose,
-  ended,
-  problem,
-  question,
-  together,
-  waits,
-} from "./words.ts";
+import { type Asked, type ChatMessage, choose, ended, problem, question, waits } from "./words.ts";
 
+/*
+ * All that a chat remembers is part of every snapshot, which has 64 KiB. A chat that outgrew it
+ * would answer nothing any more, so everything below has its share, and the shares add up:
+ * texts 24, what is put off 4, a choice 6, a group 20 (group.ts), and 10 for ids and names.
+ */
 /** Texts that may wait while one is thought about; more are refused with a reply. */
 const WAITING = 32;
-/** Bytes of one text and of all that wait: they are part of every snapshot, which has 64 KiB. */
+/** Bytes of one text, and of the one that is thought about with all that wait. */
 const TEXT_BYTES = 16_384;
-const WAITING_BYTES = 32_768;
-/** What one chat may put off. */
+const WAITING_BYTES = 24_576;
+/** What one chat may put off, and its bytes. */
 const PUT_OFF = 32;
+const PUT_OFF_BYTES = 4_096;
+/** Bytes of a request that waits for the choice of its device, with the choices. */
+const CHOICE_BYTES = 6_144;
+/** Calls that one chat may have open. */
+const CALLS = 64;
 const REPLY_TTL_MS = 3_600_000;
 const MODEL_TTL_MS = 120_000;
 
@@ -54,11 +56,8 @@ export interface Session {
   readonly calls: readonly string[];
   /** What was put off: the words that a timer will say again, and when (Unix ms). */
   readonly later?: readonly PutOff[];
-  /** Calls that one sentence made, with the ends of those that have one: they are told together. */
-  readonly groups?: readonly {
-    readonly calls: readonly string[];
-    readonly told: readonly Outcome[];
-  }[];
+  /** Calls that one sentence made: they are told together. One at a time; those of a second are told one by one. */
+  readonly group?: Group;
   /** A call that waits for the choice of its device. */
   readonly choosing?: {
     readonly request: Request;
@@ -93,6 +92,8 @@ export type SessionEvent = Event & { readonly id: string } & (
   );
 
 type Args = { context: Session; event: SessionEvent };
+
+const bytes = (text: string): number => new TextEncoder().encode(text).length;
 
 const owe = (effect: (args: Args) => Effect) => ({ type: "fx" as const, params: effect });
 const change = (made: (args: Args) => Partial<Session>) => ({
@@ -140,13 +141,24 @@ const laterOf = (event: SessionEvent): Extract<Answer, { do: "later" }> => {
 };
 const putOff = (args: Args): PutOff => {
   const { afterMs, text } = laterOf(args.event);
-  return { id: args.event.id, at: now(args) + afterMs, text };
+  const { by = "" } = args.context.current ?? {};
+  return { id: args.event.id, at: now(args) + afterMs, text, by };
+};
+const isFull = (args: Args): boolean => {
+  const all = [...open(args.context.later, now(args)), putOff(args)];
+  const size = all.reduce((sum, { text, by }) => sum + bytes(text) + bytes(by), 0);
+  return all.length > PUT_OFF || size > PUT_OFF_BYTES;
+};
+/** What whoever speaks may see of it. */
+const theirs = (args: Args): readonly PutOff[] => {
+  const { by, owner } = args.context.current ?? {};
+  return open(args.context.later, now(args)).filter((one) => owner || one.by === by);
 };
 /** The one that this answer takes back. */
 const dropped = (args: Args): PutOff | undefined => {
   const answer = answerOf(args.event);
   if (answer.do !== "put-off" || answer.drop === undefined) return undefined;
-  return open(args.context.later, now(args))[answer.drop - 1];
+  return theirs(args)[answer.drop - 1];
 };
 /** Nothing is on its way any more once this call is gone, and nothing waits to be thought about. */
 const quiet = ({ calls, waiting }: Session, gone?: string) =>
@@ -189,26 +201,9 @@ const asked = ({ event }: Args): Request => {
   return event.request;
 };
 
-/** Where the end of one call of several belongs. */
-const groupOf = ({ context, event }: Args) =>
-  context.groups?.find(({ calls }) => calls.includes(outcomeOf(event).call));
-
-/** What waits for the others is part of every snapshot, which has 64 KiB. */
-const OUT_CHARS = 2_048;
-const brief = (told: Outcome): Outcome => {
-  if (JSON.stringify(told.out ?? null).length <= OUT_CHARS) return told;
-  const { out: _, ...rest } = told;
-  return rest;
-};
-
-/** The ends of a group, this one among them, in the order in which its calls were made. */
-const toldOf = (args: Args): readonly Outcome[] => {
-  const group = groupOf(args);
-  const told = [...(group?.told ?? []), brief(outcomeOf(args.event))];
-  return told.toSorted(
-    (a, b) => (group?.calls.indexOf(a.call) ?? 0) - (group?.calls.indexOf(b.call) ?? 0),
-  );
-};
+/** The group with the end of this call, where it is one of a group. */
+const groupOf = ({ context: { group }, event }: Args): Group | undefined =>
+  group?.calls.includes(outcomeOf(event).call) ? heard(group, outcomeOf(event)) : undefined;
 
 const chosen = ({ context, event }: Args): string | undefined => {
   // Whoever asked chooses: another one's “2” is just a word.
@@ -229,6 +224,11 @@ const begin = change(({ event }) =>
     : {},
 );
 const forgetChoice = { type: "drop" as const, params: "choosing" as const };
+const forgetGroup = { type: "drop" as const, params: "group" as const };
+/** A call that has ended is not waited for. */
+const without = ({ context, event }: Args) => ({
+  calls: context.calls.filter((id) => id !== outcomeOf(event).call),
+});
 const next = change(({ context }) => {
   const [current, ...waiting] = context.waiting;
   return current ? { current, waiting } : {};
@@ -245,17 +245,17 @@ const settle = [
   { target: "listening", actions: { type: "drop" as const, params: "current" as const } },
 ] as const;
 
-const bytes = (text: string): number => new TextEncoder().encode(text).length;
 const tooLong = ({ event }: Args) => event.type === "chat.said" && bytes(event.text) > TEXT_BYTES;
 const refuseLong = (final: (context: Session) => boolean) =>
   say(({ context }) => ({
     text: "That is too long for me: a message may have 16 kB. Send it in parts.",
     final: final(context),
   }));
-const hasRoom = ({ context: { waiting }, event }: Args) =>
-  waiting.length < WAITING &&
-  event.type === "chat.said" &&
-  waiting.reduce((sum, { text }) => sum + bytes(text), bytes(event.text)) <= WAITING_BYTES;
+const hasRoom = ({ context: { current, waiting }, event }: Args) => {
+  if (waiting.length >= WAITING || event.type !== "chat.said") return false;
+  const texts = [event, ...(current ? [current] : []), ...waiting];
+  return texts.reduce((sum, { text }) => sum + bytes(text), 0) <= WAITING_BYTES;
+};
 
 const wait = [
   { guard: tooLong, actions: refuseLong(() => false) },
@@ -286,7 +286,9 @@ export const sessionMachine = setup({
     each: fxEach,
     assign: assign((_, made: Partial<Session>) => made),
     // A plain assign cannot take a key away, so it keeps the key without a value.
-    drop: assign((_, key: "choosing" | "current") => ({ [key]: undefined }) as Partial<Session>),
+    drop: assign(
+      (_, key: "choosing" | "current" | "group") => ({ [key]: undefined }) as Partial<Session>,
+    ),
   },
 }).createMachine({
   id: "session",
@@ -319,7 +321,7 @@ export const sessionMachine = setup({
               ...context.calls.filter((id) => event.type !== "call.spread" || id !== event.call),
               ...calls,
             ],
-            groups: [...(context.groups ?? []), { calls, told: [] }],
+            ...(!context.group && calls.length > 0 && { group: { calls, told: [] } }),
           };
         }),
       ],
@@ -333,38 +335,31 @@ export const sessionMachine = setup({
     "call.ended": [
       {
         // One of several: told when the last of them has ended.
-        guard: (args) => toldOf(args).length < (groupOf(args)?.calls.length ?? 0),
-        actions: change((args) => ({
-          calls: args.context.calls.filter((id) => id !== outcomeOf(args.event).call),
-          groups: (args.context.groups ?? []).map((group) =>
-            group === groupOf(args) ? { ...group, told: toldOf(args) } : group,
-          ),
-        })),
+        guard: (args) => groupOf(args) !== undefined && !isWhole(groupOf(args) as Group),
+        actions: change((args) => ({ ...without(args), group: groupOf(args) as Group })),
       },
       {
         guard: (args) => groupOf(args) !== undefined,
         actions: [
           say((args) =>
             together(
-              toldOf(args),
+              groupOf(args) as Group,
               quiet(args.context, outcomeOf(args.event).call) && !args.context.current,
             ),
           ),
-          change((args) => ({
-            calls: args.context.calls.filter((id) => id !== outcomeOf(args.event).call),
-            groups: (args.context.groups ?? []).filter((group) => group !== groupOf(args)),
-          })),
+          change(without),
+          forgetGroup,
         ],
       },
       {
         guard: ({ event }) => outcomeOf(event).failure?.code === "device-ambiguous",
         actions: [
-          change(({ context, event }) => {
-            const { call, choices = [], request: asked } = outcomeOf(event);
-            return {
-              calls: context.calls.filter((id) => id !== call),
-              ...(asked ? { choosing: { request: asked, choices } } : {}),
-            };
+          change((args) => {
+            const { choices = [], request: asked } = outcomeOf(args.event);
+            const choosing = asked && { request: asked, choices };
+            // One that is too large is said again, with the name.
+            const small = bytes(JSON.stringify(choosing) ?? "") <= CHOICE_BYTES;
+            return { ...without(args), ...(choosing && small && { choosing }) };
           }),
           say(({ context, event }) => ({
             ...choose(outcomeOf(event)),
@@ -377,9 +372,7 @@ export const sessionMachine = setup({
           say(({ context, event }) =>
             ended(outcomeOf(event), quiet(context, outcomeOf(event).call) && !context.current),
           ),
-          change(({ context, event }) => ({
-            calls: context.calls.filter((id) => id !== outcomeOf(event).call),
-          })),
+          change(without),
         ],
       },
     ],
@@ -388,12 +381,7 @@ export const sessionMachine = setup({
         event.type === "call.replaced"
           ? {
               calls: context.calls.map((id) => (id === event.call ? event.by : id)),
-              ...(context.groups && {
-                groups: context.groups.map((group) => ({
-                  ...group,
-                  calls: group.calls.map((id) => (id === event.call ? event.by : id)),
-                })),
-              }),
+              ...(context.group && { group: renamed(context.group, event.call, event.by) }),
             }
           : {},
       ),
@@ -417,13 +405,20 @@ export const sessionMachine = setup({
       on: {
         "chat.said": wait,
         "model.answered": [
+          {
+            guard: (args) => does("call")(args) && args.context.calls.length >= CALLS,
+            target: "settling",
+            actions: say(() => ({
+              text: `${CALLS} things are under way already. /cancel takes one back that has not begun.`,
+              final: false,
+            })),
+          },
           { guard: does("call"), target: "settling", actions: call(request) },
           {
-            guard: (args) =>
-              does("later")(args) && open(args.context.later, now(args)).length >= PUT_OFF,
+            guard: (args) => does("later")(args) && isFull(args),
             target: "settling",
             actions: say(({ context }) => ({
-              text: `${PUT_OFF} things are put off already. /later lists them, /later cancel N takes one back.`,
+              text: "Too much is put off already. /later lists it, /later cancel N takes one back.",
               final: quiet(context),
             })),
           },
@@ -468,7 +463,7 @@ export const sessionMachine = setup({
             guard: does("put-off"),
             target: "settling",
             actions: say((args) => ({
-              text: list(open(args.context.later, now(args))),
+              text: list(theirs(args)),
               final: quiet(args.context),
             })),
           },

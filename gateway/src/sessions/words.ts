@@ -260,27 +260,6 @@ export const waits = (call: string, name: string, until: number): ChatMessage =>
   final: false,
 });
 
-/** One reply for all: what each brought, and one line for each that did not. */
-export function together(told: readonly Outcome[], final: boolean): ChatMessage {
-  const brought = told.filter(({ state }) => state === "done");
-  const others = told.filter(({ state }) => state !== "done");
-  const lines = [
-    ...brought.map(done),
-    ...others.map((one) => {
-      const { text } = ended(one, final);
-      return text.startsWith(one.name) ? text : `${one.name}: ${text}`;
-    }),
-  ];
-  const [first] = others;
-  return {
-    text: lines.join("\n"),
-    final,
-    results: told,
-    // Programs that asked learn of a failure where nothing at all was brought.
-    ...(brought.length === 0 && first ? { error: ended(first, final).error } : {}),
-  } as ChatMessage;
-}
-
 export function choose(told: Outcome): ChatMessage {
   const choices = told.choices ?? [];
   return {

@@ -27,6 +27,11 @@ const CHATS: readonly ActorId[] = ["diary/ann", "diary/ben", "diary/cat"];
 const MESSAGES = 8;
 /** Tasks of one run. More means that it does not come to rest. */
 const MOST_STEPS = 60_000;
+/**
+ * Passes of five minutes after the last fault: ten hours. An actor that is down tries again once
+ * an hour, and a seed may leave several hours of such tries behind (6365 does).
+ */
+const MOST_ROUNDS = 120;
 const REFUSALS = ["disk-full", "mailbox-full", "gateway-away"];
 
 export async function simulate(seed: number): Promise<Result> {
@@ -104,7 +109,7 @@ class Simulation {
     // At least once: what is volatile may still ask for more. An actor that is down tries once an hour.
     let rounds = 0;
     do await this.#pass(300_000);
-    while (!quiet() && ++rounds < 30);
+    while (!quiet() && ++rounds < MOST_ROUNDS);
     this.checker.finish(this.#diedAt);
   }
 

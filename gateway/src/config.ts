@@ -8,6 +8,7 @@ import { KithError } from "@kith/shared/errors";
 import { name } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import { LineCounter, type Node, isNode, isScalar, isSeq, parseDocument } from "yaml";
+import { written } from "./mesh/reachable.ts";
 
 const MAX_BYTES = 262_144;
 export const DEFAULT_PORT = 5484;
@@ -114,27 +115,29 @@ export function readConfig(home: string): Config {
 }
 
 /**
- * One more address to listen on, for good. Comments and order stay the owner's; an address that
- * stands there already changes nothing.
+ * One more address to listen on, for good; what it returns puts the file back as it was. Comments
+ * and order stay the owner's; an address that stands there already changes nothing.
  * @throws KithError config-invalid, with nothing changed: too many, or the file was spoilt since the start
  */
-export function addListen(home: string, more: string): void {
+export function addListen(home: string, more: string): () => void {
   const { listen } = readConfig(home);
-  if (
-    listen.some(({ host, port }) => `${host.includes(":") ? `[${host}]` : host}:${port}` === more)
-  )
-    return;
+  if (listen.some((one) => written(one) === more)) return () => {};
   const file = join(home, "config.yaml");
-  const document = parseDocument(readFileSync(file, "utf8"));
+  const before = readFileSync(file, "utf8");
+  const document = parseDocument(before);
   const now: unknown = document.get("listen");
-  const before = isSeq(now)
+  const there = isSeq(now)
     ? now.items.map((item) => (isScalar(item) ? item.value : item))
     : [now ?? `127.0.0.1:${DEFAULT_PORT}`];
-  if (before.length >= MOST_LISTEN)
+  if (there.length >= MOST_LISTEN)
     throw new KithError("config-invalid", `${file}: listen has ${MOST_LISTEN} addresses already`);
-  document.set("listen", document.createNode([...before, more]));
-  writeFileSync(`${file}.new`, document.toString(), { mode: 0o600, flush: true });
-  renameSync(`${file}.new`, file);
+  document.set("listen", document.createNode([...there, more]));
+  const write = (text: string): void => {
+    writeFileSync(`${file}.new`, text, { mode: 0o600, flush: true });
+    renameSync(`${file}.new`, file);
+  };
+  write(document.toString());
+  return () => write(before);
 }
 
 /** The line of the innermost node on this path that exists; for an unknown key, of the key. */

@@ -75,8 +75,14 @@ export async function startGateway({
       const port = config.listen[0]?.port ?? DEFAULT_PORT;
       const known = reachable(mesh?.addresses ?? []).find((one) => one.host === host);
       if (known) return written(known);
-      await mesh?.listen({ host, port });
-      addListen(home, written({ host, port }));
+      // The file first: what it refuses is not open either.
+      const undo = addListen(home, written({ host, port }));
+      try {
+        await mesh?.listen({ host, port });
+      } catch (error) {
+        undo();
+        throw error;
+      }
       log.info("opened", { host, port, by });
       return written({ host, port });
     };

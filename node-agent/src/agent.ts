@@ -214,8 +214,10 @@ export class Agent {
       name,
       summary,
     }));
-    const pairing = await (this.#parts.bearer ? redeem : pair)(wire, secured, {
+    const { bearer } = this.#parts;
+    const pairing = await (bearer ? redeem : pair)(wire, secured, {
       ...this.#parts,
+      ...(bearer?.turnOn && { turnOn: bearer.turnOn }),
       caps,
       signal,
       onCode: () => this.#codes++,

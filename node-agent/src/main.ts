@@ -99,10 +99,7 @@ async function openHome(args: Arguments): Promise<Home> {
   const given =
     args.gateway === undefined ? invitation?.addresses?.map(readAddress) : [args.gateway];
   const addresses = given ?? gateway?.addresses;
-  // What the line that somebody pasted here names is their word, as --allow is.
-  const allow =
-    invitation || args.allow ? { ...allowing(invitation?.caps ?? []), ...args.allow } : undefined;
-  const { place } = args;
+  const { place, allow } = args;
   const change: Parameters<Home["save"]>[0] = {
     ...(args.name !== undefined && { name: args.name }),
     ...(addresses && (given !== undefined || args.pair) && { gateway: { addresses, ...known } }),
@@ -114,9 +111,6 @@ async function openHome(args: Arguments): Promise<Home> {
   if (Object.keys(change).length > 0) await home.save(change);
   return home;
 }
-
-const allowing = (caps: readonly string[]): Choice =>
-  Object.fromEntries(caps.map((cap) => [cap, "allow"]));
 
 function driversOf({ dir, settings }: Home): AnyDriver[] {
   const { cameras: names, place } = settings;
@@ -144,8 +138,13 @@ function driversOf({ dir, settings }: Home): AnyDriver[] {
   ];
 }
 
-function bearerOf({ ticket, gateway }: NonNullable<Arguments["invitation"]>): Bearer {
-  return { psk: ticketKey(ticket), ...(gateway && { gateway }) };
+/** What the line that somebody pasted here names is their word, as --allow is; that one goes before it. */
+function bearerOf(
+  { ticket, gateway, caps }: NonNullable<Arguments["invitation"]>,
+  allow: Choice | undefined,
+): Bearer {
+  const named: Choice = Object.fromEntries(caps.map((cap) => [cap, "allow"]));
+  return { psk: ticketKey(ticket), ...(gateway && { gateway }), turnOn: { ...named, ...allow } };
 }
 
 function aboutOf({ name, kind }: Settings) {
@@ -252,7 +251,7 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
     ...{ clock, rng, home, drivers, policy, ledger, outgoing, server, person, say },
     soon: (fn) => void setImmediate(fn),
     own: await home.key(),
-    ...(args.invitation && { bearer: bearerOf(args.invitation) }),
+    ...(args.invitation && { bearer: bearerOf(args.invitation, args.allow) }),
     boot: newId(clock, rng),
     about: aboutOf(home.settings),
     network: () => JSON.stringify(os.networkInterfaces()),

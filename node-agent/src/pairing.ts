@@ -20,7 +20,7 @@ import { times } from "@kith/shared/protocol/limits";
 import type { PairBegin } from "@kith/shared/protocol/pairing";
 import type { Home } from "./config.ts";
 import type { Say } from "./events.ts";
-import { type Person, turnedOn } from "./person.ts";
+import { type Choice, type Person, turnedOn } from "./person.ts";
 import type { Secured } from "./secure.ts";
 import type { Wire } from "./socket.ts";
 
@@ -40,6 +40,8 @@ export interface PairingParts {
   readonly about: Pick<PairBegin, "name" | "kind" | "os" | "arch" | "agent">;
   /** What this device could do, for the list and for the owner at the gateway. */
   readonly caps: readonly { readonly name: string; readonly summary: string }[];
+  /** What the line that brought the ticket turns on, with the pin: nothing of it before the gateway took us. */
+  readonly turnOn?: Choice;
   readonly person: Person;
   readonly say: Say;
   /** The code is shown: from here on the attempt counts. */
@@ -88,16 +90,12 @@ export async function pair(
       gateway: { addresses, key: hex(secured.gateway), id: gateway, unconfirmed: true },
     });
     channel.send({ t: "pair.confirm" });
-    const accepted = await hear("pair.accepted", ANSWER_MS);
-    if (accepted.gateway !== gateway || accepted.device !== keyId(parts.own.publicKey))
-      throw new KithError("pairing-refused", "the gateway accepted somebody else");
+    const accepted = checkAccepted(await hear("pair.accepted", ANSWER_MS), secured, parts);
     await confirmPin(home);
     void say({ event: "paired", device: accepted.device, gateway: accepted.gateway });
     return channel;
   } catch (error) {
-    // Our refusal may still be on its way out; the close frame follows it.
-    wire.close(1000);
-    parts.clock.after(LAST_WORDS_MS, () => wire.terminate());
+    letGo(wire, clock);
     throw error;
   } finally {
     conversation.stop();
@@ -119,21 +117,39 @@ export async function redeem(
   const { channel, hear } = conversation;
   try {
     channel.send({ t: "pair.begin", how: "ticket", ...parts.about });
-    const accepted = await hear("pair.accepted", ANSWER_MS);
-    const gateway = keyId(secured.gateway);
-    if (accepted.gateway !== gateway || accepted.device !== keyId(parts.own.publicKey))
-      throw new KithError("pairing-refused", "the gateway accepted somebody else");
-    const addresses = home.settings.gateway?.addresses ?? [wire.address];
-    await home.save({ gateway: { addresses, key: hex(secured.gateway), id: gateway } });
-    void say({ event: "paired", device: accepted.device, gateway });
+    const accepted = checkAccepted(await hear("pair.accepted", ANSWER_MS), secured, parts);
+    const { policy, gateway: known } = home.settings;
+    await home.save({
+      ...(parts.turnOn && { policy: turnedOn({ ...policy, ...parts.turnOn }) }),
+      gateway: {
+        addresses: known?.addresses ?? [wire.address],
+        key: hex(secured.gateway),
+        id: accepted.gateway,
+      },
+    });
+    void say({ event: "paired", device: accepted.device, gateway: accepted.gateway });
     return channel;
   } catch (error) {
-    wire.close(1000);
-    parts.clock.after(LAST_WORDS_MS, () => wire.terminate());
+    letGo(wire, parts.clock);
     throw error;
   } finally {
     conversation.stop();
   }
+}
+
+type Accepted = Extract<ToNodePairing, { t: "pair.accepted" }>;
+
+/** @throws KithError pairing-refused */
+function checkAccepted(accepted: Accepted, { gateway }: Secured, { own }: PairingParts): Accepted {
+  if (accepted.gateway !== keyId(gateway) || accepted.device !== keyId(own.publicKey))
+    throw new KithError("pairing-refused", "the gateway accepted somebody else");
+  return accepted;
+}
+
+/** Our refusal may still be on its way out; the close frame follows it. */
+function letGo(wire: Wire, clock: Clock): void {
+  wire.close(1000);
+  clock.after(LAST_WORDS_MS, () => wire.terminate());
 }
 
 /** The gateway has taken us for sure. */

@@ -8,6 +8,7 @@ import type { KeyPair } from "@kith/shared/noise/keys";
 import { prefix, prologue } from "@kith/shared/noise/prologue";
 import type { ChannelKeys } from "@kith/shared/protocol/channel";
 import { limits } from "@kith/shared/protocol/limits";
+import type { Choice } from "./person.ts";
 import { PATH, Refused, type Wire } from "./socket.ts";
 
 export interface Secured {
@@ -22,6 +23,8 @@ export interface Secured {
 export interface Bearer {
   readonly psk: Uint8Array;
   readonly gateway?: Uint8Array;
+  /** What the line turns on once the gateway took the ticket, and not before. */
+  readonly turnOn?: Choice;
 }
 
 /** @throws KithError pairing-refused when it is not the gateway that the ticket names; Refused when the other side does not answer, is somebody else, or will not have us */

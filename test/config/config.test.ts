@@ -170,6 +170,15 @@ describe("one more address", () => {
     expect(readFileSync(file, "utf8")).toContain(fresh.split("\n")[0]);
   });
 
+  test("can be taken back, when nothing can listen there after all", () => {
+    const { path, file } = home();
+    writeFileSync(file, "listen: 127.0.0.1:1 # first\n");
+    const undo = addListen(path, "192.168.1.10:1");
+    expect(listens(path)).toHaveLength(2);
+    undo();
+    expect(readFileSync(file, "utf8")).toBe("listen: 127.0.0.1:1 # first\n");
+  });
+
   test("that is there already changes nothing", () => {
     const { path, file } = home();
     writeFileSync(file, "listen: [ '[::1]:7',   127.0.0.1 ]\n");

@@ -76,6 +76,15 @@ test("another device with it is refused, and the owner hears of it", () => {
   expect(owed).toContainEqual(expect.objectContaining({ kind: "audit", what: "ticket.twice" }));
   expect(owed).toContainEqual(expect.objectContaining({ kind: "signal", topic: "notice" }));
   expect(owed.some(({ kind }) => kind === "tell")).toBe(false);
+  // Whoever has the line can make ever new keys: the audit and the owner hear of the first.
+  for (const device of ["thief-2", "thief-3"]) {
+    present(book, "one", device);
+    expect(book.owed()).toEqual([
+      { kind: "reply", value: expect.objectContaining({ refuse: "pairing-refused" }) },
+    ]);
+  }
+  present(book, "one", "phone");
+  expect(answer(book)).toEqual({ again: true });
 });
 
 describe("the end of a ticket", () => {

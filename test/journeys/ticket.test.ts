@@ -100,6 +100,11 @@ describe("one line", () => {
     await home.call("pair.withdraw", { ticket: id });
     expect((await paste(home, link).event("failed")).error.code).toBe("pairing-refused");
     expect(await home.devices()).toEqual([]);
+    // Nor did the line turn anything on.
+    const { policy } = JSON.parse(
+      readFileSync(join(home.nodeHome("laptop"), "node.json"), "utf8"),
+    ) as { policy: object };
+    expect(policy).toEqual({});
   });
 
   test("of another gateway: the device says no before it says a word of the ticket", async () => {

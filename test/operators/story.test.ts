@@ -88,7 +88,7 @@ test("a chat is told by its name: events, states, what was asked for, failures",
     expect.any(String),
     "+0 ms  session heard chat.said (by console:owner, “a photo please”): thinking; asked for: step model",
     "+1.5 s  session failed on chat.said (try 1): TypeError: no; it woke again from disk",
-    "+60.0 s  session heard operated: thinking → busy.asking",
+    "+60 s  session heard operated: thinking → busy.asking",
   ]);
   expect(why("console:kitchen").out.id).toBe(SESSION);
 });

@@ -25,6 +25,8 @@ export interface Ticket {
   readonly until: number;
   /** key16 of the device that came with it. */
   readonly usedBy?: string;
+  /** Its owner has heard that another one came with it. */
+  readonly warned?: true;
 }
 
 export type TicketEvent = Event & { readonly at: number } & (
@@ -32,7 +34,7 @@ export type TicketEvent = Event & { readonly at: number } & (
     | { readonly type: "book.read" }
     | {
         readonly type: "owner.invited";
-        readonly ticket: Omit<Ticket, "secret" | "usedBy">;
+        readonly ticket: Omit<Ticket, "secret" | "usedBy" | "warned">;
         /** Apart, since the journal keeps no `secret`. */
         readonly secret: string;
         readonly by: string;
@@ -186,8 +188,18 @@ export const ticketMachine = setup({
         actions: reply(() => ({ again: true })),
       },
       {
+        // Said once: whoever has the line can come with ever new keys.
+        guard: (args) => named(args)?.warned === true,
+        actions: refuse("pairing-refused", "the ticket was used by another device"),
+      },
+      {
         guard: (args) => named(args) !== undefined,
         actions: [
+          change((args) => ({
+            tickets: args.context.tickets.map((one) =>
+              one.id === named(args)?.id ? { ...one, warned: true as const } : one,
+            ),
+          })),
           note("twice", (args) => ({ ticket: named(args)?.id, device: bearer(args) })),
           owe(() => ({
             kind: "signal",

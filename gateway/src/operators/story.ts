@@ -13,7 +13,8 @@ import { stateWords } from "./actor-methods.ts";
 import type { Answer, MethodsOptions } from "./method.ts";
 import { hints, rowWords, shortIds } from "./story-words.ts";
 import { subject } from "./subject.ts";
-import { dayTime, span, time } from "./text.ts";
+import { span } from "../sessions/words.ts";
+import { dayTime, time } from "./text.ts";
 
 /** Of each sort, the newest; `all` tells up to the second. */
 const USUAL = 60;

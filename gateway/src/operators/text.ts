@@ -20,15 +20,6 @@ export function ago(at: number, now: number): string {
   return `${Math.round(seconds / 86_400)} days ago`;
 }
 
-/** How long something took: “81 ms”, “2.4 s”, “12 min”. */
-export function span(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 90_000) return `${(ms / 1_000).toFixed(1)} s`;
-  if (ms < 5_400_000) return `${Math.round(ms / 60_000)} min`;
-  if (ms < 129_600_000) return `${Math.round(ms / 3_600_000)} h`;
-  return `${Math.round(ms / 86_400_000)} days`;
-}
-
 /** Columns under each other, two spaces apart. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) =>

@@ -91,12 +91,13 @@ function besides({ cwd, env, stdin }: Readonly<Record<string, unknown>>): string
 /** The few characters of an id that are enough to tell it from the others. */
 export const short = (id: string): string => id.slice(-6);
 
-/** “2 h”, for times that a person has said. */
+/** How long something took or may take: “81 ms”, “2.4 s”, “12 min”. */
 export function span(ms: number): string {
-  const minutes = Math.round(ms / 60_000);
-  if (minutes < 1) return `${Math.round(ms / 1_000)} s`;
-  if (minutes < 120) return `${minutes} min`;
-  return minutes < 2_880 ? `${Math.round(minutes / 60)} h` : `${Math.round(minutes / 1_440)} days`;
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 90_000) return `${Math.round(ms / 100) / 10} s`;
+  if (ms < 5_400_000) return `${Math.round(ms / 60_000)} min`;
+  if (ms < 129_600_000) return `${Math.round(ms / 3_600_000)} h`;
+  return `${Math.round(ms / 86_400_000)} days`;
 }
 
 export function question({

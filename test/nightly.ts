@@ -34,7 +34,7 @@ const STAGES: readonly (readonly (readonly Command[])[])[] = [
   [
     [faults(false)],
     [
-      ["simulation/main.ts", "--seeds", "10000"],
+      ["simulation/main.ts", "--seeds", "10000", "--beside"],
       ["simulation/main.ts", "--mutants", "--times", "5", "--seeds", "500"],
       ["fuzz/main.ts"],
     ],

@@ -138,6 +138,12 @@ const isFolder = (volume: Volume, path: string): boolean =>
 let descriptors = 0;
 const opened = new Map<number, File>();
 
+/** The world is over: its disks go, and the files that its crashed processes never closed. */
+export function forget(): void {
+  volumes.clear();
+  opened.clear();
+}
+
 class Handle {
   readonly fd: number;
   readonly #volume: Volume;

@@ -10,6 +10,7 @@ import type { Result } from "../runtime/simulate.ts";
 import { capabilities, learn } from "./capabilities.ts";
 import { Media } from "./contents.ts";
 import { Device } from "./device.ts";
+import { forget } from "./files.ts";
 import { Gateways } from "./gateways.ts";
 import { History } from "./history.ts";
 import { Network } from "./network.ts";
@@ -38,6 +39,7 @@ export async function simulate(seed: number): Promise<Result> {
   }
   // One world at a time: what still hangs on this one would hold all of it in memory.
   dialers.clear();
+  forget();
   return simulation.result(seed);
 }
 

@@ -18,6 +18,7 @@ const decided: Readonly<
   "files.list": ["read", 1, 30 * DAYS],
   "files.stat": ["read", 1, 30 * DAYS],
   "files.read": ["read", 2, 7 * DAYS],
+  "files.write": ["idempotent", 2, 7 * DAYS],
   "location.get": ["read", 2, 7 * DAYS],
   "notify.show": ["idempotent", 1, Infinity],
   "screen.list": ["read", 0, Infinity],

@@ -95,8 +95,6 @@ const EXTENSIONS = { jpeg: "jpg", plain: "txt", "octet-stream": "bin", quicktime
  * @param {string} dir absolute
  */
 export async function saveStreams(out, dir) {
-  const fs = await import("node:fs/promises");
-  await fs.mkdir(dir, { recursive: true });
   const streams = [];
   for (const stream of out.streams ?? []) {
     const kind = String(stream.type ?? "")
@@ -105,21 +103,29 @@ export async function saveStreams(out, dir) {
     const name = String(stream.role).replace(/[^\w-]/g, "_") || "file";
     streams.push({
       ...stream,
-      path: await copy(stream.path, name, EXTENSIONS[kind] ?? (kind || "bin")),
+      path: await copyAs(stream.path, dir, name, `.${EXTENSIONS[kind] ?? (kind || "bin")}`),
     });
   }
   return { ...out, streams };
+}
 
-  /** @param {string} from @param {string} name @param {string} ext */
-  async function copy(from, name, ext) {
-    for (let n = 1; ; n++) {
-      const path = `${dir}/${name}${n > 1 ? `-${n}` : ""}.${ext}`;
-      try {
-        await fs.copyFile(from, path, fs.constants.COPYFILE_EXCL);
-        return path;
-      } catch (why) {
-        if (/** @type {any} */ (why).code !== "EEXIST") throw why;
-      }
+/**
+ * Copies a file under the first name that is free: `photo.jpg`, `photo-2.jpg`. Returns its path.
+ * @param {string} from
+ * @param {string} dir
+ * @param {string} name
+ * @param {string} ext with its dot, or empty
+ */
+export async function copyAs(from, dir, name, ext) {
+  const fs = await import("node:fs/promises");
+  await fs.mkdir(dir, { recursive: true });
+  for (let n = 1; ; n++) {
+    const path = `${dir}/${name}${n > 1 ? `-${n}` : ""}${ext}`;
+    try {
+      await fs.copyFile(from, path, fs.constants.COPYFILE_EXCL);
+      return path;
+    } catch (why) {
+      if (/** @type {any} */ (why).code !== "EEXIST") throw why;
     }
   }
 }

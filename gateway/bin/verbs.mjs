@@ -92,6 +92,7 @@ function jsonArgs(text = "{}") {
 
 const ALLOW_HINT = "once, 15m, 1h or today: permission by your own word";
 const WAIT_HINT = "seconds to wait until somebody permits it elsewhere";
+const ROOT_HINT = "name of the shared folder, when there are several";
 const OUT_HINT = "folder that gets the files, under readable names";
 
 /** @type {Record<string, Verb>} */
@@ -161,6 +162,42 @@ export const verbs = {
         const asked = { device, cap, args, allow, deliver_s, wait_ms };
         await printResult(context, await request(context, "invoke", asked));
       },
+    },
+  },
+  send: {
+    about: "Put a file of this computer into a shared folder of a device.",
+    example: "kith send report.pdf phone\nkith send notes.txt laptop docs/notes.txt --root home",
+    options: { root: string, replaces: string, allow: string, wait: string, deliver: string },
+    hints: {
+      root: ROOT_HINT,
+      replaces: "SHA-256 of the file there that it replaces; that version is kept for a week",
+      allow: ALLOW_HINT,
+      wait: WAIT_HINT,
+      deliver: "seconds it may wait for a device that is away",
+    },
+    forms: {
+      "FILE DEVICE [PATH]": async (context, ...words) =>
+        (await import("./transfer.mjs")).send(context, words),
+    },
+  },
+  get: {
+    about: "Fetch a file from a shared folder of a device.",
+    example: "kith get laptop docs/report.pdf --out .",
+    options: { root: string, allow: string, wait: string, out: string },
+    hints: { root: ROOT_HINT, allow: ALLOW_HINT, wait: WAIT_HINT, out: `${OUT_HINT} (here)` },
+    forms: {
+      "DEVICE PATH": async (context, ...words) =>
+        (await import("./transfer.mjs")).get(context, words),
+    },
+  },
+  copy: {
+    about: "Copy a file from a shared folder of one device to another device.",
+    example: "kith copy laptop docs/report.pdf phone",
+    options: { allow: string, wait: string },
+    hints: { allow: ALLOW_HINT, wait: WAIT_HINT },
+    forms: {
+      "DEVICE PATH DEVICE [PATH]": async (context, ...words) =>
+        (await import("./transfer.mjs")).copy(context, words),
     },
   },
   pair: {

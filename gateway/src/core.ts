@@ -18,9 +18,10 @@ import { Presence } from "./devices/presence.ts";
 import { latestTime } from "./grants/latest.ts";
 import { SAFE_MODE, countStart } from "./invocations/boots.ts";
 import { type Call, ended } from "./invocations/call.ts";
+import { type StoredContent } from "./invocations/content.ts";
 import { Calls, type CallsOptions } from "./invocations/calls.ts";
 import { type LinksOptions, linkHandlers } from "./invocations/links.ts";
-import { Sending } from "./invocations/sending.ts";
+import { type ContentSource, Sending } from "./invocations/sending.ts";
 import { kinds } from "./kinds.ts";
 import type { Model, Turn } from "./model/model.ts";
 import type { Method, MethodsOptions } from "./operators/method.ts";
@@ -40,6 +41,9 @@ const SWEEP_MS = 600_000;
 export interface Contents {
   find: CallsOptions["media"]["find"];
   sink: LinksOptions["sink"];
+  source: ContentSource["source"];
+  /** Takes a file of this machine in. @throws KithError */
+  put(path: string, type: string, id: string): Promise<StoredContent>;
   /** The call is over: nobody brings the rest. */
   drop(call: string): Promise<void>;
   /** Clears what nobody will resume. `now` in Unix ms. */
@@ -105,7 +109,7 @@ export function assemble(options: CoreOptions): Core {
     fingerprint: options.fingerprint,
     latest: latestTime(clock, options.lastWallMs),
   });
-  const sending = new Sending(runtime, calls, presence, clock);
+  const sending = new Sending(runtime, calls, presence, clock, contents);
   const table = methods({ ...options, runtime, calls, waiting: new Waiting(runtime), presence });
 
   runtime.on<{ text: string }>("notice", ({ text }) => notice(text));

@@ -22,6 +22,7 @@ import { failed, type Say } from "./events.ts";
 import type { Ledger } from "./ledger.ts";
 import { Link } from "./link.ts";
 import { Offering } from "./offering.ts";
+import type { Incoming } from "./incoming.ts";
 import type { Outgoing } from "./outgoing.ts";
 import { confirmPin, pair, redeem } from "./pairing.ts";
 import type { Person } from "./person.ts";
@@ -46,6 +47,7 @@ export interface AgentParts {
   readonly policy: Policy;
   readonly ledger: Ledger;
   readonly outgoing: Outgoing;
+  readonly incoming: Incoming;
   readonly server: Server;
   readonly person: Person;
   readonly say: Say;
@@ -170,6 +172,7 @@ export class Agent {
           rng: this.#parts.rng,
           server: this.#parts.server,
           outgoing: this.#parts.outgoing,
+          incoming: this.#parts.incoming,
         },
         ready: (ready, welcome) => this.#ready(ready, welcome),
       });

@@ -7,7 +7,7 @@ const hook = (globalThis as { [key: symbol]: unknown })[Symbol.for("kith.crashpo
   | undefined;
 
 export function crashpoint(
-  name: "node.epoch" | "node.intent" | "node.run" | "node.result" | "node.send",
+  name: "node.epoch" | "node.intent" | "node.run" | "node.result" | "node.send" | "node.file",
 ): void {
   hook?.(name);
 }

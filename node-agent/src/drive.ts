@@ -10,6 +10,7 @@ import { limits } from "@kith/shared/protocol/limits";
 import * as v from "valibot";
 import type { Active } from "./active.ts";
 import type { Content, Tools } from "./drivers/driver.ts";
+import type { Incoming } from "./incoming.ts";
 import type { Notices } from "./notice.ts";
 import type { Outgoing } from "./outgoing.ts";
 
@@ -27,6 +28,7 @@ interface DriveParts {
   readonly clock: Clock;
   readonly notices: Notices;
   readonly outgoing: Outgoing;
+  readonly incoming: Incoming;
   readonly log: (error: unknown) => void;
 }
 
@@ -66,6 +68,13 @@ export async function drive(
       if (size > most)
         throw new KithError("too-big", `the content has ${size} bytes, allowed are ${most}`);
       handed.push({ role, type, content, most });
+    },
+    call: invoke.call,
+    receive(role, open) {
+      const takes = capability.takes ?? {};
+      const allowed = Object.hasOwn(takes, role) ? takes[role] : undefined;
+      if (!allowed) throw new KithError("bad-result", `${capability.name} takes no ${role}`);
+      return parts.incoming.receive(invoke.call, allowed.maxBytes, open, active.signal);
     },
     async notice(what) {
       active.throwIfStopped();

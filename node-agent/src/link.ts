@@ -19,6 +19,7 @@ import type { StreamLink } from "@kith/shared/streams/sender";
 import type { ServeLink } from "./admission.ts";
 import type { Ending } from "./backoff.ts";
 import type { Home } from "./config.ts";
+import type { Incoming } from "./incoming.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Server } from "./serve.ts";
 import { SleepWatch } from "@kith/shared/sleep";
@@ -30,6 +31,7 @@ export interface LinkParts {
   readonly home: Pick<Home, "epoch" | "raiseEpoch">;
   readonly server: Server;
   readonly outgoing: Outgoing;
+  readonly incoming: Incoming;
   /** The link may be used; frames of the gateway are handled after this returns. */
   readonly ready: (link: Link, welcome: Welcome) => void;
 }
@@ -95,8 +97,9 @@ export class Link implements ServeLink, StreamLink {
     this.#unasked = budget(clock, limits.unaskedPerSecond, limits.unaskedBurst);
     this.#channel = open({
       onFrame: (frame) => this.#frame(frame),
-      onChunk: () => {
-        throw new KithError("schema", "a chunk that nobody gave credit for");
+      onChunk: (ch, offset, data) => {
+        this.#heartbeat?.alive();
+        parts.incoming.chunk(ch, offset, data);
       },
       onMalformed: (error) => this.#garbled(error),
       onFault: (code, why) => this.#fault(code, why),
@@ -171,6 +174,7 @@ export class Link implements ServeLink, StreamLink {
     if (attached) {
       this.#parts.server.detach();
       this.#parts.outgoing.detach();
+      this.#parts.incoming.detach();
     }
     const livedMs =
       this.#readyAt === undefined ? undefined : this.#parts.clock.mono() - this.#readyAt;
@@ -232,7 +236,7 @@ export class Link implements ServeLink, StreamLink {
 
   #ready(welcome: Welcome): void {
     if (this.#stage !== "storing") return;
-    const { clock, rng, server, outgoing } = this.#parts;
+    const { clock, rng, server, outgoing, incoming } = this.#parts;
     this.#stage = "ready";
     this.epoch = welcome.epoch;
     this.pingMs = welcome.ping_ms;
@@ -246,6 +250,7 @@ export class Link implements ServeLink, StreamLink {
     });
     server.attach(this);
     outgoing.attach(this);
+    incoming.attach(this);
     server.onQuiet = outgoing.onQuiet = () => this.#rollNow();
     this.#parts.ready(this, welcome);
     this.#stops.push(clock.after(REOPEN_MS, () => outgoing.reopen()));
@@ -262,7 +267,7 @@ export class Link implements ServeLink, StreamLink {
   }
 
   #act(frame: ToNode): void {
-    const { server, outgoing } = this.#parts;
+    const { server, outgoing, incoming } = this.#parts;
     switch (frame.t) {
       case "invoke":
         if (this.#sleep.slept()) return this.bye("slept", "the device slept");
@@ -284,7 +289,8 @@ export class Link implements ServeLink, StreamLink {
       case "stream.done":
         return outgoing.done(frame.ch);
       case "stream.open":
-        // Nothing that this agent can do takes content from the gateway.
+        if (server.takes(frame.call, frame.role, frame.type) && !frame.live)
+          return incoming.open(frame);
         this.#count();
         return this.send({
           t: "error",
@@ -293,10 +299,11 @@ export class Link implements ServeLink, StreamLink {
           text: "no call here takes that content",
         });
       case "stream.end":
-        throw new KithError("schema", "the end of a stream that nobody opened");
+        return incoming.end(frame.ch, frame.size, frame.sha256);
       case "error":
-        if (frame.stream !== undefined) outgoing.refused(frame.stream, frame.code);
-        return;
+        if (frame.stream === undefined) return;
+        incoming.givenUp(frame.stream, frame.code, frame.text);
+        return outgoing.refused(frame.stream, frame.code);
       case "event":
         return this.#count();
       case "welcome":

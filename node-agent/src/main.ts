@@ -17,6 +17,7 @@ import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { fileLister } from "./drivers/files/list.ts";
 import { fileReader, sharedFolders } from "./drivers/files/read.ts";
+import { fileWriter } from "./drivers/files/write.ts";
 import { location } from "./drivers/location/place.ts";
 import { notify } from "./drivers/notify/notify.ts";
 import { screens, screenSource } from "./drivers/screen/screens.ts";
@@ -24,6 +25,7 @@ import { speaker } from "./drivers/speech/say.ts";
 import { urlOpener } from "./drivers/url/open.ts";
 import { shell } from "./drivers/shell/run.ts";
 import { chosen, failed, type Say, sentence } from "./events.ts";
+import { Incoming } from "./incoming.ts";
 import { Ledger } from "./ledger.ts";
 import { readLedger } from "./ledger-rows.ts";
 import { serveLocal } from "./local.ts";
@@ -118,7 +120,8 @@ function driversOf({ dir, settings }: Home): AnyDriver[] {
   const { list, snap } = cameras({ sources: cameraSources(names) });
   const { info, status } = device({ agent: AGENT });
   const closed = { home: os.homedir(), own: [dir, kithHome()] };
-  const files = fileLister(roots, () => sharedFolders(roots));
+  const shared = () => sharedFolders(roots);
+  const files = fileLister(roots, shared);
   const here = desktop();
   const screen = screens(screenSource(here), clock);
   const copied = clipboard(here);
@@ -131,6 +134,7 @@ function driversOf({ dir, settings }: Home): AnyDriver[] {
       fileReader(roots),
       files.list,
       files.stat,
+      fileWriter(roots, clock, shared),
       shell({ roots, closed }),
     ],
     ...[screen.list, screen.snap, copied.read, copied.write],
@@ -235,6 +239,7 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   const ledger = await Ledger.open(home.path("ledger.log"), clock, rng);
   const outgoing = new Outgoing(home.path("spool"), clock, rng);
   await outgoing.recover(ledger.streams());
+  const incoming = new Incoming();
   const policy = new Policy(home, clock);
   const consent = new Consent(clock);
   const server = new Server({
@@ -243,12 +248,14 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
     ledger,
     consent,
     outgoing,
+    incoming,
     notices: notices(write, clock),
     clock,
     log,
   });
   const agent = new Agent({
-    ...{ clock, rng, home, drivers, policy, ledger, outgoing, server, person, say },
+    ...{ clock, rng, home, drivers, policy, ledger, outgoing, incoming, server },
+    ...{ person, say },
     soon: (fn) => void setImmediate(fn),
     own: await home.key(),
     ...(args.invitation && { bearer: bearerOf(args.invitation, args.allow) }),

@@ -15,6 +15,7 @@ import { newId } from "@kith/shared/ids";
 import type { StreamRef } from "@kith/shared/protocol/call";
 import { limits, times } from "@kith/shared/protocol/limits";
 import type { NewHash } from "@kith/shared/streams/hash";
+import { FileSource } from "@kith/shared/streams/file-source.node";
 import {
   type Source,
   type StreamIdentity,
@@ -22,7 +23,6 @@ import {
   StreamSender,
 } from "@kith/shared/streams/sender";
 import { syncFolder } from "./disk.ts";
-import { FileSource } from "./file-source.ts";
 
 /** The browser's portable hash is ten times slower. */
 const nativeHash: NewHash = () => createHash("sha256");

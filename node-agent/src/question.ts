@@ -8,6 +8,7 @@ const telling: Readonly<Record<string, readonly string[]>> = {
   "files.read": ["path", "root"],
   "files.list": ["path", "root"],
   "files.stat": ["path", "root"],
+  "files.write": ["path", "root", "size", "replaces"],
   "camera.snap": ["camera", "facing"],
   "shell.run": ["argv", "cwd", "env", "stdin"],
   "screen.snap": ["screen"],

@@ -24,6 +24,7 @@ import { effectOf, errorFrame } from "./failure.ts";
 import { interrupted, type Ledger } from "./ledger.ts";
 import type { EndState, Row, TerminalFrame } from "./ledger-rows.ts";
 import type { Notices } from "./notice.ts";
+import type { Incoming } from "./incoming.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Policy } from "./policy.ts";
 import { questionOf } from "./question.ts";
@@ -34,6 +35,7 @@ export interface ServeParts {
   readonly ledger: Ledger;
   readonly consent: Consent;
   readonly outgoing: Outgoing;
+  readonly incoming: Incoming;
   readonly notices: Notices;
   readonly clock: Clock;
   /** For our own log: errors of strangers, whose words never leave the device. */
@@ -62,6 +64,15 @@ export class Server {
 
   get open(): number {
     return this.#active.size;
+  }
+
+  /** Whether a call runs here that takes content of this role and type. */
+  takes(call: string, role: string, type: string): boolean {
+    const { driver, phase } = this.#active.get(call) ?? {};
+    const roles = driver?.capability.takes ?? {};
+    const allowed = Object.hasOwn(roles, role) ? roles[role] : undefined;
+    if (!allowed || phase !== "running") return false;
+    return allowed.types === "any" || allowed.types.includes(type);
   }
 
   attach(link: ServeLink): void {
@@ -236,6 +247,7 @@ export class Server {
     } finally {
       cancelDeadline();
       this.#active.delete(invoke.call);
+      this.#parts.incoming.forget(invoke.call);
       this.#link?.poke();
       this.onQuiet();
       for (const resolve of this.#waiters.splice(0)) resolve();

@@ -1,4 +1,5 @@
 /** What the agent lends a driver, kept for looking at; and programs that stand in for ffmpeg. */
+import { createHash } from "node:crypto";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +15,11 @@ export interface Lent extends Tools {
   readonly contents: Content[];
 }
 
-export function lend(signal: AbortSignal = new AbortController().signal): Lent {
+/** `content`: what the call brings, for a driver that takes some. */
+export function lend(
+  signal: AbortSignal = new AbortController().signal,
+  content = new Uint8Array(),
+): Lent {
   const said: string[] = [];
   const contents: Content[] = [];
   return {
@@ -24,6 +29,18 @@ export function lend(signal: AbortSignal = new AbortController().signal): Lent {
     stream(role, type, content) {
       said.push(`stream: ${role} ${type}`);
       contents.push(content);
+    },
+    call: "01K3V9QZ6T0R8M4X2C7B5N1PWD",
+    async receive(role, open) {
+      said.push(`receive: ${role}`);
+      const sink = await open();
+      try {
+        await sink.write([content.subarray(sink.length)]);
+        await sink.finish(content.length, createHash("sha256").update(content).digest());
+      } catch (error) {
+        await sink.discard();
+        throw error;
+      }
     },
     notice(what) {
       said.push(`notice: ${what}`);

@@ -22,6 +22,7 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "tm.due": "a timer of 15 minutes; test/runtime has a clock for it",
   "st.write": "a turn that never ends; test/journeys/stall.test.ts has one",
   "st.synced": "as st.write",
+  "node.file": "a file for the device: test/journeys/send.test.ts is killed there",
 };
 
 const MUTANTS: readonly { fault: string; at: Crash; patches: readonly Patch[] }[] = [

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { Desk } from "./desk.ts";
 
 const session = "session/S" as const;
+const content = (byte: string) => ({ sha256: byte.repeat(32), type: "text/plain", bytes: 5 });
 
 describe("a request is refused with its reason, and nothing is kept", () => {
   test.for<[string, (desk: Desk) => void, Partial<Request>]>([
@@ -40,6 +41,20 @@ describe("a request is refused with its reason, and nothing is kept", () => {
     expect(desk.tells()).toMatchObject([
       { to: session, event: { type: "call.ended", outcome: { failure: { code } } } },
     ]);
+  });
+
+  test.for<[string, Partial<Request>]>([
+    ["nothing to send", { cap: "files.write", args: { path: "a" } }],
+    [
+      "content that is not here",
+      { cap: "files.write", args: { path: "a" }, content: content("08") },
+    ],
+    ["content for what takes none", { content: content("07") }],
+  ])("%s", ([, request]) => {
+    const desk = new Desk();
+    desk.media.add("07".repeat(32));
+    desk.offer("files.write", {});
+    expect(desk.request("C", { ...request, allow: "once" }).failure?.code).toBe("bad-args");
   });
 
   test("several devices come as choices", () => {
@@ -297,5 +312,18 @@ describe("what may leave", () => {
     const later = new Desk();
     later.now += 1;
     expect(later.sent("B").n).toBeGreaterThan(n);
+  });
+});
+
+test("what is sent is the content that the plan names, whatever the arguments say", () => {
+  const desk = new Desk();
+  desk.media.add("07".repeat(32));
+  desk.offer("files.write", {});
+  const lie = { path: "a", size: 1, sha256: "09".repeat(32) };
+  desk.request("C", { cap: "files.write", args: lie, content: content("07"), allow: "once" });
+  expect(desk.call("C")).toMatchObject({
+    state: "sent",
+    content: content("07"),
+    args: { path: "a", size: 5, sha256: "07".repeat(32) },
   });
 });

@@ -74,6 +74,11 @@ test.for<[string, string]>([
   ["/files get laptop docs/a b.txt", 'files.read [laptop] {"path":"docs/a b.txt"}'],
   ["/files laptop", "files.list [laptop]"],
   ["/files laptop docs/a b", 'files.list [laptop] {"path":"docs/a b"}'],
+  ["/copy laptop docs/a.txt phone", 'files.read [laptop] {"path":"docs/a.txt"}'],
+  [
+    "copy docs/a.txt from my laptop to the phone, please",
+    'files.read [my laptop] {"path":"docs/a.txt"}',
+  ],
   ["/screen laptop", "screen.snap [laptop]"],
   ["take a screenshot of my laptop", "screen.snap [my laptop]"],
   ["please get me a screenshot from the desktop now", "screen.snap [the desktop]"],
@@ -171,6 +176,9 @@ test.for([
     "/why",
     "/files",
     "/files get laptop",
+    "/copy laptop a.txt",
+    "/copy laptop docs/ phone",
+    "/copy laptop a.txt phone b.txt c.txt",
     "",
     "   ",
     "\n",
@@ -342,5 +350,20 @@ describe("what waits", () => {
     expect(owner("/later")).toEqual({ do: "put-off" });
     expect(owner("/later cancel 2")).toEqual({ do: "put-off", drop: 2 });
     expect(told("/cancel ABC123")).toBe('calls.cancel {"id":"ABC123"}');
+  });
+});
+
+test("a copy says where the file goes: the device, and the name there", () => {
+  const onward = (text: string) => {
+    const answer = owner(text);
+    return answer.do === "call" ? answer.onward : undefined;
+  };
+  const files = { cap: "files.write", device: "phone" };
+  expect(onward("/copy laptop docs/a.txt phone")).toEqual({ ...files, args: { path: "a.txt" } });
+  expect(onward('/copy laptop "my docs/a b.txt" phone new/b.txt')).toEqual({
+    ...{ ...files, args: { path: "new/b.txt" } },
+  });
+  expect(onward("send notes.md from my laptop to phone")).toEqual({
+    ...{ ...files, args: { path: "notes.md" } },
   });
 });

@@ -10,6 +10,7 @@ import type { AnyDriver } from "@kith/node-agent/drivers/driver";
 import type { AgentEvent } from "@kith/node-agent/events";
 import { Ledger } from "@kith/node-agent/ledger";
 import { notices } from "@kith/node-agent/notice";
+import { Incoming } from "@kith/node-agent/incoming";
 import { Outgoing } from "@kith/node-agent/outgoing";
 import { Policy, setLock } from "@kith/node-agent/policy";
 import { Server } from "@kith/node-agent/serve";
@@ -46,6 +47,7 @@ async function agent({
   const ledger = await Ledger.open(home.path("ledger.log"), clock, systemRng);
   const outgoing = new Outgoing(home.path("spool"), clock, systemRng);
   await outgoing.recover([]);
+  const incoming = new Incoming();
   const policy = new Policy(home, clock);
   const consent = new Consent(clock);
   const events: AgentEvent[] = [];
@@ -69,6 +71,7 @@ async function agent({
     ledger,
     consent,
     outgoing,
+    incoming,
     notices: notices(say, clock),
     clock,
     log: () => {},
@@ -76,7 +79,8 @@ async function agent({
   const stop = new AbortController();
   let network = "a";
   const running = new Agent({
-    ...{ clock, rng: systemRng, home, own, drivers, policy, ledger, outgoing, server, say },
+    ...{ clock, rng: systemRng, home, own, drivers, policy, ledger, outgoing, incoming },
+    ...{ server, say },
     soon: (fn) => void setImmediate(fn),
     boot: newId(clock, systemRng),
     about: { name: "laptop", kind: "laptop", os: "linux", arch: "x64", agent: "test" },

@@ -24,6 +24,7 @@ import { Ledger } from "@kith/node-agent/ledger";
 import { Link } from "@kith/node-agent/link";
 import { notices } from "@kith/node-agent/notice";
 import type { AgentEvent } from "@kith/node-agent/events";
+import { Incoming } from "@kith/node-agent/incoming";
 import { Outgoing } from "@kith/node-agent/outgoing";
 import { Policy } from "@kith/node-agent/policy";
 import { Server } from "@kith/node-agent/serve";
@@ -183,6 +184,7 @@ export async function node(
   async function start() {
     const ledger = await Ledger.open(home.path("ledger.log"), clock, rng);
     const outgoing = new Outgoing(home.path("spool"), clock, rng);
+    const incoming = new Incoming();
     await outgoing.recover(ledger.streams());
     const consent = new Consent(clock);
     const rules = new Policy(home, clock);
@@ -195,11 +197,12 @@ export async function node(
       ledger,
       consent,
       outgoing,
+      incoming,
       notices: notices(say, clock),
       clock,
       log,
     });
-    return { ledger, outgoing, consent, policy: rules, server };
+    return { ledger, outgoing, incoming, consent, policy: rules, server };
   }
   let parts = await start();
   let link: Link | undefined;
@@ -255,6 +258,7 @@ export async function node(
         home,
         server: parts.server,
         outgoing: parts.outgoing,
+        incoming: parts.incoming,
         ready: () => {},
       });
       return peer;

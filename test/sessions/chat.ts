@@ -1,5 +1,5 @@
 /** One chat, driven without a runtime, and the words to look at what it owes. */
-import type { Outcome } from "@kith/gateway/invocations/request";
+import type { Outcome } from "@kith/gateway/invocations/outcome";
 import type { Answer } from "@kith/gateway/model/model";
 import { sessionMachine } from "@kith/gateway/sessions/session.machine";
 import type { ChatMessage } from "@kith/gateway/sessions/words";

@@ -7,6 +7,7 @@ import {
   photo,
   outcome,
   ambiguous,
+  refused,
   replies,
   thoughts,
   calls,
@@ -31,6 +32,35 @@ test("a sentence becomes a call of the owner, with the turn's own id", () => {
     },
   ]);
   expect(chat.state()).toBe("listening");
+});
+
+test("what a call brought goes on to the next device, as a call of its own for whoever asked", () => {
+  const chat = start("copy", { by: "telegram:9", owner: false });
+  const id = calling(chat, {
+    ...{ do: "call", cap: "files.read", device: "laptop", args: { path: "a.txt" } },
+    onward: { cap: "files.write", device: "phone", args: { path: "a.txt" } },
+  });
+  const stream = { role: "content", type: "text/plain", bytes: 5, sha256: "07", path: "/media/07" };
+  const by = { requester: "telegram:9", by: "telegram:9", session: "session/S" } as const;
+  const onward = { cap: "files.write", device: "phone", args: { path: "a.txt" }, ...by };
+  chat.send({ type: "call.ended", outcome: outcome(id, { onward, streams: [stream] }) });
+  const owed = chat.owed();
+  expect(replies(owed)).toMatchObject([{ final: false }]);
+  expect(calls(owed)).toMatchObject([
+    { request: { ...onward, content: { type: "text/plain", bytes: 5, sha256: "07" } } },
+  ]);
+  const next = calls(owed)[0]?.to.replace("invocation/", "") ?? "";
+  chat.send({ type: "call.ended", outcome: outcome(next) });
+  expect(replies(chat.owed())).toMatchObject([{ final: true }]);
+});
+
+test("a call that brought nothing ends it", () => {
+  const chat = start("copy");
+  const id = calling(chat);
+  const onward = { cap: "files.write", device: "phone", args: {}, requester: "owner", by: "o" };
+  chat.send({ type: "call.ended", outcome: { ...refused(id), onward } });
+  const owed = chat.owed();
+  expect([replies(owed), calls(owed)]).toMatchObject([[{ final: true }], []]);
 });
 
 test("a sentence of somebody else is their own request, never the owner's", () => {

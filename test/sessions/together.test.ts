@@ -1,6 +1,6 @@
 /** One sentence that means several devices: a call for each, and one reply for all. */
 import type { Request } from "@kith/gateway/invocations/request";
-import type { Outcome } from "@kith/gateway/invocations/request";
+import type { Outcome } from "@kith/gateway/invocations/outcome";
 import { expect, test } from "vitest";
 import { type Chat, calls, outcome, photo, refused, replies, said, start } from "./chat.ts";
 

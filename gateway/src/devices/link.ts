@@ -8,6 +8,7 @@ import type { ByeCode, Hello } from "@kith/shared/protocol/session";
 import type { PairBegin, TicketBegin } from "@kith/shared/protocol/pairing";
 import type { StreamOpen } from "@kith/shared/protocol/stream";
 import type { Sink } from "@kith/shared/streams/receiver";
+import type { Source } from "@kith/shared/streams/sender";
 import type { KithError } from "@kith/shared/errors";
 
 /** One live, authenticated connection of one device. It lives as long as its socket. */
@@ -22,10 +23,22 @@ export interface DeviceLink {
   send(frame: ToNode): void;
   /** Tells the link that calls are open, so that silence is found in 10 s instead of 45. */
   poke(): void;
+  /** Sends content that this link has not sent yet; the device takes it under credit. */
+  give(content: GivenContent): void;
   /** Stops the streams of an ended call; what arrives for them later is dropped. */
   forget(call: string): void;
   /** Says `bye`, closes within a second, delivers nothing more. */
   end(code: ByeCode, text: string, retryMs?: number): void;
+}
+
+/** Content on its way to a device, one for each call that takes some. */
+export interface GivenContent {
+  readonly call: string;
+  readonly role: string;
+  readonly type: string;
+  readonly size: number;
+  /** @throws KithError gone when it is not held any more */
+  open(): Promise<Source>;
 }
 
 export type CallFrame = Extract<

@@ -4,6 +4,8 @@ import type { EffectClass } from "@kith/shared/protocol/call";
 import type { Value } from "../grants/plan.ts";
 import type { Duration } from "../grants/grant.ts";
 import type { ActorId } from "../runtime/effect.ts";
+import type { StoredContent, StoredStream } from "./content.ts";
+import type { Request } from "./request.ts";
 
 export type CallState =
   | "asked"
@@ -25,16 +27,6 @@ export const ended: ReadonlySet<CallState> = new Set([
   "cancelled",
 ]);
 
-/** Content of a result, in the gateway's media folder. */
-export interface StoredStream {
-  readonly role: string;
-  readonly type: string;
-  readonly bytes: number;
-  /** Hex. */
-  readonly sha256: string;
-  readonly path: string;
-}
-
 export interface Call {
   readonly id: string;
   readonly state: CallState;
@@ -46,6 +38,10 @@ export interface Call {
   readonly class: EffectClass;
   /** Checked by the capability's schema; exactly what was approved and what is sent. */
   readonly args: Readonly<Record<string, Value>>;
+  /** What the device is to get, as its arguments name it by size and hash. */
+  readonly content?: StoredContent;
+  /** What its content is for: its session asks for it when this has ended well. */
+  readonly onward?: Request;
   readonly planHash: string;
   readonly requester: string;
   /** Who is told how it ended; absent for a caller that waits at the control socket. */

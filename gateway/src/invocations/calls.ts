@@ -25,7 +25,9 @@ import type { ActorId, Envelope, Event } from "../runtime/effect.ts";
 import { emit } from "../runtime/fx.ts";
 import type { TableKind } from "../runtime/kind.ts";
 import { type Call, ended } from "./call.ts";
-import { type CallsEvent, type Outcome, type Request, outcome } from "./request.ts";
+import { type StoredContent } from "./content.ts";
+import { type CallsEvent, type Request } from "./request.ts";
+import { type Outcome, outcome } from "./outcome.ts";
 import { type Media, check } from "./results.ts";
 import { Slots } from "./slots.ts";
 import { type CallEvent, move } from "./table.ts";
@@ -268,7 +270,16 @@ export class Calls implements TableKind {
     if (decision.verdict === "deny")
       return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
     const capability = catalogue.get(request.cap) as Capability;
-    const args = v.safeParse(capability.args, request.args);
+    const { content } = request;
+    if ((capability.takes !== undefined) !== (content !== undefined) || !this.#isHeld(content)) {
+      const message = content
+        ? `${request.cap}: the content is not here, or it takes none`
+        : `${request.cap} needs a file to send: \`kith send FILE DEVICE\``;
+      return refuse({ code: "bad-args", message, effect: "none" }, about);
+    }
+    // What is approved is this content and no other: nobody names another size or hash.
+    const bound = content && { size: content.bytes, sha256: content.sha256 };
+    const args = v.safeParse(capability.args, { ...request.args, ...bound });
     if (!args.success) {
       const [issue] = args.issues;
       const where = v.getDotPath(issue) ?? "arguments";
@@ -313,6 +324,8 @@ export class Calls implements TableKind {
       v: capability.version,
       class: capability.effect,
       args: plan.args,
+      ...(content === undefined ? {} : { content }),
+      ...(request.onward === undefined ? {} : { onward: request.onward }),
       planHash: planHash(plan),
       requester: request.requester,
       by: request.by,
@@ -410,6 +423,12 @@ export class Calls implements TableKind {
   #waitsUntil(call: Call, grant: Pick<Grant, "notAfter"> | undefined): number {
     const wait = Math.max(call.ttlMs, call.deliverMs ?? 0);
     return Math.min(this.#turn.at + wait, grant?.notAfter ?? Infinity);
+  }
+
+  #isHeld(content: StoredContent | undefined): boolean {
+    if (!content) return true;
+    const { sha256, type, bytes } = content;
+    return this.#options.media.find(sha256, type, bytes) !== undefined;
   }
 
   /** Whether one more may wait there: what waits stands open for days, in memory and at every start. */

@@ -26,7 +26,7 @@ export interface LinksOptions {
   readonly calls: Calls;
   readonly presence: Presence;
   readonly clock: Clock;
-  readonly sending: Pick<Sending, "accepted" | "answers" | "linkDown">;
+  readonly sending: Pick<Sending, "accepted" | "answers" | "linkDown" | "runs">;
   readonly sink: (content: {
     call: string;
     role: string;
@@ -215,7 +215,7 @@ export function linkHandlers({
         case "ledger.answer":
           for (const { call, state } of frame.items.filter((one) =>
             sending.answers(device, frame.q, one.call),
-          ))
+          )) {
             tell(call, {
               type: "ledger.read",
               device,
@@ -224,9 +224,13 @@ export function linkHandlers({
               floor: frame.floor,
               epoch: link.epoch,
             });
+            if (state === "running") sending.runs(call, link);
+          }
           return;
         case "accept":
-          return theirs(link, frame.call) ? sending.accepted(frame.call) : undefined;
+          if (!theirs(link, frame.call)) return;
+          sending.accepted(frame.call);
+          return frame.state === "running" ? sending.runs(frame.call, link) : undefined;
         case "progress":
           theirs(link, frame.call);
           return;

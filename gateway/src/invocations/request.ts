@@ -1,15 +1,19 @@
-/** What is asked of the invocation table, what it hears from others, and what a caller hears back. */
+/** What is asked of the invocation table, and what it hears from others. */
 import type { Failure } from "@kith/shared/errors";
 import type { ErrorFrame, LedgerState, Result } from "@kith/shared/protocol/call";
 import type { Duration } from "../grants/grant.ts";
 import type { ActorId, Event } from "../runtime/effect.ts";
-import type { Call, StoredStream } from "./call.ts";
+import type { StoredContent } from "./content.ts";
 
 export interface Request {
   /** As a person or a model says it; resolved here. */
   readonly device: string;
   readonly cap: string;
   readonly args: Readonly<Record<string, unknown>>;
+  /** What goes with it to the device; its size and hash become arguments. */
+  readonly content?: StoredContent;
+  /** What its content is for: asked when it has ended well, by whoever tells how it ended. */
+  readonly onward?: Request;
   /** `owner`, or the name of whoever needs a grant of their own. */
   readonly requester: string;
   /** Identity behind it, for the audit. */
@@ -59,33 +63,3 @@ export type CallsEvent = Event &
     | { readonly type: "deadline.passed" }
     | { readonly type: "grace.passed" }
   );
-
-/** What a caller hears: how it ended, and with what. */
-export interface Outcome {
-  readonly call: string;
-  readonly state: Call["state"] | "asked";
-  readonly device: string;
-  readonly name: string;
-  readonly cap: string;
-  readonly out?: Call["out"];
-  readonly streams?: readonly StoredStream[];
-  readonly failure?: Failure;
-  /** Names to choose from, when the words fitted several devices. */
-  readonly choices?: readonly { readonly id: string; readonly name: string }[];
-  /** With choices: what was asked, to be asked again with one of them. */
-  readonly request?: Request;
-}
-
-export function outcome(call: Call): Outcome {
-  const { id, state, device, name, cap, out, streams, failure } = call;
-  return {
-    call: id,
-    state,
-    device,
-    name,
-    cap,
-    ...(out === undefined ? {} : { out }),
-    ...(streams === undefined ? {} : { streams }),
-    ...(failure === undefined ? {} : { failure }),
-  };
-}

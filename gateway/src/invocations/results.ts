@@ -7,7 +7,7 @@ import type { Failure } from "@kith/shared/errors";
 import { hex } from "@kith/shared/ids";
 import type { Result } from "@kith/shared/protocol/call";
 import * as v from "valibot";
-import type { StoredStream } from "./call.ts";
+import type { StoredStream } from "./content.ts";
 
 /** Where content lies that has arrived whole. */
 export interface Media {

@@ -5,6 +5,7 @@
  */
 import type { Clock } from "@kith/shared/clock";
 import { times } from "@kith/shared/protocol/limits";
+import type { Source } from "@kith/shared/streams/sender";
 import { catalogue } from "@kith/shared/capabilities/index";
 import type { DeviceLink } from "../devices/link.ts";
 import type { Presence } from "../devices/presence.ts";
@@ -23,7 +24,14 @@ interface Times {
   grace?: Deadline;
 }
 
+/** Where the content of calls lies. */
+export interface ContentSource {
+  /** @throws KithError gone */
+  source(sha256: string, type: string, bytes: number): Promise<Source>;
+}
+
 export class Sending {
+  readonly #contents: ContentSource;
   readonly #runtime: Runtime;
   readonly #calls: Calls;
   readonly #presence: Presence;
@@ -35,7 +43,14 @@ export class Sending {
   /** Ledger questions without an answer: only what was asked is heard, and once. */
   readonly #asked = new Map<string, Map<number, Set<string>>>();
 
-  constructor(runtime: Runtime, calls: Calls, presence: Presence, clock: Clock) {
+  constructor(
+    runtime: Runtime,
+    calls: Calls,
+    presence: Presence,
+    clock: Clock,
+    contents: ContentSource,
+  ) {
+    this.#contents = contents;
     this.#runtime = runtime;
     this.#calls = calls;
     this.#presence = presence;
@@ -124,6 +139,16 @@ export class Sending {
   accepted(call: string): void {
     const running = this.#times.get(call);
     if (running?.accept) this.#runtime.due.cancel(running.accept);
+  }
+
+  /** The device runs the call, and waits for its content where there is any. */
+  runs(id: string, link: DeviceLink): void {
+    const call = this.#calls.get(id);
+    const [role] = Object.keys(catalogue.get(call?.cap ?? "")?.takes ?? {});
+    if (!call?.content || role === undefined || call.device !== link.device) return;
+    const { sha256, type, bytes: size } = call.content;
+    const open = () => this.#contents.source(sha256, type, size);
+    link.give({ call: id, role, type, size, open });
   }
 
   #timesOf(call: string): Times {

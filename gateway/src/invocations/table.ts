@@ -7,7 +7,8 @@
  */
 import type { Failure } from "@kith/shared/errors";
 import type { LedgerState } from "@kith/shared/protocol/call";
-import type { Call, CallState, StoredStream } from "./call.ts";
+import type { Call, CallState } from "./call.ts";
+import type { StoredStream } from "./content.ts";
 
 /** What a transition owes besides the new row. */
 export type Step = "invoke" | "cancel" | "cancel-revoked" | "ledger-query" | "again";

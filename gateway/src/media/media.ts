@@ -2,13 +2,18 @@
  * The content store: files named by their SHA-256, so nobody outside ever names one. Content
  * on its way lies in `partial/` under its stream's id and may be resumed.
  */
-import { type Hash, createHash } from "node:crypto";
-import { existsSync, statSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { constants, existsSync, statSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
 import { hex } from "@kith/shared/ids";
+import { FileSource } from "@kith/shared/streams/file-source.node";
+import { PartialFile } from "@kith/shared/streams/partial-file.node";
 import type { Sink } from "@kith/shared/streams/receiver";
+import type { Source } from "@kith/shared/streams/sender";
+import { limits } from "@kith/shared/protocol/limits";
+import type { StoredContent } from "../invocations/content.ts";
 import type { Media } from "../invocations/results.ts";
 import { crashpoint } from "../runtime/crashpoint.ts";
 
@@ -22,6 +27,11 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
 /** Partial content that nobody resumed for so long is thrown away. */
 const KEEP_PARTIAL_MS = 3_600_000;
 const READ_BYTES = 1_048_576;
+/** What the wire allows for one content. */
+const MOST_BYTES = limits.streamBytesMost;
+
+/** O_NONBLOCK: opening a pipe must not wait for its other end. Windows has none. */
+const FILE = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** Which content of which call: one file each, however many streams try to bring it. */
 export interface Content {
@@ -83,12 +93,24 @@ export class MediaStore implements Media {
       if (other.startsWith(`${call}.${role}.`) && other !== name)
         await (this.#open.get(other)?.discard() ?? rm(join(this.#partial, other), { force: true }));
     }
-    const file = new PartialFile(
-      join(this.#partial, name),
-      (sha256) => this.#path(sha256, type),
-      this.#folder,
-      () => this.#open.delete(name),
-    );
+    const path = join(this.#partial, name);
+    const settle = async (whole: FileHandle, sha256: string): Promise<void> => {
+      crashpoint("md.sync");
+      await whole.sync();
+      await whole.close();
+      await rename(path, this.#path(sha256, type));
+      const folder = await open(this.#folder, "r");
+      // Windows cannot sync a folder; there the rename itself is durable enough.
+      await folder.sync().catch(() => {});
+      await folder.close();
+      crashpoint("md.done");
+    };
+    const file = new PartialFile(path, {
+      // 0600: content of the owner's devices.
+      mode: 0o600,
+      settle,
+      over: () => this.#open.delete(name),
+    });
     this.#open.set(name, file);
     try {
       await file.begin();
@@ -98,93 +120,53 @@ export class MediaStore implements Media {
     }
     return file;
   }
-}
 
-class PartialFile implements Sink {
-  readonly #path: string;
-  readonly #final: (sha256: string) => string;
-  readonly #folder: string;
-  readonly #over: () => void;
-  readonly #hash: Hash = createHash("sha256");
-  #file: FileHandle | undefined;
-  length = 0;
-
-  constructor(path: string, final: (sha256: string) => string, folder: string, over: () => void) {
-    this.#path = path;
-    this.#final = final;
-    this.#folder = folder;
-    this.#over = over;
+  /** The bytes of content that `find` knows. @throws KithError gone */
+  async source(sha256: string, type: string, bytes: number): Promise<Source> {
+    const path = this.find(sha256, type, bytes);
+    if (path === undefined) throw new KithError("gone", "the content is no longer here");
+    return new FileSource(await open(path, "r"), bytes);
   }
 
-  /** Reads what an earlier process left, to know its hash so far. */
-  async begin(): Promise<void> {
-    // 0600: content of the owner's devices; r+ keeps what is there.
-    this.#file = await open(this.#path, "a+", 0o600);
-    const buffer = new Uint8Array(READ_BYTES);
-    for (;;) {
-      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, this.length);
-      if (bytesRead === 0) return;
-      this.#hash.update(buffer.subarray(0, bytesRead));
-      this.length += bytesRead;
-    }
-  }
-
-  async write(parts: readonly Uint8Array[]): Promise<void> {
-    if (!this.#file) throw new KithError("gone", "the content was given up");
-    const written = writeAll(this.#file, parts);
-    // Beside the write. Where that fails the content is given up, and its hash with it.
-    for (const part of parts) this.#hash.update(part);
-    await written;
-    for (const part of parts) this.length += part.length;
-  }
-
-  async close(): Promise<void> {
-    const file = this.#file;
-    if (!file) return;
-    this.#file = undefined;
-    this.#over();
-    await file.close();
-  }
-
-  async discard(): Promise<void> {
-    await this.close();
-    await rm(this.#path, { force: true });
-  }
-
-  async finish(size: number, sha256: Uint8Array): Promise<void> {
-    const file = this.#file;
-    if (!file) throw new KithError("gone", "the content was given up");
-    this.#file = undefined;
-    this.#over();
-    const found = this.#hash.digest("hex");
-    if (size !== this.length || found !== hex(sha256)) {
+  /**
+   * Takes a file of this machine in, as it is now; `id` names what is on its way.
+   * @throws KithError bad-args for what is no regular file, too-big, disk-full
+   */
+  async put(path: string, type: string, id: string): Promise<StoredContent> {
+    const file = await open(path, FILE).catch((cause: NodeJS.ErrnoException) => {
+      const why = cause.code === "ENOENT" ? "there is no such file" : "it cannot be read";
+      throw new KithError("bad-args", `${path}: ${why}`, { cause });
+    });
+    try {
+      const { size } = await regular(file, path);
+      if (size > MOST_BYTES) throw new KithError("too-big", `${path} has more than 4 GiB`);
+      const sink = await this.sink({ call: id, role: "put", stream: id, type });
+      try {
+        const hash = createHash("sha256");
+        const buffer = new Uint8Array(READ_BYTES);
+        for (let at = 0; at < size;) {
+          const { bytesRead } = await file.read(buffer, 0, Math.min(READ_BYTES, size - at), at);
+          if (bytesRead === 0) throw new KithError("bad-args", `${path} became shorter meanwhile`);
+          const part = buffer.subarray(0, bytesRead);
+          hash.update(part);
+          await sink.write([part]);
+          at += bytesRead;
+        }
+        const sha256 = hash.digest();
+        await sink.finish(size, sha256);
+        return { sha256: hex(sha256), type, bytes: size };
+      } catch (error) {
+        await sink.discard();
+        throw error;
+      }
+    } finally {
       await file.close();
-      await rm(this.#path, { force: true });
-      throw new KithError("hash-mismatch", "the content changed on the way");
     }
-    crashpoint("md.sync");
-    await file.sync();
-    await file.close();
-    await rename(this.#path, this.#final(found));
-    const folder = await open(this.#folder, "r");
-    // Windows cannot sync a folder; there the rename itself is durable enough.
-    await folder.sync().catch(() => {});
-    await folder.close();
-    crashpoint("md.done");
   }
 }
 
-async function writeAll(file: FileHandle, parts: readonly Uint8Array[]): Promise<void> {
-  try {
-    let { bytesWritten: done } = await file.writev(parts);
-    for (const part of parts) {
-      let at = Math.min(done, part.length);
-      done -= at;
-      while (at < part.length) at += (await file.write(part, at)).bytesWritten;
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOSPC")
-      throw new KithError("disk-full", "no space for the content", { cause: error });
-    throw error;
-  }
+async function regular(file: FileHandle, path: string) {
+  const found = await file.stat();
+  if (!found.isFile()) throw new KithError("bad-args", `${path} is no regular file`);
+  return found;
 }

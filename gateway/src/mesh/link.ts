@@ -18,17 +18,20 @@ import { limits, times } from "@kith/shared/protocol/limits";
 import type { ByeCode, Hello } from "@kith/shared/protocol/session";
 import { WIRE_MINOR } from "@kith/shared/protocol/version";
 import { tame } from "@kith/shared/protocol/words";
-import type { CallFrame, DeviceLink } from "../devices/link.ts";
+import type { CallFrame, DeviceLink, GivenContent } from "../devices/link.ts";
 import type { Guest } from "./admission.ts";
 import type { House } from "./house.ts";
 import { type Heard, closeCodes, type heard, isAllowed } from "./heard.ts";
 import { IncomingStreams } from "./incoming.ts";
+import { OutgoingStreams } from "./outgoing.ts";
 import { recent } from "./recent.ts";
 import { Spending } from "./spending.ts";
 import type { Wire } from "./wire.ts";
 
 const SCHEMA_WINDOW_MS = 60_000;
 const RATE_RETRY_MS = 10_000;
+/** How often a full send queue is looked at. */
+const DRAIN_LOOK_MS = 5;
 /** Epochs beyond this are no counts of links any more. */
 const EPOCH_MOST = 2 ** 52;
 
@@ -40,6 +43,7 @@ export class Link implements DeviceLink {
   readonly #guest: Guest;
   readonly #channel: Channel<typeof heard>;
   readonly #streams: IncomingStreams;
+  readonly #outgoing: OutgoingStreams;
   readonly #spending: Spending;
   readonly #broken: () => boolean;
   readonly #born: number;
@@ -84,6 +88,18 @@ export class Link implements DeviceLink {
       exhausted: () => this.end("rollover", "all channels used"),
       log: house.log,
     });
+    const roomy = (): boolean => this.#channel.roomy;
+    this.#outgoing = new OutgoingStreams(
+      {
+        send: (frame) => this.#channel.send(frame),
+        sendChunk: (...chunk) => this.#channel.sendChunk(...chunk),
+        get roomy() {
+          return roomy();
+        },
+        drained: () => new Promise((resolve) => clock.after(DRAIN_LOOK_MS, resolve)),
+      },
+      house.log,
+    );
     this.#channel = attach({
       onFrame: (frame, bytes) => this.#take(frame, bytes),
       onChunk: (ch, offset, data) => {
@@ -126,6 +142,11 @@ export class Link implements DeviceLink {
     if (this.#state === "over") return;
     this.#spending.forget(call);
     this.#streams.forget(call);
+    this.#outgoing.forget(call);
+  }
+
+  give(content: GivenContent): void {
+    if (this.#state === "up") this.#outgoing.give(content);
   }
 
   end(code: ByeCode, text: string, retryMs?: number): void {
@@ -158,7 +179,7 @@ export class Link implements DeviceLink {
     if (!isAllowed(frame)) throw new KithError("schema", `${frame.t} on a paired link`);
     if (frame.t === "hello") return this.#greet(frame);
     if (this.#state === "silent") throw new KithError("schema", "the first frame is no hello");
-    switch (this.#spending.frame(frame, (ch) => this.#streams.has(ch))) {
+    switch (this.#spending.frame(frame, (ch) => this.#streams.has(ch) || this.#outgoing.has(ch))) {
       case "drop":
         return;
       case "stop":
@@ -184,8 +205,9 @@ export class Link implements DeviceLink {
       case "stream.end":
         return this.#streams.end(frame.ch, frame.size, frame.sha256);
       case "stream.credit":
+        return this.#outgoing.credit(frame.ch, frame.upto, frame.from);
       case "stream.done":
-        return; // the gateway sends no streams yet
+        return this.#outgoing.done(frame.ch);
       case "result":
         if (bytes > limits.outBytes && isLarger(frame.out, limits.outBytes))
           // It is the call's end all the same: waiting for another one would only waste its time.
@@ -206,6 +228,7 @@ export class Link implements DeviceLink {
       case "error":
         if (frame.stream !== undefined && frame.call === undefined) {
           const why = new KithError(fromWire(frame.code), frame.text);
+          this.#outgoing.refused(frame.stream, frame.code);
           if (this.#streams.givenUp(frame.stream, why)) return;
           // No such stream is open here, but a result may wait for content that is gone.
         }
@@ -324,6 +347,7 @@ export class Link implements DeviceLink {
     this.#heartbeat?.stop();
     this.#channel.close();
     this.#streams.stop();
+    this.#outgoing.stop();
     if (code !== undefined) this.#wire.close(code);
     if (known && !this.#asking) this.#down();
   }

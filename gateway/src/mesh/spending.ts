@@ -80,6 +80,8 @@ export class Spending {
       case "ledger.answer":
         return this.#queries.delete(frame.q) ? "take" : undefined;
       case "stream.end":
+      case "stream.credit":
+      case "stream.done":
         return known(frame.ch) ? "take" : undefined;
       case "bye":
         return "take";

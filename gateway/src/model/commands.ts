@@ -121,6 +121,20 @@ function whenThere(words: string): Answer | undefined {
   return { ...answer, deliverMs };
 }
 
+const COPY =
+  "Say /copy with a device, a path in its shared folder, and the device that gets it, as in /copy laptop notes.txt phone.";
+
+/** `laptop notes.txt phone [path]`; a path with spaces stands in quotes. */
+function copy(rest: string): Answer {
+  const words = [...rest.matchAll(/"([^"]+)"|(\S+)/g)].map(
+    ([, quoted, bare]) => quoted ?? bare ?? "",
+  );
+  const [from = "", path = "", to = "", into = path.split("/").at(-1) ?? ""] = words;
+  if (to === "" || into === "" || words.length > 4) return say(COPY);
+  const onward = { cap: "files.write", device: to, args: { path: into } };
+  return { do: "call", cap: "files.read", device: from, args: { path }, onward };
+}
+
 const id = (rest: string) => (rest ? { id: rest } : {});
 
 const commands: Readonly<Record<string, Command>> = {
@@ -165,6 +179,11 @@ const commands: Readonly<Record<string, Command>> = {
           )
         : call("files.list", device, path === undefined ? {} : { path });
     },
+  },
+  copy: {
+    form: "/copy <device> <path> <device> [path]",
+    what: "copy a file of one device to another",
+    parse: copy,
   },
   screen: {
     form: "/screen [device]",
@@ -302,6 +321,20 @@ const sentences: readonly {
             "I take pictures with the cameras of your devices, whatever is in front of them. Say which device, as in “take a photo from my laptop”.",
           )
         : photo([cameraOf(device), facing ?? selfie ?? ""].join(" ")),
+  },
+  {
+    match: new RegExp(
+      `^${PLEASE}(?:copy|send|move over|put) (?:the file )?(?<path>\\S*\\.\\S+) (?:from|of|on) (?<from>.+?) (?:to|onto|on) (?<to>.+?)${END}`,
+      "iu",
+    ),
+    to: ({ path = "", from = "", to = "" }) => {
+      const onward = {
+        cap: "files.write",
+        device: to.trim(),
+        args: { path: path.split("/").at(-1) ?? "" },
+      };
+      return { do: "call", cap: "files.read", device: from.trim(), args: { path }, onward };
+    },
   },
   {
     match: new RegExp(

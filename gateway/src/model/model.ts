@@ -8,6 +8,12 @@ export interface Turn {
   readonly owner: boolean;
 }
 
+export interface Onward {
+  readonly cap: string;
+  readonly device: string;
+  readonly args: Readonly<Record<string, unknown>>;
+}
+
 export type Answer =
   /** A tool call: a capability of a device. The device is still in the speaker's words. */
   | {
@@ -17,6 +23,8 @@ export type Answer =
       readonly args: Readonly<Record<string, unknown>>;
       /** So many ms it may wait for a device that is away. */
       readonly deliverMs?: number;
+      /** What it brought goes on: to this device, as the content of this call. */
+      readonly onward?: Onward;
     }
   /** A tool call of the gateway itself, as the command line has it. */
   | {

@@ -1,11 +1,11 @@
 /** The method that makes a call, and how a call's end is told to whoever waits. */
 import { KithError } from "@kith/shared/errors";
 import { newId } from "@kith/shared/ids";
-import { name, str } from "@kith/shared/protocol/words";
+import { mediaType, name, str, u53 } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import { durations } from "../grants/grant.ts";
 import { MOST_DELIVER_MS } from "../invocations/calls.ts";
-import type { Outcome } from "../invocations/request.ts";
+import type { Outcome } from "../invocations/outcome.ts";
 import { ended as endedMessage, short, waits } from "../sessions/words.ts";
 import { ASK, event, one } from "./lookup.ts";
 import { type Answer, type Method, type MethodsOptions, method } from "./method.ts";
@@ -57,7 +57,14 @@ export function ended(outcome: Outcome): Answer {
   throw new CallFailed(outcome);
 }
 
+const OCTETS = "application/octet-stream";
 const duration = v.picklist(durations);
+/** As `content.put` and results name it. */
+const content = v.strictObject({
+  sha256: v.pipe(str(64), v.regex(/^[0-9a-f]{64}$/, "must be 64 hex digits")),
+  type: mediaType,
+  bytes: u53,
+});
 
 export function callMethods({
   runtime,
@@ -66,6 +73,7 @@ export function callMethods({
   waiting,
   clock,
   rng,
+  contents,
 }: MethodsOptions): [string, Method][] {
   return [
     [
@@ -75,6 +83,7 @@ export function callMethods({
           device: str(256),
           cap: name(48),
           args: v.optional(v.record(str(31), v.unknown()), {}),
+          content: v.optional(content),
           allow: v.optional(duration),
           /** May wait so long for a device that is away. */
           deliver_s: v.optional(
@@ -85,13 +94,17 @@ export function callMethods({
             0,
           ),
         }),
-        async ({ device: said, cap, args, allow, deliver_s, wait_ms }, { by }) => {
+        async (
+          { device: said, cap, args, content: brought, allow, deliver_s, wait_ms },
+          { by },
+        ) => {
           const { first, end, forget } = await waiting.request(newId(clock, rng), {
             device: said,
             cap,
             args,
             requester: "owner",
             by,
+            ...(brought === undefined ? {} : { content: brought }),
             ...(allow === undefined ? {} : { allow }),
             ...(deliver_s === undefined ? {} : { deliverMs: deliver_s * 1_000 }),
           });
@@ -121,6 +134,18 @@ export function callMethods({
           if (outcome) return ended(outcome);
           forget();
           throw new ApprovalNeeded(first);
+        },
+      ),
+    ],
+    [
+      "content.put",
+      method(
+        v.strictObject({ path: str(4_096), type: v.optional(mediaType, OCTETS) }),
+        async ({ path, type }, { key }) => {
+          // Whoever speaks in a chat names no file of this machine.
+          if (key !== undefined) throw new KithError("not-granted", "only at the command line");
+          const put = await contents.put(path, type, newId(clock, rng));
+          return { out: { ...put }, text: "" };
         },
       ),
     ],

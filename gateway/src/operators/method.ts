@@ -4,6 +4,7 @@ import { KithError } from "@kith/shared/errors";
 import * as v from "valibot";
 import type { Presence } from "../devices/presence.ts";
 import type { Calls } from "../invocations/calls.ts";
+import type { StoredContent } from "../invocations/content.ts";
 import type { Waiting } from "../operators/waiting.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Store } from "../runtime/store.ts";
@@ -18,6 +19,10 @@ export interface MethodsOptions {
   readonly store: Store;
   readonly calls: Calls;
   readonly waiting: Waiting;
+  /** Takes a file of this machine in; see media/media.ts. */
+  readonly contents: {
+    put(path: string, type: string, id: string): Promise<StoredContent>;
+  };
   readonly presence: Presence;
   readonly clock: Clock;
   readonly rng: Rng;

@@ -2,7 +2,8 @@
 import { KithError } from "@kith/shared/errors";
 import type { Id } from "@kith/shared/ids";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Outcome, Request } from "../invocations/request.ts";
+import type { Request } from "../invocations/request.ts";
+import type { Outcome } from "../invocations/outcome.ts";
 import { ended } from "../invocations/call.ts";
 
 /** Longer than any call: deadline, grace and a device that is slow to come back. */

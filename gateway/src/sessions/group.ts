@@ -1,5 +1,5 @@
 /** Calls that one sentence made, one for each device it meant: told together, when the last has ended. */
-import type { Outcome } from "../invocations/request.ts";
+import type { Outcome } from "../invocations/outcome.ts";
 import { type ChatMessage, ended } from "./words.ts";
 
 /**

@@ -12,7 +12,8 @@
 import type { Failure } from "@kith/shared/errors";
 import { siblingId } from "@kith/shared/ids";
 import { assign, setup } from "xstate";
-import type { Outcome, Request } from "../invocations/request.ts";
+import type { Request } from "../invocations/request.ts";
+import type { Outcome } from "../invocations/outcome.ts";
 import type { Answer } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import { fx, fxEach } from "../runtime/fx.ts";
@@ -168,16 +169,24 @@ const request = ({ context, event }: Args): Request => {
   const answer = answerOf(event);
   if (answer.do !== "call") throw new Error("no call in this answer");
   const { by = "", owner = false } = context.current ?? {};
-  // Only an owner acts for themselves; anybody else needs a grant of their own.
-  return {
-    device: answer.device,
-    cap: answer.cap,
-    args: answer.args,
+  const asked = {
+    // Only an owner acts for themselves; anybody else needs a grant of their own.
     requester: owner ? "owner" : by,
     by,
     session: context.id,
     ...(answer.deliverMs === undefined ? {} : { deliverMs: answer.deliverMs }),
   };
+  const { device, cap, args, onward: next } = answer;
+  return { device, cap, args, ...asked, ...(next && { onward: { ...next, ...asked } }) };
+};
+
+/** What follows a call that ended well: its content goes on. */
+const onward = ({ event }: Args): Request | undefined => {
+  const { state, onward: next, streams } = outcomeOf(event);
+  const [stream] = streams ?? [];
+  if (state !== "done" || !next || !stream) return undefined;
+  const { sha256, type, bytes: size } = stream;
+  return { ...next, content: { sha256, type, bytes: size } };
 };
 
 /** The call's id is the turn's: fresh, and committed with the request. */
@@ -365,6 +374,14 @@ export const sessionMachine = setup({
             ...choose(outcomeOf(event)),
             final: quiet(context) && !context.current,
           })),
+        ],
+      },
+      {
+        guard: (args) => onward(args) !== undefined,
+        actions: [
+          say(({ event }) => ended(outcomeOf(event), false)),
+          change(without),
+          ...call(onward),
         ],
       },
       {

@@ -1,6 +1,6 @@
 /** What the assistant says, made from results and failures. Text from devices was tamed before. */
 import { type Failure, remedies } from "@kith/shared/errors";
-import type { Outcome } from "../invocations/request.ts";
+import type { Outcome } from "../invocations/outcome.ts";
 
 export interface ChatMessage {
   readonly text: string;
@@ -56,6 +56,8 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
       return `list ${args.path ? `“${String(args.path)}” in ` : ""}the shared folder${args.root === undefined ? "" : ` ${String(args.root)}`}`;
     case "files.stat":
       return `look up “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
+    case "files.write":
+      return `${args.replaces === undefined ? "write" : "replace"} “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`} (${size(Number(args.size))}, SHA-256 ${String(args.sha256).slice(0, 8)}…)`;
     case "files.read":
       return `read “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
     case "shell.run":
@@ -175,6 +177,10 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
     }
     case "files.stat":
       return `${name}:\n${found(out as unknown as Found)}`;
+    case "files.write":
+      return out.changed === false
+        ? `${String(out.name)} was on ${name} already.`
+        : `${String(out.name)} is on ${name} (${size(Number(out.size))}).${out.kept === undefined ? "" : ` The version before is ${String(out.kept)}.`}`;
     case "files.read":
       return `${String(out.name)} from ${name} (${size(stream?.bytes ?? 0)}).${files}`;
     case "shell.run": {

@@ -3,6 +3,7 @@
  * `serve.ts` never names one. Validation, policy, consent and ledger are `serve.ts`'s work.
  */
 import type { ArgsOf, Capability, OutOf } from "@kith/shared/capabilities/capability";
+import type { OpenSink } from "../incoming.ts";
 import type { Offered } from "@kith/shared/protocol/session";
 
 /** What a driver finds when it looks, without any effect: can it work now, and if not, why. */
@@ -27,6 +28,13 @@ export interface Tools {
   readonly signal: AbortSignal;
   /** Hands one stream over; the role and type must be of the capability. Each role once. */
   stream(role: string, type: string, content: Content): void;
+  /** The id of the call: the same when it is tried again after a crash. */
+  readonly call: string;
+  /**
+   * The content that the call brings: resolves when the sink that `open` gives has it whole. `open`
+   * is asked once for each link that brings some of it. @throws KithError; the sink is then discarded
+   */
+  receive(role: string, open: OpenSink): Promise<void>;
   /**
    * Makes the use visible at the device. Await it before the first frame of a camera,
    * a microphone or a screen is taken.

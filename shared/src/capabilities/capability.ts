@@ -26,6 +26,8 @@ export interface Capability<
   readonly ttlMs: number;
   readonly args: Args;
   readonly out: Out;
+  /** Roles of the content that a call brings to the device, at most one each. */
+  readonly takes?: Readonly<Record<string, StreamRole>>;
   /** Roles of the streams a result carries, with their media types and bounds. */
   readonly streams: Readonly<Record<string, StreamRole>>;
 }

@@ -2,6 +2,8 @@ import * as v from "valibot";
 import { int, list, name, str, u53 } from "../protocol/words.ts";
 import { defineCapability } from "./capability.ts";
 
+const sha256Hex = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "64 hex digits of a SHA-256"));
+
 /**
  * Reads one file inside the roots that the device's owner named. The path is relative to a
  * root; links are not followed. Since protocol 1.0.
@@ -30,6 +32,47 @@ export const filesRead = defineCapability({
     modified_at_ms: u53,
   }),
   streams: { content: { types: "any", maxBytes: 4 * 1_024 ** 3 } },
+});
+
+/**
+ * Writes one file inside the roots, or replaces it: only the version that is named, which is kept
+ * beside for seven days. It appears whole or not at all. Since protocol 1.0.
+ */
+export const filesWrite = defineCapability({
+  name: "files.write",
+  version: 1,
+  summary: "Put one file into a folder of the named device that its owner shared.",
+  effect: "idempotent",
+  tier: 2,
+  longestGrantMs: 7 * 86_400_000,
+  ttlMs: 600_000,
+  args: v.strictObject({
+    root: v.optional(
+      v.pipe(name(64), v.description("Name of the shared folder, when there are several.")),
+    ),
+    path: v.pipe(
+      name(1_024),
+      v.description("Path inside the shared folder, with forward slashes; its folder is there."),
+    ),
+    size: int(0, 4 * 1_024 ** 3),
+    sha256: sha256Hex,
+    replaces: v.optional(
+      v.pipe(
+        sha256Hex,
+        v.description("SHA-256 of the file that it replaces; without it there must be none."),
+      ),
+    ),
+  }),
+  out: v.strictObject({
+    name: str(255),
+    size: u53,
+    /** False: exactly this was there already. */
+    changed: v.boolean(),
+    /** Where the version before lies now, in the same shared folder. */
+    kept: v.optional(name(300)),
+  }),
+  streams: {},
+  takes: { content: { types: "any", maxBytes: 4 * 1_024 ** 3 } },
 });
 
 const entry = {

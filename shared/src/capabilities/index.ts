@@ -3,7 +3,7 @@ import { cameraList, cameraSnap } from "./camera.ts";
 import type { Capability } from "./capability.ts";
 import { clipboardRead, clipboardWrite } from "./clipboard.ts";
 import { deviceInfo, deviceStatus } from "./device.ts";
-import { filesList, filesRead, filesStat } from "./files.ts";
+import { filesList, filesRead, filesStat, filesWrite } from "./files.ts";
 import { shellRun } from "./shell.ts";
 import { locationGet } from "./location.ts";
 import { notifyShow } from "./notify.ts";
@@ -16,7 +16,7 @@ export const catalogue: ReadonlyMap<string, Capability> = new Map(
     ...[cameraList, cameraSnap],
     ...[clipboardRead, clipboardWrite],
     ...[deviceInfo, deviceStatus],
-    ...[filesList, filesStat, filesRead],
+    ...[filesList, filesStat, filesRead, filesWrite],
     ...[locationGet, notifyShow],
     ...[screenList, screenSnap],
     ...[shellRun, speechSay, urlOpen],

@@ -74,7 +74,7 @@ calls = new Calls({
   latest: latestTime(clock, opened.lastWallMs),
 });
 const waiting = new Waiting(runtime);
-const sending = new Sending(runtime, calls, presence, clock);
+const sending = new Sending(runtime, calls, presence, clock, media);
 runtime.recover(opened);
 sending.recover();
 
@@ -106,6 +106,7 @@ const forSession: Method = {
 const table = new Map([
   ...methods({
     ...{ runtime, store, calls, waiting, presence, clock, rng, home },
+    contents: media,
     gateway: { id, name: "bench", key: hex(keys.noise.publicKey), version: "0" },
     agentHash: async () => undefined,
     open: () => Promise.reject(new Error("not in this bench")),

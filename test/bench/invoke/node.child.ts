@@ -11,6 +11,7 @@ import { Home } from "@kith/node-agent/config";
 import { Consent } from "@kith/node-agent/consent";
 import type { AnyDriver, Driver } from "@kith/node-agent/drivers/driver";
 import { Ledger } from "@kith/node-agent/ledger";
+import { Incoming } from "@kith/node-agent/incoming";
 import { Outgoing } from "@kith/node-agent/outgoing";
 import { Policy } from "@kith/node-agent/policy";
 import { register } from "@kith/node-agent/register";
@@ -44,12 +45,23 @@ const ledger =
     : forgetfulLedger(newId(clock, rng));
 const policy = new Policy(home, clock);
 const outgoing = new Outgoing(home.path("spool"), clock, rng);
+const incoming = new Incoming();
 const log = (error: unknown) => console.error(error);
 const notices = { on: async () => {}, off: () => {} };
 const consent = new Consent(clock);
-const server = new Server({ drivers, policy, ledger, consent, outgoing, notices, clock, log });
+const server = new Server({
+  drivers,
+  policy,
+  ledger,
+  consent,
+  outgoing,
+  incoming,
+  notices,
+  clock,
+  log,
+});
 const agent = new Agent({
-  ...{ clock, rng, home, own, about, drivers, policy, ledger, outgoing, server },
+  ...{ clock, rng, home, own, about, drivers, policy, ledger, outgoing, incoming, server },
   soon: (fn) => void setImmediate(fn),
   boot: newId(clock, rng),
   person: { line: async () => undefined, choose: async () => undefined },

@@ -30,6 +30,9 @@ export class Media {
         partial.set(name, known);
         return known;
       },
+      // No capability of the simulation takes content.
+      source: () => Promise.reject(new KithError("gone", "the content is not held")),
+      put: () => Promise.reject(new KithError("gone", "there are no files here")),
       drop: async () => {},
       sweep: async () => {},
     };

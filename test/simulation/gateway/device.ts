@@ -9,6 +9,7 @@ import type { AnyDriver } from "@kith/node-agent/drivers/driver";
 import type { AgentEvent } from "@kith/node-agent/events";
 import { Ledger } from "@kith/node-agent/ledger";
 import { notices } from "@kith/node-agent/notice";
+import { Incoming } from "@kith/node-agent/incoming";
 import { Outgoing } from "@kith/node-agent/outgoing";
 import { Policy } from "@kith/node-agent/policy";
 import { Server } from "@kith/node-agent/serve";
@@ -133,7 +134,17 @@ export class Device {
     const say = async (event: AgentEvent): Promise<void> => {
       if (!process.dead) events.said(this, event);
     };
-    const parts = { clock, rng, home, drivers, policy, ledger, outgoing, say };
+    const parts = {
+      clock,
+      rng,
+      home,
+      drivers,
+      policy,
+      ledger,
+      outgoing,
+      incoming: new Incoming(),
+      say,
+    };
     const log = (error: unknown): void => {
       if (!process.dead && !(error instanceof KithError) && !isDisk(error))
         events.defect(`${this.name}: a defect`, error);

@@ -23,9 +23,8 @@ import { failureOf, namesOf, rootOf } from "./read.ts";
 type Entry = OutOf<typeof filesStat>;
 
 /** A folder that is held: where its entries can be looked at, until it is let go. */
-interface Held {
+interface Held extends AsyncDisposable {
   readonly path: string;
-  close(): Promise<void>;
 }
 
 /** Opens the folder `names` inside `root` without following a link below it. */
@@ -38,7 +37,7 @@ const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY;
 export function fileLister(
   roots: ReadonlyMap<string, string>,
   probe: () => Promise<Probe>,
-  hold: HoldInside = hasProcFd ? holdByDescriptor : holdAndCompare,
+  hold: HoldInside = holdInside,
 ): { list: Driver<typeof filesList>; stat: Driver<typeof filesStat> } {
   const common = { parallel: 4, maxMs: 10_000, probe } as const;
   const inFolder = async <T>(
@@ -46,15 +45,11 @@ export function fileLister(
     names: readonly string[],
     look: (path: string) => Promise<T>,
   ): Promise<T> => {
-    const folder = await hold(rootOf(roots, root), names).catch((thrown: unknown) => {
-      throw failureOf(thrown);
-    });
     try {
+      await using folder = await hold(rootOf(roots, root), names);
       return await look(folder.path);
     } catch (thrown) {
       throw failureOf(thrown);
-    } finally {
-      await folder.close();
     }
   };
   return {
@@ -113,7 +108,7 @@ export const holdByDescriptor: HoldInside = async (root, names) => {
     if ((await readlink(inside(folder))) !== join(base, ...names))
       throw new KithError("gone", "the folder was moved while it was opened");
     const held = folder;
-    return { path: inside(held), close: () => held.close() };
+    return { path: inside(held), [Symbol.asyncDispose]: () => held.close() };
   } catch (thrown) {
     await folder.close();
     throw thrown;
@@ -132,5 +127,8 @@ export const holdAndCompare: HoldInside = async (root, names) => {
   const real = await realpath(path);
   if (real !== base && !real.startsWith(base.endsWith(sep) ? base : base + sep))
     throw new KithError("gone", "the folder was moved while it was opened");
-  return { path: real, close: () => Promise.resolve() };
+  return { path: real, [Symbol.asyncDispose]: () => Promise.resolve() };
 };
+
+/** As well as this system can. */
+export const holdInside: HoldInside = hasProcFd ? holdByDescriptor : holdAndCompare;

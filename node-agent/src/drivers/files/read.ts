@@ -195,14 +195,19 @@ async function regular(file: FileHandle) {
 }
 
 /** What the system's refusal means. Its words hold a path, so they stay here. */
-export function failureOf(thrown: unknown): KithError {
+export function failureOf(thrown: unknown, doing: "read" | "write" = "read"): KithError {
   if (thrown instanceof KithError) return thrown;
   const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
-  const failure = (kith: "gone" | "bad-args" | "os-permission" | "driver", message: string) =>
-    new KithError(kith, message, { cause: thrown });
-  if (code === "ENOENT") return failure("gone", "no such file");
-  if (code === "EACCES" || code === "EPERM")
-    return failure("os-permission", "this program may not read that file");
+  const failure = (
+    kith: "gone" | "bad-args" | "os-permission" | "disk-full" | "driver",
+    message: string,
+  ) => new KithError(kith, message, { cause: thrown });
+  if (code === "ENOENT")
+    return failure("gone", doing === "read" ? "no such file" : "no such folder");
+  if (code === "EACCES" || code === "EPERM" || code === "EROFS")
+    return failure("os-permission", `this program may not ${doing} that file`);
+  if (code === "ENOSPC" || code === "EDQUOT")
+    return failure("disk-full", "the device cannot store the content");
   if (code === "ELOOP" || code === "ENOTDIR")
     return failure("bad-args", "links are not followed, and a file has nothing inside");
   if (code === "ENXIO" || code === "EISDIR" || code === "ENAMETOOLONG")

@@ -1,6 +1,6 @@
-/** Content that is read as it is sent, one part ahead: while one is hashed and sealed, the next comes from the disk. */
+/** Content that is read as it is sent, one part ahead: while one is hashed and sealed, the next comes from the disk. For Node. */
 import type { FileHandle } from "node:fs/promises";
-import type { Source } from "@kith/shared/streams/sender";
+import type { Source } from "./sender.ts";
 
 /** Several chunks at once: each read wakes a thread of the pool, and that costs more than the copy. */
 const READ_BYTES = 524_288;

@@ -1,0 +1,74 @@
+// @ts-check
+/** Files between this computer and devices, and between devices: `kith send`, `get` and `copy`. */
+import { basename, parse, resolve } from "node:path";
+import process from "node:process";
+import { copyAs } from "./print.mjs";
+import { print, request } from "./request.mjs";
+import { number, printResult, term } from "./verbs.mjs";
+
+/** @typedef {import("./verbs.mjs").Context} Context */
+
+/**
+ * Permission and patience, as every call takes them.
+ * @param {Context} context
+ */
+function asked({ verb, flags }) {
+  const wait = number(flags.wait, "--wait", verb);
+  const deliver = number(flags.deliver, "--deliver", verb);
+  return {
+    allow: term(flags.allow, verb),
+    ...(wait !== undefined && { wait_ms: Number(wait) * 1_000 }),
+    ...(deliver !== undefined && { deliver_s: Number(deliver) }),
+  };
+}
+
+/** On a terminal only: a program reads the answer. @param {Context} context @param {string} text */
+function note({ json }, text) {
+  if (!json && process.stderr.isTTY) process.stderr.write(`${text}\n`);
+}
+
+/** Without the path in the gateway's own folder. @param {string} text */
+const firstLine = (text) => text.split("\n", 1)[0] ?? "";
+
+/** @param {number} bytes */
+const size = (bytes) =>
+  bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** @param {Context} context @param {any[]} words */
+export async function send(context, [file, device, path = basename(file)]) {
+  const { root, replaces } = context.flags;
+  const { out: content } = await request(context, "content.put", { path: resolve(file) });
+  note(context, `Sending ${basename(file)} (${size(content.bytes)}) to ${device} …`);
+  const args = { path, ...(root && { root }), ...(replaces && { replaces }) };
+  const call = { device, cap: "files.write", args, content, ...asked(context) };
+  await printResult(context, await request(context, "invoke", call));
+}
+
+/** @param {Context} context @param {any[]} words */
+export async function get(context, [device, path]) {
+  const { root, out = "." } = context.flags;
+  note(context, `Fetching ${path} from ${device} …`);
+  const args = { path, ...(root && { root }) };
+  const call = { device, cap: "files.read", args, ...asked(context) };
+  const { out: told, text } = await request(context, "invoke", call);
+  const [stream] = told.streams;
+  const { name, ext } = parse(basename(path));
+  const saved = await copyAs(stream.path, resolve(out), name, ext);
+  print(
+    context,
+    { ...told, streams: [{ ...stream, path: saved }] },
+    `${firstLine(text)}\n${saved}`,
+  );
+}
+
+/** Two calls, each with its own permission. @param {Context} context @param {any[]} words */
+export async function copy(context, [from, path, to, into = basename(path)]) {
+  note(context, `Fetching ${path} from ${from} …`);
+  const read = { device: from, cap: "files.read", args: { path }, ...asked(context) };
+  const { out } = await request(context, "invoke", read);
+  const [{ sha256, type, bytes }] = out.streams;
+  note(context, `Sending it (${size(bytes)}) to ${to} …`);
+  const content = { sha256, type, bytes };
+  const write = { device: to, cap: "files.write", args: { path: into }, content };
+  await printResult(context, await request(context, "invoke", { ...write, ...asked(context) }));
+}

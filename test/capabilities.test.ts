@@ -11,6 +11,7 @@ const decided: Readonly<
 > = {
   "camera.list": ["read", 0, Infinity],
   "camera.snap": ["idempotent", 2, 7 * DAYS],
+  "camera.clip": ["idempotent", 2, 7 * DAYS],
   "clipboard.read": ["read", 2, 7 * DAYS],
   "clipboard.write": ["idempotent", 1, 30 * DAYS],
   "device.info": ["read", 0, Infinity],
@@ -23,6 +24,7 @@ const decided: Readonly<
   "notify.show": ["idempotent", 1, Infinity],
   "screen.list": ["read", 0, Infinity],
   "screen.snap": ["idempotent", 2, 7 * DAYS],
+  "screen.record": ["idempotent", 2, 7 * DAYS],
   "shell.run": ["once", 2, DAYS / 3],
   "speech.say": ["once", 1, Infinity],
   "url.open": ["once", 2, 7 * DAYS],

@@ -117,7 +117,7 @@ async function openHome(args: Arguments): Promise<Home> {
 function driversOf({ dir, settings }: Home): AnyDriver[] {
   const { cameras: names, place } = settings;
   const roots = new Map(Object.entries(settings.roots));
-  const { list, snap } = cameras({ sources: cameraSources(names) });
+  const { list, snap, clip } = cameras({ sources: cameraSources(names) });
   const { info, status } = device({ agent: AGENT });
   const closed = { home: os.homedir(), own: [dir, kithHome()] };
   const shared = () => sharedFolders(roots);
@@ -131,13 +131,14 @@ function driversOf({ dir, settings }: Home): AnyDriver[] {
       status,
       list,
       snap,
+      clip,
       fileReader(roots),
       files.list,
       files.stat,
       fileWriter(roots, clock, shared),
       shell({ roots, closed }),
     ],
-    ...[screen.list, screen.snap, copied.read, copied.write],
+    ...[screen.list, screen.snap, screen.record, copied.read, copied.write],
     ...[notify(here), speaker(here), urlOpener(here), location(place)],
   ];
 }

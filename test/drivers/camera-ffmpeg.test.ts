@@ -4,11 +4,11 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { cameras } from "@kith/node-agent/drivers/camera/cameras";
 import { failureOf } from "@kith/node-agent/drivers/camera/ffmpeg";
-import { cameraSnap } from "@kith/shared/capabilities/camera";
+import { cameraClip, cameraSnap } from "@kith/shared/capabilities/camera";
 import { decode } from "jpeg-js";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { alive, bytesOf, codeOf, folder, lend, machine, script } from "./support.ts";
+import { alive, bytesOf, codeOf, films, folder, lend, machine, probed, script } from "./support.ts";
 
 const posix = process.platform !== "win32";
 const ffmpeg = (() => {
@@ -32,6 +32,34 @@ async function photo(source: string, maxEdge: number) {
   );
   return { out: v.parse(cameraSnap.out, out), bytes: bytesOf(tools), tools };
 }
+
+describe.runIf(ffmpeg && posix)("a film by ffmpeg", () => {
+  const clip = async (signal?: AbortSignal, seconds = 1) => {
+    await using home = await folder();
+    const source = "testsrc2=size=321x241:rate=10";
+    const real = await machine(home, "ffmpeg", () => [["-re", "-f", "lavfi", "-i", source]]);
+    const tools = lend(signal);
+    const { clip: driver } = cameras({ sources: [real] });
+    const out = await driver.run({ facing: "any", seconds, max_edge_px: 320 }, tools);
+    return { out: v.parse(cameraClip.out, out), tools };
+  };
+
+  test("has its length and even sides, no sound, and nothing of it stays here", async () => {
+    const before = await films();
+    const { out, tools } = await clip();
+    expect(out).toMatchObject({ camera: "video0", seconds: 1 });
+    expect(tools.said).toEqual(["notice: film: Integrated Camera", "stream: video video/mp4"]);
+    const { streams } = await probed(tools);
+    expect(streams).toEqual([{ width: 320, height: 240, codec_type: "video", nb_frames: "10" }]);
+    expect(await films()).toEqual(before);
+  });
+
+  test("that is stopped leaves nothing behind", async () => {
+    const before = await films();
+    expect(await codeOf(clip(AbortSignal.timeout(300), 30))).toBe("timeout");
+    expect(await films()).toEqual(before);
+  });
+});
 
 describe.runIf(ffmpeg && posix)("a photo by ffmpeg", () => {
   test("is a real JPEG in the size of the camera", async () => {

@@ -7,11 +7,11 @@ import { parseDisplays } from "@kith/node-agent/drivers/screen/screencapture";
 import { screens, screenSource } from "@kith/node-agent/drivers/screen/screens";
 import { parseXdpyinfo, parseXrandr } from "@kith/node-agent/drivers/screen/x11";
 import { desktop } from "@kith/node-agent/platform";
-import { screenList, screenSnap } from "@kith/shared/capabilities/screen";
+import { screenList, screenRecord, screenSnap } from "@kith/shared/capabilities/screen";
 import { decode } from "jpeg-js";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { alive, bytesOf, codeOf, folder, lend } from "./support.ts";
+import { alive, bytesOf, codeOf, films, folder, lend, probed } from "./support.ts";
 import { installed, xvfb } from "./xvfb.ts";
 
 const posix = process.platform !== "win32";
@@ -74,6 +74,23 @@ describe.runIf(grabs)("a screen of X11", () => {
     await expect(snap.run(jpeg, mute)).rejects.toThrow("nobody reads");
     expect(tools.contents).toEqual([]);
   });
+});
+
+test.runIf(grabs)("a film of a screen has its length, and nothing of it stays here", async () => {
+  await using display = await xvfb("641x401");
+  const tools = lend();
+  const { record } = screens(screenSource(display.session));
+  expect(await record.probe()).toMatchObject({ state: "ready" });
+  const before = await films();
+  const wanted = { seconds: 2, max_edge_px: 320 };
+  expect(v.parse(screenRecord.out, await record.run(wanted, tools))).toMatchObject({ seconds: 2 });
+  expect(tools.said).toEqual([
+    expect.stringMatching(/^notice: film of the screen: /) as string,
+    "stream: video video/mp4",
+  ]);
+  expect(await films()).toEqual(before);
+  const { streams } = await probed(tools);
+  expect(streams).toEqual([{ width: 320, height: 200, codec_type: "video", nb_frames: "20" }]);
 });
 
 test.runIf(paints)("a picture shows what is on the screen", async () => {

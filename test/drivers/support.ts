@@ -1,6 +1,7 @@
 /** What the agent lends a driver, kept for looking at; and programs that stand in for ffmpeg. */
 import { createHash } from "node:crypto";
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Content, Tools } from "@kith/node-agent/drivers/driver";
@@ -47,6 +48,25 @@ export function lend(
       return Promise.resolve();
     },
   };
+}
+
+/** Folders of films that are being made on this machine. */
+export const films = async (): Promise<string[]> =>
+  (await readdir(tmpdir())).filter((name) => name.startsWith("kith-film-"));
+
+/** What ffprobe says about the film that a driver handed over, which is closed then. */
+export async function probed({ contents: [content] }: Lent): Promise<{ streams: unknown }> {
+  if (!content || !("file" in content)) throw new Error("no file was handed over");
+  await using home = await folder();
+  const path = join(home.path, "film.mp4");
+  await writeFile(path, await content.file.readFile());
+  await content.file.close();
+  const entries = "stream=codec_type,width,height,nb_frames";
+  const args = ["-v", "error", "-show_entries", entries, "-of", "json", path];
+  const { streams } = JSON.parse(execFileSync("ffprobe", args, { encoding: "utf8" })) as {
+    streams: unknown;
+  };
+  return { streams };
 }
 
 /** The bytes a driver handed over. */

@@ -160,6 +160,57 @@ describe("several devices that fit", () => {
     expect(calls(chat.owed())).toEqual([]);
   });
 
+  /** The same question again, by `by`, for this capability; returns what was asked of devices. */
+  const again = (chat: Chat, by = "console:owner", told = {}) => {
+    chat.send(said("photo", { by }));
+    const id = calling(chat);
+    chat.send({ type: "call.ended", outcome: { ...ambiguous(id, by), ...told } });
+    return chat.owed();
+  };
+
+  test("the same words mean the chosen device from then on, for whoever chose", () => {
+    const chat = choosing();
+    chat.send(said("2"));
+    chat.owed();
+    const owed = again(chat);
+    expect([replies(owed), calls(owed)]).toMatchObject([[], [{ request: { device: "k2" } }]]);
+    // Somebody else, another capability, or a choice without it: asked again.
+    const { request } = ambiguous("");
+    for (const asked of [
+      again(chat, "telegram:9"),
+      again(chat, undefined, { request: { ...request, cap: "camera.list" } }),
+      again(chat, undefined, { choices: [{ id: "k1", name: "Laptop" }] }),
+    ])
+      expect([replies(asked), calls(asked)]).toMatchObject([[{ final: true }], []]);
+    // A newer choice takes its place.
+    chat.send(said("1"));
+    chat.owed();
+    expect(calls(again(chat))).toMatchObject([{ request: { device: "k1" } }]);
+  });
+
+  test("eight choices are remembered, and long words are not", () => {
+    const chat = choosing();
+    chat.send(said("2"));
+    const { request } = ambiguous("");
+    for (let n = 0; n < 9; n++) {
+      again(chat, undefined, {
+        request: { ...request, device: n === 8 ? "x".repeat(65) : `w${n}` },
+      });
+      chat.send(said("1"));
+      chat.owed();
+    }
+    expect(chat.context().chosen?.map(({ words }) => words)).toEqual([
+      "w7",
+      "w6",
+      "w5",
+      "w4",
+      "w3",
+      "w2",
+      "w1",
+      "w0",
+    ]);
+  });
+
   test("the choice is for what was asked then, whatever was asked since", () => {
     const chat = start();
     const first = calling(chat);

@@ -21,6 +21,7 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
   "image/jpeg": "jpg",
   "image/png": "png",
   "image/webp": "webp",
+  "video/mp4": "mp4",
   "application/pdf": "pdf",
   "text/plain": "txt",
 };

@@ -121,6 +121,18 @@ function whenThere(words: string): Answer | undefined {
   return { ...answer, deliverMs };
 }
 
+const MOST_FILM_MS = 60_000;
+
+/** `[device] [5s]`. */
+function film(cap: string, rest: string): Answer {
+  const [, device = "", wait] =
+    /^(.*?)\s*\b(\d{1,3}\s*(?:s|sec|seconds?|m|min))?$/i.exec(rest) ?? [];
+  const ms = wait === undefined ? undefined : (time(wait) ?? 0);
+  if (ms !== undefined && (ms < 1_000 || ms > MOST_FILM_MS))
+    return say("A film has 1 to 60 seconds, as in /clip laptop 5s.");
+  return call(cap, device, ms === undefined ? {} : { seconds: ms / 1_000 });
+}
+
 const COPY =
   "Say /copy with a device, a path in its shared folder, and the device that gets it, as in /copy laptop notes.txt phone.";
 
@@ -184,6 +196,16 @@ const commands: Readonly<Record<string, Command>> = {
     form: "/copy <device> <path> <device> [path]",
     what: "copy a file of one device to another",
     parse: copy,
+  },
+  clip: {
+    form: "/clip [device] [5s]",
+    what: "film with its camera, without sound",
+    parse: (rest) => film("camera.clip", rest),
+  },
+  record: {
+    form: "/record [device] [5s]",
+    what: "film what its screen shows",
+    parse: (rest) => film("screen.record", rest),
   },
   screen: {
     form: "/screen [device]",

@@ -24,7 +24,7 @@ import { type Asked, type ChatMessage, choose, ended, problem, question, waits }
 /*
  * All that a chat remembers is part of every snapshot, which has 64 KiB. A chat that outgrew it
  * would answer nothing any more, so everything below has its share, and the shares add up:
- * texts 24, what is put off 4, a choice 6, a group 20 (group.ts), and 10 for ids and names.
+ * texts 24, what is put off 4, a choice 6, a group 20 (group.ts), and 10 for ids, names and choices.
  */
 /** Texts that may wait while one is thought about; more are refused with a reply. */
 const WAITING = 32;
@@ -36,6 +36,9 @@ const PUT_OFF = 32;
 const PUT_OFF_BYTES = 4_096;
 /** Bytes of a request that waits for the choice of its device, with the choices. */
 const CHOICE_BYTES = 6_144;
+/** Choices that one chat remembers, and the longest words of one. */
+const CHOSEN = 8;
+const CHOSEN_BYTES = 64;
 /** Calls that one chat may have open. */
 const CALLS = 64;
 const REPLY_TTL_MS = 3_600_000;
@@ -45,6 +48,13 @@ interface Said {
   readonly text: string;
   readonly by: string;
   readonly owner: boolean;
+}
+
+interface Chosen {
+  readonly words: string;
+  readonly cap: string;
+  readonly by: string;
+  readonly device: string;
 }
 
 export interface Session {
@@ -59,6 +69,8 @@ export interface Session {
   readonly later?: readonly PutOff[];
   /** Calls that one sentence made: they are told together. One at a time; those of a second are told one by one. */
   readonly group?: Group;
+  /** What was chosen when words fitted several devices, newest first: the same words mean the same again. */
+  readonly chosen?: readonly Chosen[];
   /** A call that waits for the choice of its device. */
   readonly choosing?: {
     readonly request: Request;
@@ -227,6 +239,27 @@ const choice = (args: Args): Request | undefined => {
   return args.context.choosing && device ? { ...args.context.choosing.request, device } : undefined;
 };
 
+/** The device that the same person chose for the same words before, if it is among the choices again. */
+const remembered = ({ context, event }: Args): Request | undefined => {
+  const { failure, request: asked, choices = [] } = outcomeOf(event);
+  if (failure?.code !== "device-ambiguous" || !asked) return undefined;
+  const known = context.chosen?.find(
+    ({ words, cap, by }) =>
+      words === asked.device.toLowerCase() && cap === asked.cap && by === asked.by,
+  );
+  const device = choices.find(({ id }) => id === known?.device)?.id;
+  return device === undefined ? undefined : { ...asked, device };
+};
+const remember = change((args) => {
+  const { chosen: before = [], choosing } = args.context;
+  const device = chosen(args);
+  const words = choosing?.request.device.toLowerCase() ?? "";
+  if (!choosing || device === undefined || bytes(words) > CHOSEN_BYTES) return {};
+  const { cap, by } = choosing.request;
+  const others = before.filter((one) => one.words !== words || one.cap !== cap || one.by !== by);
+  return { chosen: [{ words, cap, by, device }, ...others].slice(0, CHOSEN) };
+});
+
 const begin = change(({ event }) =>
   event.type === "chat.said"
     ? { current: { text: event.text, by: event.by, owner: event.owner } }
@@ -361,6 +394,10 @@ export const sessionMachine = setup({
         ],
       },
       {
+        guard: (args) => remembered(args) !== undefined,
+        actions: [change(without), ...call(remembered)],
+      },
+      {
         guard: ({ event }) => outcomeOf(event).failure?.code === "device-ambiguous",
         actions: [
           change((args) => {
@@ -412,7 +449,10 @@ export const sessionMachine = setup({
       on: {
         "chat.said": [
           { guard: tooLong, actions: refuseLong(quiet) },
-          { guard: (args) => chosen(args) !== undefined, actions: [...call(choice), forgetChoice] },
+          {
+            guard: (args) => chosen(args) !== undefined,
+            actions: [...call(choice), remember, forgetChoice],
+          },
           { target: "thinking", actions: [forgetChoice, begin] },
         ],
       },

@@ -43,15 +43,12 @@ function quoted(text: unknown): string {
 /** What a yes would permit, with everything in it that makes a difference: nobody allows what they cannot read. */
 function what(cap: string, args: Readonly<Record<string, unknown>>): string {
   switch (cap) {
-    case "camera.snap": {
-      const camera =
-        args.camera === undefined
-          ? args.facing === "any" || args.facing === undefined
-            ? "the camera"
-            : `the ${String(args.facing)} camera`
-          : `camera ${String(args.camera)}`;
-      return `take a photo with ${camera}`;
-    }
+    case "camera.snap":
+      return `take a photo with ${cameraOf(args)}`;
+    case "camera.clip":
+      return `film for ${String(args.seconds)} s with ${cameraOf(args)}`;
+    case "screen.record":
+      return `film ${screenOf(args)} for ${String(args.seconds)} s`;
     case "files.list":
       return `list ${args.path ? `“${String(args.path)}” in ` : ""}the shared folder${args.root === undefined ? "" : ` ${String(args.root)}`}`;
     case "files.stat":
@@ -75,11 +72,20 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
     case "url.open":
       return `open the page ${String(args.url)} in the browser`;
     case "screen.snap":
-      return `take a picture of ${args.screen === undefined ? "the screen" : `screen ${String(args.screen)}`}`;
+      return `take a picture of ${screenOf(args)}`;
     default:
       return `use ${cap}${Object.keys(args).length > 0 ? ` ${JSON.stringify(args)}` : ""}`;
   }
 }
+
+const cameraOf = ({ camera, facing = "any" }: Readonly<Record<string, unknown>>): string =>
+  camera !== undefined
+    ? `camera ${String(camera)}`
+    : facing === "any"
+      ? "the camera"
+      : `the ${String(facing)} camera`;
+const screenOf = ({ screen }: Readonly<Record<string, unknown>>): string =>
+  screen === undefined ? "the screen" : `screen ${String(screen)}`;
 
 /** All else that a command would get, as it is. */
 function besides({ cwd, env, stdin }: Readonly<Record<string, unknown>>): string {
@@ -155,6 +161,10 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
   switch (cap) {
     case "camera.snap":
       return `Photo from ${name}, camera ${String(out.camera)}, taken ${clock(out.taken_at_ms)} (${String(out.width_px)}×${String(out.height_px)}, ${size(stream?.bytes ?? 0)}).${files}`;
+    case "camera.clip":
+      return `Film of ${String(out.seconds)} s from ${name}, camera ${String(out.camera)}, begun ${clock(out.taken_at_ms)} (${size(stream?.bytes ?? 0)}).${files}`;
+    case "screen.record":
+      return `Film of ${String(out.seconds)} s of screen ${String(out.screen)} of ${name}, begun ${clock(out.taken_at_ms)} (${size(stream?.bytes ?? 0)}).${files}`;
     case "camera.list": {
       const cameras = (out.cameras ?? []) as { id: string; label: string; facing: string }[];
       if (cameras.length === 0) return `${name} has no camera.`;
@@ -270,7 +280,7 @@ export const waits = (call: string, name: string, until: number): ChatMessage =>
 export function choose(told: Outcome): ChatMessage {
   const choices = told.choices ?? [];
   return {
-    text: `Which one?\n${choices.map(({ name }, at) => `  ${at + 1}  ${name}`).join("\n")}\nAnswer with the number or the name.`,
+    text: `Which one?\n${choices.map(({ name }, at) => `  ${at + 1}  ${name}`).join("\n")}\nAnswer with the number or the name; the same words will mean it from now on in this chat.`,
     final: true,
     error: {
       code: "device-ambiguous",

@@ -1,5 +1,5 @@
 /** The catalogue: every capability both ends know by name. Anything else starts with `x.`. */
-import { cameraList, cameraSnap } from "./camera.ts";
+import { cameraClip, cameraList, cameraSnap } from "./camera.ts";
 import type { Capability } from "./capability.ts";
 import { clipboardRead, clipboardWrite } from "./clipboard.ts";
 import { deviceInfo, deviceStatus } from "./device.ts";
@@ -7,18 +7,18 @@ import { filesList, filesRead, filesStat, filesWrite } from "./files.ts";
 import { shellRun } from "./shell.ts";
 import { locationGet } from "./location.ts";
 import { notifyShow } from "./notify.ts";
-import { screenList, screenSnap } from "./screen.ts";
+import { screenList, screenRecord, screenSnap } from "./screen.ts";
 import { speechSay } from "./speech.ts";
 import { urlOpen } from "./url.ts";
 
 export const catalogue: ReadonlyMap<string, Capability> = new Map(
   [
-    ...[cameraList, cameraSnap],
+    ...[cameraList, cameraSnap, cameraClip],
     ...[clipboardRead, clipboardWrite],
     ...[deviceInfo, deviceStatus],
     ...[filesList, filesStat, filesRead, filesWrite],
     ...[locationGet, notifyShow],
-    ...[screenList, screenSnap],
+    ...[screenList, screenSnap, screenRecord],
     ...[shellRun, speechSay, urlOpen],
   ].map((capability) => [
     capability.name,

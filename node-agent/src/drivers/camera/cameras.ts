@@ -1,6 +1,8 @@
-/** The cameras of this machine as two capabilities, whatever families they come from. */
-import { cameraList, cameraSnap } from "@kith/shared/capabilities/camera";
+/** The cameras of this machine as capabilities, whatever families they come from. */
+import { cameraClip, cameraList, cameraSnap } from "@kith/shared/capabilities/camera";
 import type { ArgsOf } from "@kith/shared/capabilities/capability";
+import { filmTtlMs } from "@kith/shared/capabilities/film";
+import { type Clock, systemClock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { tame } from "@kith/shared/protocol/words";
 import { osName } from "../../platform.ts";
@@ -8,6 +10,7 @@ import type { Driver, Probe } from "../driver.ts";
 import { avfoundationCameras } from "./ffmpeg-avfoundation.ts";
 import { dshowCameras } from "./ffmpeg-dshow.ts";
 import { v4l2Cameras } from "./ffmpeg-v4l2.ts";
+import { hand } from "../film.ts";
 import { jpegSize } from "../picture-size.ts";
 import { type Camera, type CameraSource, listed, MOST_CAMERAS, why } from "./source.ts";
 import { TEST_PATTERN, testPattern } from "./test-pattern.ts";
@@ -42,15 +45,25 @@ function only(ids: readonly string[], source: CameraSource): CameraSource {
       return { state: "unavailable", reason: tame(`no camera named ${ids.join(", ")} found`, 160) };
     },
     snap: (camera, maxEdge, signal) => source.snap(camera, maxEdge, signal),
+    ...("clip" in source && {
+      clip: (...wanted: Parameters<NonNullable<CameraSource["clip"]>>) => source.clip!(...wanted),
+    }),
   };
 }
 
 type Found = { readonly camera: Camera; readonly source: CameraSource };
 
-/** The two drivers over these sources, in this order. */
-export function cameras({ sources }: { sources: readonly CameraSource[] }): {
+/** The drivers over these sources, in this order. */
+export function cameras({
+  sources,
+  clock = systemClock,
+}: {
+  sources: readonly CameraSource[];
+  clock?: Clock;
+}): {
   list: Driver<typeof cameraList>;
   snap: Driver<typeof cameraSnap>;
+  clip: Driver<typeof cameraClip>;
 } {
   /** One source that cannot look does not hide the cameras of another. */
   async function find(signal?: AbortSignal): Promise<Found[]> {
@@ -107,6 +120,26 @@ export function cameras({ sources }: { sources: readonly CameraSource[] }): {
         };
       },
     },
+    clip: {
+      capability: cameraClip,
+      parallel: 1,
+      maxMs: filmTtlMs,
+      probe: async () => {
+        const filming = sources.some((source) => "clip" in source);
+        return filming
+          ? probe()
+          : { state: "unavailable", reason: "the test pattern makes no films" };
+      },
+      async run({ camera: id, facing, ...wanted }, tools) {
+        const { camera, source } = choose(await find(tools.signal), { camera: id, facing });
+        if (!source.clip) throw new KithError("not-ready", "this camera makes no films");
+        await tools.notice(`film: ${camera.label}`);
+        const takenAtMs = clock.now();
+        const filmed = await source.clip(camera, wanted, tools.signal);
+        await hand(filmed, tools);
+        return { taken_at_ms: takenAtMs, camera: camera.id, seconds: wanted.seconds };
+      },
+    },
   };
 }
 
@@ -114,7 +147,10 @@ export function cameras({ sources }: { sources: readonly CameraSource[] }): {
  * By id; else by where it looks; else the first. A camera of unknown direction may serve for
  * either (a webcam looks where it was put), one that is known to look the other way never.
  */
-function choose(found: readonly Found[], { camera: id, facing }: ArgsOf<typeof cameraSnap>): Found {
+function choose(
+  found: readonly Found[],
+  { camera: id, facing }: Pick<ArgsOf<typeof cameraSnap>, "camera" | "facing">,
+): Found {
   const looks = (...ways: readonly string[]) =>
     found.find(({ camera }) => ways.includes(camera.facing));
   const chosen =

@@ -8,6 +8,7 @@ import { type Clock, systemClock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { cameraPermission } from "../../platform.ts";
 import { bare, fit, lastWords, quiet, runFfmpeg } from "../ffmpeg.ts";
+import { film } from "../film.ts";
 import { type Camera, type CameraSource, listed, why } from "./source.ts";
 
 /** A device listing or a version takes a fraction of a second; a hanging driver takes for ever. */
@@ -62,6 +63,18 @@ export function ffmpegSource(
       }
       throw failureOf(said);
     },
+    clip: (camera, wanted, signal) =>
+      film(
+        wanted,
+        async (args) => {
+          for (const input of family.inputs(camera, wanted.max_edge_px)) {
+            const ran = await runFfmpeg(program, [...quiet, ...input, ...args], signal, clock);
+            if (ran.code === 0 || !OTHER_FORMAT.test(ran.stderr)) return ran;
+          }
+          throw new KithError("driver", "the camera has no format that fits");
+        },
+        failureOf,
+      ),
   };
 }
 

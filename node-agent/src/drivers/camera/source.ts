@@ -3,6 +3,7 @@ import type { cameraList } from "@kith/shared/capabilities/camera";
 import type { OutOf } from "@kith/shared/capabilities/capability";
 import { KithError } from "@kith/shared/errors";
 import { tame } from "@kith/shared/protocol/words";
+import type { Film, Filmed } from "../film.ts";
 import type { Probe } from "../driver.ts";
 
 type Listed = OutOf<typeof cameraList>["cameras"][number];
@@ -27,6 +28,8 @@ export interface CameraSource {
   probe(): Promise<Probe>;
   /** One picture of a camera just listed, longest edge at most `maxEdge` px, never enlarged. */
   snap(camera: Camera, maxEdge: number, signal: AbortSignal): Promise<Picture>;
+  /** A film of it; absent where it can make none. */
+  clip?(camera: Camera, wanted: Film, signal: AbortSignal): Promise<Filmed>;
 }
 
 /** As many cameras as a list may name; so in the capability. */

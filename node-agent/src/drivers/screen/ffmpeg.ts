@@ -1,7 +1,8 @@
-/** ffmpeg as X11 and Windows use it for screens: one frame, scaled, on stdout. */
+/** ffmpeg as X11 and Windows use it for screens: one frame, scaled, on stdout; or a film. */
 import { KithError } from "@kith/shared/errors";
 import { type Desktop, findProgram, installLine } from "../../platform.ts";
 import { bare, fit, lastWords, quiet, runFfmpeg } from "../ffmpeg.ts";
+import { type Film, type Filmed, film } from "../film.ts";
 import type { Wanted } from "./source.ts";
 
 /** @throws KithError ffmpeg-missing */
@@ -27,7 +28,33 @@ export async function grab(
   const program = await needFfmpeg(desktop);
   const ran = await runFfmpeg(program, [...args, "pipe:1"], signal, undefined, desktop.env);
   if (ran.code === 0 && ran.stdout.length > 0) return ran.stdout;
-  if (/cannot open display|unknown input format/i.test(ran.stderr))
-    throw new KithError("not-ready", `ffmpeg cannot look at the screen${lastWords(ran.stderr)}`);
-  throw new KithError("driver", `ffmpeg gave no picture${lastWords(ran.stderr)}`);
+  throw failureOf(ran.stderr);
+}
+
+/** Frames a second: enough to follow what somebody does, and light on the machine. */
+const RATE = "10";
+
+/** @throws KithError not-ready, driver, and as `runFfmpeg` does */
+export async function record(
+  desktop: Desktop,
+  input: readonly string[],
+  wanted: Film,
+  signal: AbortSignal,
+): Promise<Filmed> {
+  const program = await needFfmpeg(desktop);
+  const run = (args: readonly string[]) =>
+    runFfmpeg(
+      program,
+      [...quiet, "-framerate", RATE, ...input, ...args],
+      signal,
+      undefined,
+      desktop.env,
+    );
+  return film(wanted, run, failureOf);
+}
+
+function failureOf(stderr: string): KithError {
+  if (/cannot open display|unknown input format/i.test(stderr))
+    return new KithError("not-ready", `ffmpeg cannot look at the screen${lastWords(stderr)}`);
+  return new KithError("driver", `ffmpeg gave no picture${lastWords(stderr)}`);
 }

@@ -1,7 +1,9 @@
 /** The screens of Windows by ffmpeg: all of them as one picture, as they are laid out. */
 import type { Desktop } from "../../platform.ts";
-import { grab, needFfmpeg } from "./ffmpeg.ts";
+import { grab, needFfmpeg, record } from "./ffmpeg.ts";
 import { ALL, type ScreenSource } from "./source.ts";
+
+const WHOLE = ["-f", "gdigrab", "-draw_mouse", "0", "-i", "desktop"];
 
 export function windowsScreens(desktop: Desktop): ScreenSource {
   return {
@@ -11,7 +13,7 @@ export function windowsScreens(desktop: Desktop): ScreenSource {
       // a single monitor could be cut wrongly.
       return [{ id: ALL, label: "all screens", primary: true, at: "" }];
     },
-    snap: (_screen, wanted, signal) =>
-      grab(desktop, ["-f", "gdigrab", "-draw_mouse", "0", "-i", "desktop"], wanted, signal),
+    snap: (_screen, wanted, signal) => grab(desktop, WHOLE, wanted, signal),
+    record: (_screen, wanted, signal) => record(desktop, WHOLE, wanted, signal),
   };
 }

@@ -1,8 +1,10 @@
-/** The screens of this machine as two capabilities, however its system lets them be taken. */
-import { screenList, screenSnap } from "@kith/shared/capabilities/screen";
+/** The screens of this machine as capabilities, however its system lets them be taken. */
+import { filmTtlMs } from "@kith/shared/capabilities/film";
+import { screenList, screenRecord, screenSnap } from "@kith/shared/capabilities/screen";
 import { type Clock, systemClock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import type { Desktop } from "../../platform.ts";
+import { hand } from "../film.ts";
 import type { Driver, Probe } from "../driver.ts";
 import { jpegSize, pngSize } from "../picture-size.ts";
 import { whyNot } from "../program.ts";
@@ -33,11 +35,15 @@ const wayland: ScreenSource = {
   snap: () => Promise.reject(new KithError("not-ready", "this is a Wayland session")),
 };
 
-/** The two drivers over a source. */
+/** The drivers over a source. */
 export function screens(
   source: ScreenSource,
   clock: Clock = systemClock,
-): { list: Driver<typeof screenList>; snap: Driver<typeof screenSnap> } {
+): {
+  list: Driver<typeof screenList>;
+  snap: Driver<typeof screenSnap>;
+  record: Driver<typeof screenRecord>;
+} {
   async function probe(): Promise<Probe> {
     try {
       const found = await source.list(AbortSignal.timeout(LOOK_MS));
@@ -77,6 +83,23 @@ export function screens(
           width_px: size.width,
           height_px: size.height,
         };
+      },
+    },
+    record: {
+      capability: screenRecord,
+      parallel: 1,
+      maxMs: filmTtlMs,
+      probe: async () =>
+        source.record
+          ? probe()
+          : { state: "unavailable", reason: "films of a screen are not made here" },
+      async run({ screen: id, ...wanted }, tools) {
+        const screen = choose(await source.list(tools.signal), id);
+        if (!source.record) throw new KithError("not-ready", "films of a screen are not made here");
+        await tools.notice(`film of the screen: ${screen.label}`);
+        const takenAtMs = clock.now();
+        await hand(await source.record(screen, wanted, tools.signal), tools);
+        return { taken_at_ms: takenAtMs, screen: screen.id, seconds: wanted.seconds };
       },
     },
   };

@@ -3,6 +3,8 @@ import type { OutOf } from "@kith/shared/capabilities/capability";
 import type { ArgsOf } from "@kith/shared/capabilities/capability";
 import type { screenList, screenSnap } from "@kith/shared/capabilities/screen";
 
+import type { Film, Filmed } from "../film.ts";
+
 export type Listed = OutOf<typeof screenList>["screens"][number];
 
 export interface Screen extends Listed {
@@ -17,6 +19,8 @@ export interface ScreenSource {
   list(signal: AbortSignal): Promise<readonly Screen[]>;
   /** One picture, longest edge at most `max_edge_px`, never enlarged. */
   snap(screen: Screen, wanted: Wanted, signal: AbortSignal): Promise<Uint8Array>;
+  /** A film of it; absent where it can make none. */
+  record?(screen: Screen, wanted: Film, signal: AbortSignal): Promise<Filmed>;
 }
 
 /** As many screens as a list may name; so in the capability. */

@@ -6,7 +6,7 @@ import { tame } from "@kith/shared/protocol/words";
 import { type Desktop, findProgram } from "../../platform.ts";
 import { runProgram } from "../program.ts";
 import { display } from "../x11.ts";
-import { grab, needFfmpeg } from "./ffmpeg.ts";
+import { grab, needFfmpeg, record } from "./ffmpeg.ts";
 import { ALL, MOST_SCREENS, type Screen, type ScreenSource } from "./source.ts";
 
 /** xdpyinfo tells of hundreds of visuals too. */
@@ -22,6 +22,12 @@ export function x11Screens(desktop: Desktop): ScreenSource {
     return ran.code === 0 ? Buffer.from(ran.stdout).toString("utf8") : undefined;
   }
 
+  // Where the pointer is drawn depends on an extension that is not always there.
+  const input = async (at: string) => [
+    ...["-f", "x11grab", "-draw_mouse", "0"],
+    ...area(await display(desktop), at),
+  ];
+
   return {
     async list(signal) {
       await display(desktop);
@@ -31,14 +37,8 @@ export function x11Screens(desktop: Desktop): ScreenSource {
       const heads = await ask("xdpyinfo", ["-ext", "XINERAMA"], signal);
       return withAll(heads === undefined ? [] : parseXdpyinfo(heads));
     },
-    snap: async ({ at }, wanted, signal) =>
-      grab(
-        desktop,
-        // Where the pointer is drawn depends on an extension that is not always there.
-        ["-f", "x11grab", "-draw_mouse", "0", ...area(await display(desktop), at)],
-        wanted,
-        signal,
-      ),
+    snap: async ({ at }, wanted, signal) => grab(desktop, await input(at), wanted, signal),
+    record: async ({ at }, wanted, signal) => record(desktop, await input(at), wanted, signal),
   };
 }
 

@@ -112,6 +112,7 @@ export const verbs = {
       allow: "CAP=ask|allow,... what it may be asked for",
       camera: "NAME of a camera, or test-pattern",
       root: "NAME=PATH of a folder whose files may be asked for",
+      driver: "FILE of a module with a capability of your own",
     },
     passThrough: async (argv) => (await import("./device.mjs")).node(argv),
   },
@@ -222,12 +223,13 @@ export const verbs = {
   },
   devices: {
     about:
-      "List, rename or revoke devices; release one that is held because its key seemed copied.",
+      "List, rename or revoke devices; let one be asked for more than it was paired for; release one that is held because its key seemed copied.",
     example: "kith devices rename laptop kitchen",
     forms: {
       "[list]": asks("devices.list"),
       "rename DEVICE NAME": asks("devices.rename", ([device, name]) => ({ device, name })),
       "revoke DEVICE": asks("devices.revoke", ([device]) => ({ device })),
+      "widen DEVICE CAPABILITY": asks("devices.widen", ([device, cap]) => ({ device, cap })),
       "release DEVICE": asks("devices.release", ([device]) => ({ device })),
     },
   },

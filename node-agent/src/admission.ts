@@ -1,5 +1,5 @@
 /** Whether a call may be looked at at all: is it of a known shape, of this link, and young enough? */
-import { catalogue } from "@kith/shared/capabilities/index";
+import type { Capability } from "@kith/shared/capabilities/capability";
 import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
 import { isLarger } from "@kith/shared/protocol/codec";
@@ -22,12 +22,12 @@ export interface ServeLink {
 /** Longest `ttl_ms` of a call that is no open terminal or endless stream. */
 const MOST_TTL_MS = 600_000;
 
-/** The arguments, by the schema of the catalogue, of a call that is of this link. @throws KithError */
+/** The arguments, by the schema of what is called, of a call that is of this link. @throws KithError */
 export function checked(
   { cap, v: version, effect, args, ttl_ms, epoch }: Invoke,
   link: ServeLink,
+  capability: Capability | undefined,
 ): unknown {
-  const capability = catalogue.get(cap);
   if (!capability || capability.version !== version)
     throw new KithError("unsupported", `${cap} version ${version} is not known here`);
   if (capability.effect !== effect)

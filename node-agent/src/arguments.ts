@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { catalogue } from "@kith/shared/capabilities/index";
+import { isOwn } from "@kith/shared/capabilities/own";
 import { KithError } from "@kith/shared/errors";
 import { type Invitation, isInvitation, readInvitation } from "@kith/shared/protocol/invitation";
 import { readTicket } from "@kith/shared/noise/ticket";
@@ -23,6 +24,7 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   --camera NAME                   use this camera only; \`test-pattern\` for a machine without one
   --root NAME=PATH                share a folder under a name (files.read, shell.run)
   --place LAT,LON[,NAME] | off    where this machine stands, in degrees (location.get)
+  --driver FILE | off             a capability of your own, from a module; \`off\` forgets them all
   --gateway HOST[:PORT]           where the gateway is (port ${5_484} if none is given)
   --ticket TICKET                 a ticket typed by hand, with --gateway
   --name NAME                     how this machine is called (its host name if not given)
@@ -58,6 +60,8 @@ export interface Arguments {
   readonly roots?: Record<string, string>;
   /** Where this machine is; `off`: nobody shall know. */
   readonly place?: Place | "off";
+  /** Modules to know besides those that are known; \`off\`: none any more. */
+  readonly drivers?: readonly string[] | "off";
 }
 
 const usage = (message: string) => new KithError("usage", message);
@@ -77,6 +81,7 @@ export function readArguments(argv: readonly string[]): Arguments {
       camera: texts,
       root: texts,
       place: text,
+      driver: texts,
     },
     ...{
       json: flag,
@@ -123,6 +128,11 @@ export function readArguments(argv: readonly string[]): Arguments {
     ...(values.place !== undefined && {
       place: values.place === "off" ? ("off" as const) : readPlace(values.place),
     }),
+    ...(values.driver && {
+      drivers: values.driver.includes("off")
+        ? ("off" as const)
+        : values.driver.map((path) => resolve(path)),
+    }),
     ...(values.root && { roots: Object.fromEntries(values.root.map(readRoot)) }),
   };
 }
@@ -142,7 +152,7 @@ function readAllow(typed: readonly string[]): Choice {
     const [, cap = "", rule = ""] = /^\s*([^=\s]+)\s*=\s*(off|ask|allow)\s*$/.exec(part) ?? [];
     if (!rule)
       throw usage(`--allow takes CAP=off, CAP=ask or CAP=allow, not ${JSON.stringify(part)}`);
-    if (!catalogue.has(cap))
+    if (!catalogue.has(cap) && !isOwn(cap))
       throw usage(`no such capability: ${cap}; there are ${[...catalogue.keys()].join(", ")}`);
     choice[cap] = rule as Rule;
   }

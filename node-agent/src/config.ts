@@ -1,7 +1,7 @@
 /**
  * What the node knows about itself: one folder of mode 0700, the only reader of the environment.
  *
- *   node.json      name, gateway (pinned key, addresses), policy, cameras, roots, place
+ *   node.json      name, gateway (pinned key, addresses), policy, cameras, roots, place, drivers
  *   keys/node.key  32 bytes, 0600: who this device is
  *   epoch          the highest link epoch ever served; fences an older gateway
  *   ledger.log     every call (ledger.ts)         spool/   content the gateway has not yet
@@ -74,6 +74,8 @@ const settingsSchema = v.strictObject({
   /** Shared folders: name to absolute path. */
   roots: few(v.record(name(64), str(4_096))),
   place: v.optional(placeSchema),
+  /** Absolute paths of modules that its owner wrote; see drivers/own.ts. */
+  drivers: v.optional(list(str(4_096), 16), []),
 });
 
 export type Settings = v.InferOutput<typeof settingsSchema>;
@@ -131,7 +133,7 @@ export class Home {
   /** @throws KithError home-unsafe, config-invalid */
   static async open(dir: string, fresh: Pick<Settings, "name" | "kind">): Promise<Home> {
     await privateFolder(dir);
-    const home = new Home(dir, { ...fresh, policy: {}, cameras: [], roots: {} });
+    const home = new Home(dir, { ...fresh, policy: {}, cameras: [], roots: {}, drivers: [] });
     await home.reload();
     const epoch = (await readText(home.path("epoch"))) ?? "0";
     if (!/^\d{1,16}\n?$/.test(epoch))

@@ -17,6 +17,8 @@ export type AgentEvent =
   | { event: "notice"; what: string; on: boolean }
   /** Somebody at the device may answer, on the terminal or through node.sock. */
   | { event: "asked"; call: string; cap: string; text: string; left_ms: number }
+  /** A module of the owner's own does not fit; everything else goes on. */
+  | { event: "driver-failed"; file: string; message: string }
   | { event: "locked"; locked: boolean }
   | { event: "settings"; name: string; policy: Readonly<Record<string, string>> }
   | { event: "waiting"; why: string; retry_ms: number }
@@ -64,6 +66,8 @@ export function sentence(event: AgentEvent, screen = false): string {
       return event.on ? `● in use: ${event.what}` : `○ no longer in use: ${event.what}`;
     case "asked":
       return `${event.text} [y/N] (${Math.round(event.left_ms / 1_000)} s)`;
+    case "driver-failed":
+      return `Left out: ${event.message}`;
     case "locked":
       return event.locked
         ? "Locked: nothing runs on this device until you unlock it."

@@ -15,6 +15,7 @@ import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
 import { clipboard } from "./drivers/clipboard/clipboard.ts";
 import { device } from "./drivers/device/device.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
+import { loadOwn } from "./drivers/own.ts";
 import { fileLister } from "./drivers/files/list.ts";
 import { fileReader, sharedFolders } from "./drivers/files/read.ts";
 import { fileWriter } from "./drivers/files/write.ts";
@@ -101,20 +102,40 @@ async function openHome(args: Arguments): Promise<Home> {
   const given =
     args.gateway === undefined ? invitation?.addresses?.map(readAddress) : [args.gateway];
   const addresses = given ?? gateway?.addresses;
-  const { place, allow } = args;
+  const { place, allow, drivers: own } = args;
+  const drivers = own === "off" ? [] : own && [...new Set([...home.settings.drivers, ...own])];
   const change: Parameters<Home["save"]>[0] = {
     ...(args.name !== undefined && { name: args.name }),
     ...(addresses && (given !== undefined || args.pair) && { gateway: { addresses, ...known } }),
     ...(allow && { policy: turnedOn({ ...policy, ...allow }) }),
     ...(args.cameras && { cameras: args.cameras }),
     ...(args.roots && { roots: { ...roots, ...args.roots } }),
+    ...(drivers && { drivers }),
     ...(place && { place: place === "off" ? undefined : place }),
   };
   if (Object.keys(change).length > 0) await home.save(change);
   return home;
 }
 
-function driversOf({ dir, settings }: Home): AnyDriver[] {
+/** All that this device can do; a module of its owner that does not fit is told of and left out. */
+async function driversOf(home: Home, say: Say): Promise<AnyDriver[]> {
+  const drivers = builtIn(home);
+  for (const file of home.settings.drivers) {
+    try {
+      const own = await loadOwn(file);
+      const { name } = own.capability;
+      if (drivers.some(({ capability }) => capability.name === name))
+        throw new KithError("config-invalid", `${file}: another module has ${name} already`);
+      drivers.push(own);
+    } catch (error) {
+      if (!(error instanceof KithError)) throw error;
+      await say({ event: "driver-failed", file, message: error.message });
+    }
+  }
+  return drivers;
+}
+
+function builtIn({ dir, settings }: Home): AnyDriver[] {
   const { cameras: names, place } = settings;
   const roots = new Map(Object.entries(settings.roots));
   const { list, snap, clip } = cameras({ sources: cameraSources(names) });
@@ -209,7 +230,7 @@ async function registerHere(home: Home, drivers: readonly AnyDriver[], say: Say)
 }
 
 async function setup(home: Home, args: Arguments, say: Say): Promise<void> {
-  const drivers = driversOf(home);
+  const drivers = await driversOf(home, say);
   const choice = await personAt(args, drivers).choose(capsOf(drivers), home.settings.policy);
   const skipped = hasScreen(args) && !choice;
   if (choice) await home.save({ policy: turnedOn(choice) });
@@ -224,7 +245,7 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   const say: Say = (event) => write(event).catch(() => {}); // nobody listens: we go on serving
   const hold = holdHome(home.path("agent.lock"));
   await say({ event: "starting", name: home.settings.name, home: home.dir });
-  const drivers = driversOf(home);
+  const drivers = await driversOf(home, say);
   const person = personAt(args, drivers);
   if (args.local && (args.pair || !home.settings.gateway?.key)) {
     const choice = await person.choose(capsOf(drivers), home.settings.policy);

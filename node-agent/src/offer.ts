@@ -31,6 +31,7 @@ export async function makeOffer(
   const caps = await Promise.all(
     drivers.slice(0, limits.capabilities).map(async (driver): Promise<Offered> => {
       const { capability, parallel, maxMs } = driver;
+      const { own } = capability as Capability;
       const rule = policy.rule(capability.name);
       const now = locked || rule === "off" ? undefined : await probe(driver, clock);
       const reason = locked ? "locked at the device" : now?.reason;
@@ -38,6 +39,7 @@ export async function makeOffer(
         cap: capability.name,
         v: capability.version,
         effect: capability.effect,
+        ...(own && { schema: own.schema }),
         state: locked ? "denied" : (now?.state ?? "off"),
         policy: locked || rule === "off" ? "deny" : rule,
         foreground: false,

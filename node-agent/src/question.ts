@@ -1,4 +1,5 @@
 /** What the person at the device reads before they say yes, and what counts as yes. */
+import { isOwn } from "@kith/shared/capabilities/own";
 import { tame } from "@kith/shared/protocol/words";
 
 const MOST_WORD_BYTES = 160;
@@ -27,7 +28,9 @@ const UNSAID: ReadonlySet<unknown> = new Set(["any", "{}", "[]"]);
 /** `args` were checked by the capability's schema; their text, and `why`, are still a stranger's. */
 export function questionOf(cap: string, args: unknown, why: string): string {
   const given = new Map(Object.entries(args ?? {}));
-  const told = (Object.hasOwn(telling, cap) ? telling[cap]! : []).flatMap((name) => {
+  // Of what its owner wrote, everything.
+  const names = isOwn(cap) ? [...given.keys()] : Object.hasOwn(telling, cap) ? telling[cap]! : [];
+  const told = names.flatMap((name) => {
     const value: unknown = given.get(name);
     const text = typeof value === "string" ? value : (JSON.stringify(value) ?? "");
     return text !== "" && !UNSAID.has(text) ? [`${name}: ${short(text)}`] : [];

@@ -8,6 +8,7 @@
  * Admission is synchronous, in the order of the frames; the rest runs beside the link, and a
  * call goes on when its link is lost: the next link learns of it by the ledger.
  */
+import { catalogue } from "@kith/shared/capabilities/index";
 import type { Clock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
@@ -146,7 +147,9 @@ export class Server {
   #admit(frame: Invoke, link: ServeLink): void {
     const { ledger, policy, outgoing, clock } = this.#parts;
     const digest = digestOf(frame);
-    const args = checked(frame, link);
+    const driver = this.#drivers.get(frame.cap);
+    // What is in the catalogue has its shape even where this device cannot do it.
+    const args = checked(frame, link, driver?.capability ?? catalogue.get(frame.cap));
     const known = ledger.get(frame.call);
     if (known && known.digest !== digest)
       throw new KithError("conflict", "another call with the same id is known here");
@@ -154,7 +157,6 @@ export class Server {
       return this.#again(known);
 
     inTime(frame, link, known ? 0 : ledger.floor);
-    const driver = this.#drivers.get(frame.cap);
     if (!driver) throw new KithError("unsupported", `this device has no ${frame.cap}`);
     const running = this.#running.get(frame.cap) ?? 0;
     if (this.#active.size >= limits.callsPerDevice || running >= driver.parallel)

@@ -237,6 +237,22 @@ test("what it offers is kept beside its row, and whoever waits for it hears", ()
   ]);
 });
 
+test("its owner may let it be asked for more than it was paired for, once", () => {
+  const device = start();
+  const widen = () => {
+    device.owed();
+    device.send({ type: "owner.widened", cap: "x.lamp.set", by: "console:owner" });
+    return device.owed();
+  };
+  const { ceiling } = device.context().row;
+  expect(widen()).toContainEqual(
+    expect.objectContaining({ kind: "audit", what: "device.widened" }),
+  );
+  expect(device.context().row.ceiling).toEqual([...ceiling, "x.lamp.set"]);
+  widen();
+  expect(device.context().row.ceiling).toEqual([...ceiling, "x.lamp.set"]);
+});
+
 test("it handles exactly the events of its type", () => {
   const all: Record<DeviceEvent["type"], true> = {
     ...{
@@ -247,7 +263,8 @@ test("it handles exactly the events of its type", () => {
       "caps.advertised": true,
       "device.offended": true,
     },
-    ...{ "owner.renamed": true, "owner.released": true, "owner.revoked": true },
+    ...{ "owner.renamed": true, "owner.widened": true },
+    ...{ "owner.released": true, "owner.revoked": true },
   };
   expect([...deviceMachine.events].toSorted()).toEqual(Object.keys(all).toSorted());
 });

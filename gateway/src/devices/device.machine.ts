@@ -45,6 +45,7 @@ export type DeviceEvent = Event & { readonly at: number } & (
       }
     | { readonly type: "device.offended"; readonly how: "claim" | "break" }
     | { readonly type: "owner.renamed"; readonly name: string; readonly by: string }
+    | { readonly type: "owner.widened"; readonly cap: string; readonly by: string }
     | { readonly type: "owner.released"; readonly by: string }
     | { readonly type: "owner.revoked"; readonly by: string }
   );
@@ -226,6 +227,18 @@ export const deviceMachine = setup({
         })),
         keep,
         note("renamed"),
+        reply(({ context }) => context.row),
+      ],
+    },
+    "owner.widened": {
+      actions: [
+        change(({ context: { row }, event }) =>
+          event.type === "owner.widened" && !row.ceiling.includes(event.cap)
+            ? { ceiling: [...row.ceiling, event.cap] }
+            : {},
+        ),
+        keep,
+        note("widened", ({ event }) => (event.type === "owner.widened" ? { cap: event.cap } : {})),
         reply(({ context }) => context.row),
       ],
     },

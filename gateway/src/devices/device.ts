@@ -1,4 +1,7 @@
 /** A paired device as everybody else sees it: one row, owned by the device's actor. */
+import type { Capability } from "@kith/shared/capabilities/capability";
+import { catalogue } from "@kith/shared/capabilities/index";
+import { isOwn, ownCapability } from "@kith/shared/capabilities/own";
 import type { KeyId } from "@kith/shared/ids";
 import type { Documents } from "../runtime/documents.ts";
 import type { Offered } from "@kith/shared/protocol/session";
@@ -48,6 +51,26 @@ export function offer(
   let caps = byName.get(set);
   if (!caps) byName.set(set, (caps = new Map(set.caps.map((one) => [one.cap, one]))));
   return caps.get(cap);
+}
+
+/**
+ * What a capability of this device is: by the catalogue, or by the device's own word. Undefined: nobody
+ * knows, or its word does not hold.
+ */
+export function capabilityOf(
+  documents: Pick<Documents, "get">,
+  device: string | undefined,
+  cap: string,
+): Capability | undefined {
+  const known = catalogue.get(cap);
+  if (known || device === undefined || !isOwn(cap)) return known;
+  const offered = offer(documents, device, cap);
+  if (!offered) return undefined;
+  try {
+    return ownCapability(offered);
+  } catch {
+    return undefined; // as if it were not offered; `kith devices` shows why
+  }
 }
 
 const rowsOf = new WeakMap<readonly unknown[], readonly DeviceRow[]>();

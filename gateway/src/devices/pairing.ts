@@ -1,5 +1,6 @@
 /** Between the sockets of strangers and the desk: pairing by approval code, as link.ts states it. */
 import { catalogue } from "@kith/shared/capabilities/index";
+import { isOwn } from "@kith/shared/capabilities/own";
 import { KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import type { Event } from "../runtime/effect.ts";
@@ -62,7 +63,7 @@ export function pairingHandlers(runtime: Runtime): PairingHandlers {
             arch,
             agent,
           },
-          caps: caps.filter((cap) => catalogue.has(cap) || cap.startsWith("x.")),
+          caps: caps.filter((cap) => catalogue.has(cap) || isOwn(cap)),
           source,
         },
       }),

@@ -94,7 +94,7 @@ export function decide(question: Question): Decision {
     return deny("safe-mode", "safe-mode", "nothing is sent to devices: Kith crashed three times");
   pass("safe-mode");
 
-  const grant = grants.find((one) => matches(one, device, capability.name, requester, now));
+  const grant = grants.find((one) => matches(one, device, capability, requester, now));
   if (grant) {
     steps.push({ rule: "grant", verdict: "allow" });
     return { verdict: "allow", rule: `grant ${grant.id}`, grant, steps };
@@ -122,7 +122,7 @@ export function decide(question: Question): Decision {
 export function matches(
   grant: Grant,
   device: DeviceRow,
-  cap: string,
+  { name: cap, own }: Pick<Capability, "name" | "own">,
   requester: string,
   now: number,
 ): boolean {
@@ -130,6 +130,7 @@ export function matches(
     grant.state === "live" &&
     grant.device === device.id &&
     grant.cap === cap &&
+    grant.shape === own?.shape &&
     grant.requester === requester &&
     grant.call === undefined &&
     grant.revocation === device.revocation &&

@@ -9,6 +9,8 @@ export interface Grant {
   /** key16 of the device. */
   readonly device: string;
   readonly cap: string;
+  /** Of a capability that the device's owner wrote: what it was when it was permitted. */
+  readonly shape?: string;
   /** Who may use it: `owner` for every chat and command of the owner. */
   readonly requester: string;
   /** Uses that remain; absent: any number until it expires. */

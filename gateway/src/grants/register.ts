@@ -51,6 +51,7 @@ export class GrantRegister {
     const { device, cap, requester, revocation } = call;
     const grant: Grant = {
       ...{ id: turn.id, device, cap, requester, revocation, by, since: turn.at },
+      ...(capability.own && { shape: capability.own.shape }),
       ...(once
         ? { uses: 0, call: call.id, planHash: call.planHash, state: "used" }
         : { state: "live" }),

@@ -38,6 +38,8 @@ export interface Call {
   readonly class: EffectClass;
   /** Checked by the capability's schema; exactly what was approved and what is sent. */
   readonly args: Readonly<Record<string, Value>>;
+  /** Of a capability that the device's owner wrote: what it was when it was asked for. */
+  readonly shape?: string;
   /** What the device is to get, as its arguments name it by size and hash. */
   readonly content?: StoredContent;
   /** What its content is for: its session asks for it when this has ended well. */

@@ -5,15 +5,15 @@
  * effects; rows, audit and answers commit together; only then do frames leave (sending.ts).
  */
 import type { Boots } from "./boots.ts";
-import { catalogue } from "@kith/shared/capabilities/index";
 import type { Capability } from "@kith/shared/capabilities/capability";
+import { within } from "@kith/shared/capabilities/own";
 import { type Failure, fromWire } from "@kith/shared/errors";
 import type { ErrorFrame, Result } from "@kith/shared/protocol/call";
 import { limits, times } from "@kith/shared/protocol/limits";
 import type { Offered } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
 import * as v from "valibot";
-import { type DeviceRow, deviceRows, offer } from "../devices/device.ts";
+import { type DeviceRow, capabilityOf, deviceRows, offer } from "../devices/device.ts";
 import { type Resolution, resolve } from "../devices/resolve.ts";
 import { PATIENCE_MS } from "../grants/approval.machine.ts";
 import { type Decision, decide } from "../grants/decide.ts";
@@ -181,8 +181,8 @@ export class Calls implements TableKind {
     const { documents } = this.#options;
     return decide({
       device,
-      capability: catalogue.get(cap),
-      offered: device?.ceiling.includes(cap) ? this.#offered(device.id, cap) : undefined,
+      capability: capabilityOf(documents, device?.id, cap),
+      offered: device && within(device.ceiling, cap) ? this.#offered(device.id, cap) : undefined,
       requester,
       grants: this.#grants.list(),
       locked: documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false,
@@ -269,7 +269,7 @@ export class Calls implements TableKind {
     const decision = this.decide(row, request.cap, request.requester, this.#turn.at);
     if (decision.verdict === "deny")
       return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
-    const capability = catalogue.get(request.cap) as Capability;
+    const capability = this.#capability(row.id, request.cap) as Capability;
     const { content } = request;
     if ((capability.takes !== undefined) !== (content !== undefined) || !this.#isHeld(content)) {
       const message = content
@@ -325,6 +325,7 @@ export class Calls implements TableKind {
       class: capability.effect,
       args: plan.args,
       ...(content === undefined ? {} : { content }),
+      ...(capability.own && { shape: capability.own.shape }),
       ...(request.onward === undefined ? {} : { onward: request.onward }),
       planHash: planHash(plan),
       requester: request.requester,
@@ -463,12 +464,13 @@ export class Calls implements TableKind {
     event: Extract<CallsEvent, { type: "approval.approved" }>,
   ): void {
     if (!call || call.state !== "asked") return;
-    const capability = catalogue.get(call.cap);
+    const capability = this.#capability(call.device, call.cap);
     // An approval fits exactly the plan that was shown, and only while the device's rights are the same.
     const row = this.#options.documents.get<DeviceRow>("device", call.device);
     if (
       !capability ||
       event.planHash !== call.planHash ||
+      capability.own?.shape !== call.shape ||
       row?.revocation !== call.revocation ||
       row.state !== "paired"
     ) {
@@ -561,7 +563,7 @@ export class Calls implements TableKind {
   }
 
   #result(call: Call | undefined, result: Result): void {
-    const capability = call && catalogue.get(call.cap);
+    const capability = call && this.#capability(call.device, call.cap);
     if (!call || !capability || (call.state !== "sent" && call.state !== "unknown"))
       return void this.strays++;
     // Said again: the first word stays, the second is only counted.
@@ -799,6 +801,10 @@ export class Calls implements TableKind {
       emit({ kind: "tell", to: session, event: { type: "call.ended", outcome: told } as Event });
     emit({ kind: "reply", value: told });
     emit({ kind: "signal", topic: "call.ended", data: told });
+  }
+
+  #capability(device: string, cap: string): Capability | undefined {
+    return capabilityOf(this.#options.documents, device, cap);
   }
 
   #offered(device: string, cap: string): Offered | undefined {

@@ -10,7 +10,7 @@ import { budget } from "@kith/shared/budget";
 import { limits } from "@kith/shared/protocol/limits";
 import type { Offered } from "@kith/shared/protocol/session";
 import type { Sink } from "@kith/shared/streams/receiver";
-import type { DeviceRow, OfferedSet } from "../devices/device.ts";
+import { type DeviceRow, type OfferedSet, capabilityOf } from "../devices/device.ts";
 import type { CallFrame, DeviceLink, LinkHandlers } from "../devices/link.ts";
 import type { Presence } from "../devices/presence.ts";
 import type { Grant } from "../grants/grant.ts";
@@ -97,7 +97,10 @@ export function linkHandlers({
     const granted = new Set(standing.map(({ cap }) => cap));
     const asking = (
       runtime.documents.get<OfferedSet>("device", `caps/${device}`)?.caps ?? []
-    ).filter(({ cap }) => !granted.has(cap) && (catalogue.get(cap)?.tier ?? 3) > 0);
+    ).filter(
+      ({ cap }) =>
+        !granted.has(cap) && (capabilityOf(runtime.documents, device, cap)?.tier ?? 3) > 0,
+    );
     link.send({
       t: "grants.changed",
       rev: ++grantsRev,

@@ -7,6 +7,7 @@ import type { Clock } from "@kith/shared/clock";
 import { times } from "@kith/shared/protocol/limits";
 import type { Source } from "@kith/shared/streams/sender";
 import { catalogue } from "@kith/shared/capabilities/index";
+import { capabilityOf } from "../devices/device.ts";
 import type { DeviceLink } from "../devices/link.ts";
 import type { Presence } from "../devices/presence.ts";
 import { crashpoint } from "../runtime/crashpoint.ts";
@@ -102,7 +103,7 @@ export class Sending {
     if (link.epoch !== call.epoch || call.state !== "sent") return;
     // When safe mode ends, the ledgers are asked again.
     if (this.#calls.safe) return;
-    const capability = catalogue.get(call.cap);
+    const capability = capabilityOf(this.#runtime.documents, call.device, call.cap);
     if (!capability) return;
     const left = Math.max(1, call.deadlineAt - times.ttlSlackMs - this.#clock.now());
     crashpoint("tl.send");

@@ -133,6 +133,27 @@ function film(cap: string, rest: string): Answer {
   return call(cap, device, ms === undefined ? {} : { seconds: ms / 1_000 });
 }
 
+/** `laptop x.lamp.set {"on":true}`. */
+function use(rest: string): Answer {
+  const [, device = "", cap = "", json = "{}"] =
+    /^(.+?)\s+(x\.\S+)(?:\s+(\{[\s\S]*\}))?$/.exec(rest) ?? [];
+  const args = cap === "" ? undefined : object(json);
+  return args
+    ? call(cap, device, args)
+    : say('Say it as in /use laptop x.lamp.set {"on":true}; /devices lists what there is.');
+}
+
+function object(json: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 const COPY =
   "Say /copy with a device, a path in its shared folder, and the device that gets it, as in /copy laptop notes.txt phone.";
 
@@ -231,6 +252,11 @@ const commands: Readonly<Record<string, Command>> = {
         ? call("notify.show", device, { title: title.replaceAll(/\s+/g, " ") })
         : say("Say /tell with a device and at most 200 characters.");
     },
+  },
+  use: {
+    form: '/use <device> x.<name> [{"on":true}]',
+    what: "a capability of your own, with its arguments as JSON",
+    parse: use,
   },
   devices: {
     form: "/devices",

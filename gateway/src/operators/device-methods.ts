@@ -1,5 +1,6 @@
 /** Methods about devices: list, rename, release, revoke; and the one of this machine. */
 import { catalogue } from "@kith/shared/capabilities/index";
+import { isOwn } from "@kith/shared/capabilities/own";
 import { KithError } from "@kith/shared/errors";
 import { fromHex, keyId } from "@kith/shared/ids";
 import { about } from "@kith/shared/protocol/session";
@@ -74,6 +75,28 @@ export function deviceMethods(options: MethodsOptions): [string, Method][] {
       ),
     ],
     [
+      "devices.widen",
+      method(
+        v.strictObject({ device: words, cap: name(48) }),
+        async ({ device: said, cap }, { by, key }) => {
+          // What a device may ever be asked for grows by its owner's own hand, never by a chat.
+          if (key !== undefined) throw new KithError("not-granted", "only at the command line");
+          if (!catalogue.has(cap) && !isOwn(cap))
+            throw new KithError("bad-args", `there is no capability ${cap}`);
+          const row = device(said);
+          await runtime.ask<DeviceRow>(
+            `device/${row.id}`,
+            event({ type: "owner.widened", cap, by } as never),
+            ASK,
+          );
+          return {
+            out: { device: row.id, name: row.name, cap },
+            text: `${row.name} may be asked for ${cap} now; each use still needs your permission.`,
+          };
+        },
+      ),
+    ],
+    [
       "devices.revoke",
       method(v.strictObject({ device: words }), async ({ device: said }, { by }) => {
         const row = device(said);
@@ -124,7 +147,7 @@ export function deviceMethods(options: MethodsOptions): [string, Method][] {
               device: id,
               key,
               about: { ...said, name: called },
-              ceiling: caps.filter((cap) => catalogue.has(cap) || cap.startsWith("x.")),
+              ceiling: caps.filter((cap) => catalogue.has(cap) || isOwn(cap)),
               how: "local",
             } as never),
             ASK,

@@ -3,6 +3,7 @@
  * A ticket is the owner's word given beforehand, so it needs no answer.
  */
 import { catalogue } from "@kith/shared/capabilities/index";
+import { ANY_OWN, isOwn } from "@kith/shared/capabilities/own";
 import { type ErrorCode, KithError } from "@kith/shared/errors";
 import { fromHex, hex, newId } from "@kith/shared/ids";
 import { readCode } from "@kith/shared/noise/approval-code";
@@ -69,7 +70,7 @@ export function pairingMethods(options: MethodsOptions): [string, Method][] {
       ticket: {
         id,
         until: clock.now() + ttl_s * 1_000,
-        ceiling: caps.length > 0 ? caps : [...catalogue.keys()],
+        ceiling: caps.length > 0 ? caps : [...catalogue.keys(), ANY_OWN],
       },
       secret: hex(ticketKey(ticket)),
       by,
@@ -242,6 +243,7 @@ function chosen(said: readonly string[]): string[] {
     const fitting = [...catalogue.keys()].filter(
       (cap) => cap === word || cap.startsWith(`${word}.`),
     );
+    if (isOwn(word)) return [word];
     if (fitting.length === 0)
       throw new KithError(
         "bad-args",

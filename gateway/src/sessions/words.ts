@@ -225,8 +225,10 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
     }
     case "screen.snap":
       return `Screen ${String(out.screen)} of ${name}, taken ${clock(out.taken_at_ms)} (${String(out.width_px)}×${String(out.height_px)}, ${size(stream?.bytes ?? 0)}).${files}`;
-    default:
-      return `${cap} of ${name}: done.${files}`;
+    default: {
+      const told = Object.keys(out).length > 0 ? JSON.stringify(out).slice(0, CHAT_CHARS) : "done.";
+      return `${cap} of ${name}: ${told}${files}`;
+    }
   }
 }
 

@@ -30,6 +30,8 @@ export interface Capability<
   readonly takes?: Readonly<Record<string, StreamRole>>;
   /** Roles of the streams a result carries, with their media types and bounds. */
   readonly streams: Readonly<Record<string, StreamRole>>;
+  /** Of one that is not in the catalogue: the text that describes it, and a hash of all that a permission rests on. */
+  readonly own?: { readonly schema: string; readonly shape: string };
 }
 
 export interface StreamRole {

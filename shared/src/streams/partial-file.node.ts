@@ -80,7 +80,11 @@ export class PartialFile implements Sink {
       await rm(this.#path, { force: true });
       throw new KithError("hash-mismatch", "the content changed on the way");
     }
-    await this.#place.settle(file, found);
+    try {
+      await this.#place.settle(file, found);
+    } finally {
+      await file.close(); // where it failed before that; a second time changes nothing
+    }
   }
 }
 

@@ -4,6 +4,7 @@ import { damage } from "./damage.ts";
 import { disk } from "./disk.ts";
 import { kills } from "./kills.ts";
 import { frozen, halfOpen } from "./links.ts";
+import { partition } from "./partition.ts";
 import { lies } from "./lies.ts";
 import type { FaultPart } from "./part.ts";
 import { sweep } from "./sweep.ts";
@@ -15,6 +16,7 @@ export const PARTS: readonly FaultPart[] = [
   kills,
   frozen,
   halfOpen,
+  partition,
   flapping,
   slowConsumer,
   damage,

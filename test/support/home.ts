@@ -164,8 +164,10 @@ export class World implements AsyncDisposable {
   #control: Control | undefined;
   /** The folder of the bundles that run here. */
   readonly programs: string;
-  /** Where nodes find the gateway when it is not the gateway itself: a proxy. */
-  readonly via = new Map<string, number>();
+  /** Where nodes find the gateway when it is not the gateway itself: the port of a proxy here, or HOST:PORT. */
+  readonly via = new Map<string, number | string>();
+  /** Commands that end by becoming the node, by its name: into a network of its own. */
+  readonly through = new Map<string, readonly string[]>();
 
   constructor(folder: string, port: number, programs = join(root, "dist")) {
     this.folder = folder;
@@ -203,17 +205,23 @@ export class World implements AsyncDisposable {
 
   spawnNode(name: string, how: How = {}): Running {
     const given = how.args ?? [];
+    const via = this.via.get(name) ?? this.port;
+    const through = this.through.get(name);
     const args = [
       "--home",
       this.nodeHome(name),
       "--gateway",
-      `127.0.0.1:${this.via.get(name) ?? this.port}`,
+      typeof via === "number" ? `127.0.0.1:${via}` : via,
       "--name",
       name,
       "--json",
       ...given,
     ];
-    const node = new Running(join(this.programs, "kith-node.mjs"), args, { ...how, args: [] });
+    const node = new Running(join(this.programs, "kith-node.mjs"), args, {
+      ...how,
+      ...(through && { through }),
+      args: [],
+    });
     this.nodes.set(name, node);
     this.#started.push(node);
     return node;

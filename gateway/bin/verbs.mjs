@@ -97,6 +97,15 @@ const OUT_HINT = "folder that gets the files, under readable names";
 
 /** @type {Record<string, Verb>} */
 export const verbs = {
+  init: {
+    about: "Set up the gateway of this computer: five questions with safe answers.",
+    example: "kith init\nkith init --yes",
+    options: { yes: boolean },
+    hints: {
+      yes: "take the safe answer to each: only this computer, nothing turned on, no start at login",
+    },
+    forms: { "": async (context) => (await import("./init.mjs")).init(context) },
+  },
   up: {
     about: "Start the gateway and this computer's device; in a terminal, open a chat.",
     example: "kith up",

@@ -132,12 +132,22 @@ export function addListen(home: string, more: string): () => void {
   if (there.length >= MOST_LISTEN)
     throw new KithError("config-invalid", `${file}: listen has ${MOST_LISTEN} addresses already`);
   document.set("listen", document.createNode([...there, more]));
-  const write = (text: string): void => {
-    writeFileSync(`${file}.new`, text, { mode: 0o600, flush: true });
-    renameSync(`${file}.new`, file);
-  };
-  write(document.toString());
-  return () => write(before);
+  replace(file, document.toString());
+  return () => replace(file, before);
+}
+
+/** What devices call the gateway, from its next start on. Comments stay. @throws KithError config-invalid */
+export function setName(home: string, called: string): void {
+  readConfig(home);
+  const file = join(home, "config.yaml");
+  const document = parseDocument(readFileSync(file, "utf8"));
+  document.set("name", called);
+  replace(file, document.toString());
+}
+
+function replace(file: string, text: string): void {
+  writeFileSync(`${file}.new`, text, { mode: 0o600, flush: true });
+  renameSync(`${file}.new`, file);
 }
 
 /** The line of the innermost node on this path that exists; for an unknown key, of the key. */

@@ -10,7 +10,7 @@ import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock
 import { type KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import { fingerprinter } from "./audit/fingerprint.ts";
-import { DEFAULT_PORT, addListen, readConfig } from "./config.ts";
+import { DEFAULT_PORT, addListen, readConfig, setName } from "./config.ts";
 import { agentHash, agentPath } from "./agent-file.ts";
 import { assemble } from "./core.ts";
 import { loadKeys } from "./keys.ts";
@@ -88,6 +88,7 @@ export async function startGateway({
     };
     const core = assemble({
       ...{ store, clock, rng, fatal, report, pulse, home, addresses, open, contents },
+      rename: (called) => setName(home, called),
       agentHash,
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model: commandModel,

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
-import { addListen, readConfig } from "@kith/gateway/config";
+import { addListen, readConfig, setName } from "@kith/gateway/config";
 import { afterAll, describe, expect, test } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "kith-config-"));
@@ -139,6 +139,14 @@ describe("is refused", () => {
     mkdirSync(file);
     expect(() => readConfig(path)).toThrow(expect.objectContaining({ code: "config-invalid" }));
   });
+});
+
+test("the name can be changed, and everything else stays", () => {
+  const { path, file } = home();
+  writeFileSync(file, "# mine\nname: home # here\nlisten: 127.0.0.1:1\n");
+  setName(path, "attic");
+  expect(readConfig(path).name).toBe("attic");
+  expect(readFileSync(file, "utf8")).toBe("# mine\nname: attic # here\nlisten: 127.0.0.1:1\n");
 });
 
 describe("one more address", () => {

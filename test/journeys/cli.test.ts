@@ -472,8 +472,29 @@ test("what was typed wrongly exits with 2", async () => {
   }
 });
 
+describe("init", () => {
+  test("asks nobody for what is safe, and leaves a home that works", async () => {
+    const fresh = freshFolder();
+    expect((await kith("init")).code).toBe(2);
+    const { code, json } = await run(fresh, "init", "--yes", "--json");
+    expect([code, json]).toMatchObject([
+      ...[0, { ok: true, name: "kith", device: false, service: false, next: "kith up" }],
+    ]);
+    // Only this computer, and our gateway is gone again.
+    expect(json.listen).toEqual([expect.stringMatching(/^127\.0\.0\.1:/)]);
+    expect((await run(fresh, "devices", "--json")).json.error.code).toBe("gateway-away");
+  });
+
+  test("of a gateway that runs changes nothing by itself", async () => {
+    const before = readFileSync(join(home.home, "config.yaml"), "utf8");
+    expect((await kith("init", "--yes", "--json")).json).toMatchObject({ ok: true, device: false });
+    expect(readFileSync(join(home.home, "config.yaml"), "utf8")).toBe(before);
+    expect((await kith("devices", "--json")).code).toBe(0);
+  });
+});
+
 test("every verb but those with a terminal of their own was called", () => {
-  // test/journeys/gateway.test.ts starts `up`, test/cli the chat and the service.
-  const others = new Set(["up", "chat", "service"]);
+  // test/journeys/gateway.test.ts starts `up`, test/cli the chat and the service, send.test.ts moves files.
+  const others = new Set(["up", "chat", "service", "send", "get", "copy"]);
   expect(Object.keys(verbs).filter((verb) => !called.has(verb) && !others.has(verb))).toEqual([]);
 });

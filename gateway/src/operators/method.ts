@@ -38,6 +38,8 @@ export interface MethodsOptions {
   readonly agentHash: () => Promise<string | undefined>;
   /** Listens on one more of this machine's addresses, now and after every start. Returns it as devices dial it. @throws KithError port-taken */
   readonly open: (host: string, by: string) => Promise<string>;
+  /** What devices call the gateway, from its next start on. @throws KithError config-invalid */
+  readonly rename: (name: string) => void;
   /** Addresses that devices can dial, `host:port`. */
   readonly addresses: () => readonly string[];
 }

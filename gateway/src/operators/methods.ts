@@ -2,7 +2,8 @@
  * The gateway's own methods: one table for the control socket and for the commands of a chat.
  * Each has a schema for its arguments and answers twice: `out` for programs, `text` for people.
  */
-import { str } from "@kith/shared/protocol/words";
+import { KithError } from "@kith/shared/errors";
+import { name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import { short } from "../sessions/words.ts";
 import { actorMethods } from "./actor-methods.ts";
@@ -48,6 +49,14 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
           out,
           text: `Kith ${gateway.version}, up ${ago(clock.now() - clock.mono(), clock.now()).replace(" ago", "")}, listening on ${out.listen.join(", ")}; ${out.devices.online} of ${out.devices.paired} devices online${out.locked ? "; LOCKED" : ""}${out.safe ? "; SAFE MODE, no call is sent until `kith safe off`" : ""}.`,
         };
+      }),
+    ],
+    [
+      "gateway.rename",
+      method(v.strictObject({ name: name(64) }), ({ name: called }, { key }) => {
+        if (key !== undefined) throw new KithError("not-granted", "only at the command line");
+        options.rename(called);
+        return { out: { name: called }, text: `It is called ${called} from its next start on.` };
       }),
     ],
     [

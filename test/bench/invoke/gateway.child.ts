@@ -109,6 +109,7 @@ const table = new Map([
     contents: media,
     gateway: { id, name: "bench", key: hex(keys.noise.publicKey), version: "0" },
     agentHash: async () => undefined,
+    rename: () => {},
     open: () => Promise.reject(new Error("not in this bench")),
     addresses: () => mesh.addresses.map((address) => `${address.host}:${address.port}`),
   }),

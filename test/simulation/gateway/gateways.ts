@@ -52,6 +52,7 @@ export class Gateways {
         addresses: () => ["gateway:1"],
         open: async () => "gateway:1",
         agentHash: async () => undefined,
+        rename: () => {},
         model: this.#model(),
       },
       contents: this.#options.media.of(process),

@@ -474,15 +474,15 @@ test("what was typed wrongly exits with 2", async () => {
 
 describe("init", () => {
   test("asks nobody for what is safe, and leaves a home that works", async () => {
-    const fresh = freshFolder();
+    await using fresh = await freshWorld();
     expect((await kith("init")).code).toBe(2);
-    const { code, json } = await run(fresh, "init", "--yes", "--json");
+    const { code, json } = await run(fresh.home, "init", "--yes", "--json");
     expect([code, json]).toMatchObject([
       ...[0, { ok: true, name: "kith", device: false, service: false, next: "kith up" }],
     ]);
     // Only this computer, and our gateway is gone again.
-    expect(json.listen).toEqual([expect.stringMatching(/^127\.0\.0\.1:/)]);
-    expect((await run(fresh, "devices", "--json")).json.error.code).toBe("gateway-away");
+    expect(json.listen).toEqual([fresh.address]);
+    expect((await run(fresh.home, "devices", "--json")).json.error.code).toBe("gateway-away");
   });
 
   test("of a gateway that runs changes nothing by itself", async () => {

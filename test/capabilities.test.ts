@@ -102,8 +102,8 @@ describe.for([...catalogue.values()])("$name", (capability) => {
 
   test("has a default for each argument that may be left out and changes what is done", () => {
     const required: readonly unknown[] = Array.isArray(schema.required) ? schema.required : [];
-    // These choose among several; left out, there is one, or the device's first.
-    const choices = ["camera", "root", "screen"];
+    // These choose among several; left out, there is one, or the device's first. `replaces`: there is none.
+    const choices = ["camera", "root", "screen", "replaces"];
     for (const [name, field] of Object.entries(
       isJson(schema.properties) ? schema.properties : {},
     )) {

@@ -53,7 +53,7 @@ export interface Contents {
 export interface CoreOptions
   extends
     Omit<RuntimeOptions, "kinds" | "notice">,
-    Pick<MethodsOptions, "gateway" | "addresses" | "home" | "open" | "agentHash" | "rename">,
+    Pick<MethodsOptions, "gateway" | "addresses" | "home" | "open" | "agentHash" | "setName">,
     Pick<CallsOptions, "fingerprint"> {
   readonly contents: Contents;
   readonly model: Model;

@@ -88,7 +88,7 @@ export async function startGateway({
     };
     const core = assemble({
       ...{ store, clock, rng, fatal, report, pulse, home, addresses, open, contents },
-      rename: (called) => setName(home, called),
+      setName: (called) => setName(home, called),
       agentHash,
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model: commandModel,

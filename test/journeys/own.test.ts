@@ -43,9 +43,13 @@ test("it is offered, asked about, done, and remembered over restarts", async () 
   ).toMatchObject({
     code: "approval-needed",
   });
+  await home.call("deny", {});
   const owner = await home.owner();
   await owner.say(`/use laptop ${CAP} {"on":true,"percent":40}`);
-  const { text } = await owner.hear("the question", ({ question }) => question);
+  const { text } = await owner.hear(
+    "the question",
+    ({ question, text: words }) => question && words.includes("40"),
+  );
   expect(text).toContain('{"on":true,"percent":40}');
   await owner.say("/allow once");
   await owner.hear("the end", ({ final }) => final);

@@ -181,7 +181,10 @@ describe("several devices that fit", () => {
       again(chat, undefined, { request: { ...request, cap: "camera.list" } }),
       again(chat, undefined, { choices: [{ id: "k1", name: "Laptop" }] }),
     ])
-      expect([replies(asked), calls(asked)]).toMatchObject([[{ final: true }], []]);
+      expect([replies(asked), calls(asked)]).toMatchObject([
+        [{ error: { code: "device-ambiguous" } }],
+        [],
+      ]);
     // A newer choice takes its place.
     chat.send(said("1"));
     chat.owed();

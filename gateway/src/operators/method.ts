@@ -39,7 +39,7 @@ export interface MethodsOptions {
   /** Listens on one more of this machine's addresses, now and after every start. Returns it as devices dial it. @throws KithError port-taken */
   readonly open: (host: string, by: string) => Promise<string>;
   /** What devices call the gateway, from its next start on. @throws KithError config-invalid */
-  readonly rename: (name: string) => void;
+  readonly setName: (name: string) => void;
   /** Addresses that devices can dial, `host:port`. */
   readonly addresses: () => readonly string[];
 }

@@ -55,7 +55,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
       "gateway.rename",
       method(v.strictObject({ name: name(64) }), ({ name: called }, { key }) => {
         if (key !== undefined) throw new KithError("not-granted", "only at the command line");
-        options.rename(called);
+        options.setName(called);
         return { out: { name: called }, text: `It is called ${called} from its next start on.` };
       }),
     ],

@@ -2,7 +2,11 @@ import * as v from "valibot";
 import { int, list, name, str, u53 } from "../protocol/words.ts";
 import { defineCapability } from "./capability.ts";
 
-const sha256Hex = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, "64 hex digits of a SHA-256"));
+const sha256Hex = v.pipe(
+  v.string(),
+  v.maxLength(64),
+  v.regex(/^[0-9a-f]{64}$/, "64 hex digits of a SHA-256"),
+);
 
 /**
  * Reads one file inside the roots that the device's owner named. The path is relative to a

@@ -72,7 +72,7 @@ const forms = {
   object: v.strictObject({
     ...texts,
     type: v.literal("object"),
-    properties: v.optional(v.record(v.pipe(v.string(), v.regex(NAME, "a name")), v.unknown()), {}),
+    properties: v.optional(v.record(v.string(), v.unknown()), {}),
     required: v.optional(v.array(v.string()), []),
     additionalProperties: v.optional(v.literal(false)),
   }),
@@ -121,6 +121,9 @@ class Reader {
     const type = String(node.type);
     switch (type) {
       case "object": {
+        // Names that every object has are no keys to a schema library, which would skip them.
+        const odd = Object.keys(Object(node.properties) as object).find((one) => !NAME.test(one));
+        if (odd !== undefined) throw wrong(at, `${JSON.stringify(odd.slice(0, 40))} is no name`);
         const { properties, required } = said(forms.object, node, at);
         const entries = Object.entries(properties).map(([name, one]) => {
           const where = `${at}.${name}`;
@@ -129,7 +132,11 @@ class Reader {
         });
         const unknown = required.find((name) => !Object.hasOwn(properties, name));
         if (unknown !== undefined) throw wrong(at, `requires ${unknown}, which it does not have`);
-        return v.strictObject(Object.fromEntries(entries) as Record<string, Any>);
+        // A list is an object too, to a schema library.
+        return v.pipe(
+          v.custom<Record<string, unknown>>(isObject, "an object"),
+          v.strictObject(Object.fromEntries(entries) as Record<string, Any>),
+        );
       }
       case "array": {
         const { items, minItems = 0, maxItems = MOST_ENTRIES } = said(forms.array, node, at);

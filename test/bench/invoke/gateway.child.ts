@@ -109,7 +109,7 @@ const table = new Map([
     contents: media,
     gateway: { id, name: "bench", key: hex(keys.noise.publicKey), version: "0" },
     agentHash: async () => undefined,
-    rename: () => {},
+    setName: () => {},
     open: () => Promise.reject(new Error("not in this bench")),
     addresses: () => mesh.addresses.map((address) => `${address.host}:${address.port}`),
   }),

@@ -52,7 +52,7 @@ export class Gateways {
         addresses: () => ["gateway:1"],
         open: async () => "gateway:1",
         agentHash: async () => undefined,
-        rename: () => {},
+        setName: () => {},
         model: this.#model(),
       },
       contents: this.#options.media.of(process),

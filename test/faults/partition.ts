@@ -20,8 +20,8 @@ const DETECTED_S = 10.5;
  * back ends after 5 s, the next comes within the backoff, 8 s after five tries in vain.
  */
 const BACK_S = 13;
-/** A change of address is seen at the next look, every 5 s, after a second of rest, and tried at once. */
-const CHANGED_S = 8;
+/** A change of address: the next look, within 5 s; a second of rest; 3 s for an answer on the old link; the new one. */
+const CHANGED_S = 9.5;
 
 interface Case {
   readonly name: string;

@@ -394,7 +394,7 @@ describe("a ticket", () => {
       id: expect.stringMatching(id26),
       ticket: expect.stringMatching(/^(?:[0-9A-Z]{4}-){3}[0-9A-Z]{4}$/),
       listen: [home.address],
-      caps: ["camera.list", "camera.snap", "device.info", "device.status"],
+      caps: ["camera.list", "camera.snap", "camera.clip", "device.info", "device.status"],
     });
     expect(json.line).toBe(`npx kith node '${json.link}'`);
     expect(json.until - Date.now()).toBeLessThanOrEqual(120_000);

@@ -25,6 +25,7 @@ import { kinds } from "./kinds.ts";
 import type { Model, Turn } from "./model/model.ts";
 import type { Method, MethodsOptions } from "./operators/method.ts";
 import { methods } from "./operators/methods.ts";
+import { Terminals } from "./operators/terminals.ts";
 import { Waiting } from "./operators/waiting.ts";
 import type { ActorId, Event } from "./runtime/effect.ts";
 import { Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
@@ -64,6 +65,7 @@ export interface Core {
   readonly calls: Calls;
   readonly console: Console;
   readonly methods: ReadonlyMap<string, Method>;
+  readonly terminals: Terminals;
   readonly links: LinkHandlers;
   readonly pairing: PairingHandlers;
   readonly tickets: TicketHandlers;
@@ -106,6 +108,8 @@ export function assemble(options: CoreOptions): Core {
     latest: latestTime(clock, options.lastWallMs),
   });
   const sending = new Sending(runtime, calls, presence, clock);
+  // After `sending`, whose frames go first.
+  const terminals = new Terminals({ runtime, calls, presence });
   const table = methods({ ...options, runtime, calls, waiting: new Waiting(runtime), presence });
 
   runtime.on<{ text: string }>("notice", ({ text }) => notice(text));
@@ -173,6 +177,7 @@ export function assemble(options: CoreOptions): Core {
     calls,
     console,
     methods: table,
+    terminals,
     links: linkHandlers({
       runtime,
       calls,

@@ -2,6 +2,7 @@
  * One run of one driver: its tools on the way in, its result checked on the way out.
  * Everything a driver hands over is a claim until it passed its capability's own schema.
  */
+import type { Capability } from "@kith/shared/capabilities/capability";
 import type { Clock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import type { StreamRef } from "@kith/shared/protocol/call";
@@ -10,6 +11,7 @@ import { limits } from "@kith/shared/protocol/limits";
 import * as v from "valibot";
 import type { Active } from "./active.ts";
 import type { Content, Tools } from "./drivers/driver.ts";
+import type { LiveStreams } from "./live.ts";
 import type { Notices } from "./notice.ts";
 import type { Outgoing } from "./outgoing.ts";
 
@@ -27,6 +29,7 @@ interface DriveParts {
   readonly clock: Clock;
   readonly notices: Notices;
   readonly outgoing: Outgoing;
+  readonly live: LiveStreams;
   readonly log: (error: unknown) => void;
 }
 
@@ -66,6 +69,11 @@ export async function drive(
       if (size > most)
         throw new KithError("too-big", `the content has ${size} bytes, allowed are ${most}`);
       handed.push({ role, type, content, most });
+    },
+    terminal(terminal) {
+      if (!(capability as Capability).terminal)
+        throw new KithError("bad-result", `${capability.name} is no terminal`);
+      return parts.live.begin(invoke.call, terminal);
     },
     async notice(what) {
       active.throwIfStopped();

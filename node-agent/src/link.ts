@@ -95,8 +95,9 @@ export class Link implements ServeLink, StreamLink {
     this.#unasked = budget(clock, limits.unaskedPerSecond, limits.unaskedBurst);
     this.#channel = open({
       onFrame: (frame) => this.#frame(frame),
-      onChunk: () => {
-        throw new KithError("schema", "a chunk that nobody gave credit for");
+      onChunk: (ch, offset, data) => {
+        this.#heartbeat?.alive();
+        parts.server.live.chunk(ch, offset, data);
       },
       onMalformed: (error) => this.#garbled(error),
       onFault: (code, why) => this.#fault(code, why),
@@ -170,6 +171,7 @@ export class Link implements ServeLink, StreamLink {
     this.#held = [];
     if (attached) {
       this.#parts.server.detach();
+      this.#parts.server.live.detach();
       this.#parts.outgoing.detach();
     }
     const livedMs =
@@ -245,6 +247,7 @@ export class Link implements ServeLink, StreamLink {
       dead: () => this.#dead("the gateway is silent"),
     });
     server.attach(this);
+    server.live.attach(this);
     outgoing.attach(this);
     server.onQuiet = outgoing.onQuiet = () => this.#rollNow();
     this.#parts.ready(this, welcome);
@@ -280,12 +283,14 @@ export class Link implements ServeLink, StreamLink {
       case "pong":
         return this.#heartbeat?.pong(frame.n);
       case "stream.credit":
+        if (server.live.credit(frame.ch, frame.upto, frame.from)) return;
         return outgoing.credit(frame.ch, frame.upto, frame.from);
       case "stream.done":
         return outgoing.done(frame.ch);
       case "stream.open":
-        // Nothing that this agent can do takes content from the gateway.
         this.#count();
+        if (frame.live) return server.live.open(frame);
+        // Nothing that this agent can do takes content from the gateway.
         return this.send({
           t: "error",
           stream: frame.stream,
@@ -293,12 +298,15 @@ export class Link implements ServeLink, StreamLink {
           text: "no call here takes that content",
         });
       case "stream.end":
-        throw new KithError("schema", "the end of a stream that nobody opened");
+        return server.live.end(frame.ch);
       case "error":
-        if (frame.stream !== undefined) outgoing.refused(frame.stream, frame.code);
+        if (frame.stream !== undefined && !server.live.refused(frame.stream))
+          outgoing.refused(frame.stream, frame.code);
         return;
       case "event":
-        return this.#count();
+        this.#count();
+        if (!server.live.event(frame)) this.#garbled(new KithError("schema", "event.data"));
+        return;
       case "welcome":
       case "bye":
         return;

@@ -22,6 +22,7 @@ import { notify } from "./drivers/notify/notify.ts";
 import { screens, screenSource } from "./drivers/screen/screens.ts";
 import { speaker } from "./drivers/speech/say.ts";
 import { urlOpener } from "./drivers/url/open.ts";
+import { terminals } from "./drivers/shell/open.ts";
 import { shell } from "./drivers/shell/run.ts";
 import { chosen, failed, type Say, sentence } from "./events.ts";
 import { Ledger } from "./ledger.ts";
@@ -132,6 +133,7 @@ function driversOf({ dir, settings }: Home): AnyDriver[] {
       files.list,
       files.stat,
       shell({ roots, closed }),
+      terminals(),
     ],
     ...[screen.list, screen.snap, copied.read, copied.write],
     ...[notify(here), speaker(here), urlOpener(here), location(place)],

@@ -25,6 +25,9 @@ export function lend(signal: AbortSignal = new AbortController().signal): Lent {
       said.push(`stream: ${role} ${type}`);
       contents.push(content);
     },
+    terminal() {
+      throw new Error("no terminal in this test");
+    },
     notice(what) {
       said.push(`notice: ${what}`);
       return Promise.resolve();

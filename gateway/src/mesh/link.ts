@@ -18,11 +18,12 @@ import { limits, times } from "@kith/shared/protocol/limits";
 import type { ByeCode, Hello } from "@kith/shared/protocol/session";
 import { WIRE_MINOR } from "@kith/shared/protocol/version";
 import { tame } from "@kith/shared/protocol/words";
-import type { CallFrame, DeviceLink } from "../devices/link.ts";
+import type { CallFrame, DeviceLink, Watched } from "../devices/link.ts";
 import type { Guest } from "./admission.ts";
 import type { House } from "./house.ts";
 import { type Heard, closeCodes, type heard, isAllowed } from "./heard.ts";
 import { IncomingStreams } from "./incoming.ts";
+import { LiveStreams } from "./live.ts";
 import { recent } from "./recent.ts";
 import { Spending } from "./spending.ts";
 import type { Wire } from "./wire.ts";
@@ -40,6 +41,7 @@ export class Link implements DeviceLink {
   readonly #guest: Guest;
   readonly #channel: Channel<typeof heard>;
   readonly #streams: IncomingStreams;
+  readonly #live: LiveStreams;
   readonly #spending: Spending;
   readonly #broken: () => boolean;
   readonly #born: number;
@@ -54,6 +56,8 @@ export class Link implements DeviceLink {
   #epoch = 0;
   #seen = 0;
   #eventSeq = -1;
+  /** Ours are even. */
+  #nextChannel = 2;
   #rollover = false;
 
   /** `attach` makes the channel, or takes over that of a pairing. */
@@ -84,12 +88,18 @@ export class Link implements DeviceLink {
       exhausted: () => this.end("rollover", "all channels used"),
       log: house.log,
     });
+    this.#live = new LiveStreams({
+      send: (frame) => this.#channel.send(frame),
+      sendChunk: (...chunk) => this.#channel.sendChunk(...chunk),
+      newStream: () => ({ stream: newId(clock, house.rng), ch: this.nextChannel() }),
+      claim: (ch) => this.#streams.claim(ch),
+    });
     this.#channel = attach({
       onFrame: (frame, bytes) => this.#take(frame, bytes),
       onChunk: (ch, offset, data) => {
         this.trust();
         this.#heartbeat?.alive();
-        this.#streams.chunk(ch, offset, data);
+        if (!this.#live.chunk(ch, offset, data)) this.#streams.chunk(ch, offset, data);
       },
       onMalformed: (error) => this.#malformed(error),
       onFault: (code, why) => this.#end(code, why),
@@ -122,9 +132,23 @@ export class Link implements DeviceLink {
     this.#heartbeat?.poke();
   }
 
+  /** The next channel of ours on this link. */
+  nextChannel(): number {
+    const ch = this.#nextChannel;
+    this.#nextChannel += 2;
+    return ch;
+  }
+
+  watch(...terminal: Parameters<DeviceLink["watch"]>): Watched {
+    const watched = this.#live.watch(...terminal);
+    this.poke();
+    return watched;
+  }
+
   forget(call: string): void {
     if (this.#state === "over") return;
     this.#spending.forget(call);
+    this.#live.forget(call);
     this.#streams.forget(call);
   }
 
@@ -158,7 +182,7 @@ export class Link implements DeviceLink {
     if (!isAllowed(frame)) throw new KithError("schema", `${frame.t} on a paired link`);
     if (frame.t === "hello") return this.#greet(frame);
     if (this.#state === "silent") throw new KithError("schema", "the first frame is no hello");
-    switch (this.#spending.frame(frame, (ch) => this.#streams.has(ch))) {
+    switch (this.#spending.frame(frame, (ch) => this.#streams.has(ch) || this.#live.has(ch))) {
       case "drop":
         return;
       case "stop":
@@ -179,13 +203,16 @@ export class Link implements DeviceLink {
     if (this.#state !== "up") throw new KithError("schema", "a frame before welcome");
     switch (frame.t) {
       case "stream.open":
+        if (frame.live) return this.#live.open(frame);
         this.#streams.open(frame);
         return this.poke();
       case "stream.end":
+        if (this.#live.end(frame.ch)) return;
         return this.#streams.end(frame.ch, frame.size, frame.sha256);
       case "stream.credit":
+        return this.#live.credit(frame.ch, frame.upto);
       case "stream.done":
-        return; // the gateway sends no streams yet
+        return; // what the gateway sends is live: nobody has all of it
       case "result":
         if (bytes > limits.outBytes && isLarger(frame.out, limits.outBytes))
           // It is the call's end all the same: waiting for another one would only waste its time.
@@ -205,6 +232,7 @@ export class Link implements DeviceLink {
         return this.#pass(frame);
       case "error":
         if (frame.stream !== undefined && frame.call === undefined) {
+          if (this.#live.refused(frame.stream)) return;
           const why = new KithError(fromWire(frame.code), frame.text);
           if (this.#streams.givenUp(frame.stream, why)) return;
           // No such stream is open here, but a result may wait for content that is gone.
@@ -299,7 +327,7 @@ export class Link implements DeviceLink {
 
   #busy(): boolean {
     if (this.#state !== "up") return false;
-    return this.#streams.busy || this.#house.handlers.busy(this.device);
+    return this.#streams.busy || this.#live.busy || this.#house.handlers.busy(this.device);
   }
 
   #ended(): boolean {
@@ -324,6 +352,7 @@ export class Link implements DeviceLink {
     this.#heartbeat?.stop();
     this.#channel.close();
     this.#streams.stop();
+    this.#live.stop();
     if (code !== undefined) this.#wire.close(code);
     if (known && !this.#asking) this.#down();
   }

@@ -22,10 +22,12 @@ export interface Capability<
   readonly tier: 0 | 1 | 2 | 3;
   /** Longest grant, in ms; `Infinity` where none needs to end. */
   readonly longestGrantMs: number;
-  /** Default time to live of a call, in ms. */
+  /** Default time to live of a call, in ms. What asks for more than ten minutes stays open on purpose. */
   readonly ttlMs: number;
   readonly args: Args;
   readonly out: Out;
+  /** Its call is a terminal while it runs, with live streams both ways (protocol/terminal.ts). */
+  readonly terminal?: true;
   /** Roles of the streams a result carries, with their media types and bounds. */
   readonly streams: Readonly<Record<string, StreamRole>>;
 }

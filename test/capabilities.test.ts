@@ -25,6 +25,7 @@ const decided: Readonly<
   "screen.list": ["read", 0, Infinity],
   "screen.snap": ["idempotent", 2, 7 * DAYS],
   "screen.record": ["idempotent", 2, 7 * DAYS],
+  "shell.open": ["once", 3, DAYS / 3],
   "shell.run": ["once", 2, DAYS / 3],
   "speech.say": ["once", 1, Infinity],
   "url.open": ["once", 2, 7 * DAYS],

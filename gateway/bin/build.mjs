@@ -82,7 +82,7 @@ export async function build() {
       format: "esm",
       target,
       // Native or optional: found beside the bundle in node_modules, or done without.
-      external: ["sharp", "msgpackr-extract", "utf-8-validate"],
+      external: ["sharp", "msgpackr-extract", "utf-8-validate", "@lydell/node-pty"],
       alias: { bufferutil: join(root, "shared/src/websocket-mask.ts") },
       // ws is CommonJS and requires Node's own modules, which an ES module has no `require` for.
       banner: {

@@ -210,6 +210,25 @@ export const verbs = {
         (await import("./transfer.mjs")).copy(context, words),
     },
   },
+  shell: {
+    about:
+      "Open a terminal on a device. It is asked for each time; it goes on when you leave or the gateway is away.",
+    example:
+      "kith shell laptop --allow once\nkith shell --list\nkith shell --attach 5N1PWD\nkith shell --close 5N1PWD",
+    options: { allow: string, attach: string, close: string, list: boolean },
+    hints: {
+      allow: "once, 15m, 1h or today: permission by your own word, and how long it may stay open",
+      attach: "ID of one that is open: go on there (Enter ~ d leaves it running)",
+      close: "ID of one that is open: end it",
+      list: "those that are open",
+    },
+    forms: {
+      "[DEVICE]": async (context, device) => {
+        term(context.flags.allow, "shell");
+        return (await import("./shell.mjs")).shell(context, device);
+      },
+    },
+  },
   pair: {
     about:
       "Let a new device in: by a line to paste there, or by a code that it shows and you type here.",

@@ -26,6 +26,7 @@ import { kinds } from "./kinds.ts";
 import type { Model, Turn } from "./model/model.ts";
 import type { Method, MethodsOptions } from "./operators/method.ts";
 import { methods } from "./operators/methods.ts";
+import { Terminals } from "./operators/terminals.ts";
 import { Waiting } from "./operators/waiting.ts";
 import type { ActorId, Event } from "./runtime/effect.ts";
 import { Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
@@ -68,6 +69,7 @@ export interface Core {
   readonly calls: Calls;
   readonly console: Console;
   readonly methods: ReadonlyMap<string, Method>;
+  readonly terminals: Terminals;
   readonly links: LinkHandlers;
   readonly pairing: PairingHandlers;
   readonly tickets: TicketHandlers;
@@ -110,6 +112,8 @@ export function assemble(options: CoreOptions): Core {
     latest: latestTime(clock, options.lastWallMs),
   });
   const sending = new Sending(runtime, calls, presence, clock, contents);
+  // After `sending`, whose frames go first.
+  const terminals = new Terminals({ runtime, calls, presence });
   const table = methods({ ...options, runtime, calls, waiting: new Waiting(runtime), presence });
 
   runtime.on<{ text: string }>("notice", ({ text }) => notice(text));
@@ -177,6 +181,7 @@ export function assemble(options: CoreOptions): Core {
     calls,
     console,
     methods: table,
+    terminals,
     links: linkHandlers({
       runtime,
       calls,

@@ -127,6 +127,7 @@ export async function startGateway({
       methods: core.methods,
       console: core.console,
       inbox: core.receive,
+      terminals: core.terminals,
       clock,
       rng,
       report,

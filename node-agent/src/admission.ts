@@ -19,9 +19,6 @@ export interface ServeLink {
   poke(): void;
 }
 
-/** Longest `ttl_ms` of a call that is no open terminal or endless stream. */
-const MOST_TTL_MS = 600_000;
-
 /** The arguments, by the schema of what is called, of a call that is of this link. @throws KithError */
 export function checked(
   { cap, v: version, effect, args, ttl_ms, epoch }: Invoke,
@@ -32,7 +29,8 @@ export function checked(
     throw new KithError("unsupported", `${cap} version ${version} is not known here`);
   if (capability.effect !== effect)
     throw new KithError("unsupported", `${cap} is ${capability.effect} here, not ${effect}`);
-  if (ttl_ms > MOST_TTL_MS) throw new KithError("schema", "ttl_ms is too long");
+  if (ttl_ms > Math.max(limits.ttlMs, capability.ttlMs))
+    throw new KithError("schema", "ttl_ms is too long");
   if (isLarger(args, limits.argsBytes))
     throw new KithError("too-big", "the arguments are too large");
   const parsed = v.safeParse(capability.args, args);

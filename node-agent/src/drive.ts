@@ -2,6 +2,7 @@
  * One run of one driver: its tools on the way in, its result checked on the way out.
  * Everything a driver hands over is a claim until it passed its capability's own schema.
  */
+import type { Capability } from "@kith/shared/capabilities/capability";
 import type { Clock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import type { StreamRef } from "@kith/shared/protocol/call";
@@ -11,6 +12,7 @@ import * as v from "valibot";
 import type { Active } from "./active.ts";
 import type { Content, Tools } from "./drivers/driver.ts";
 import type { Incoming } from "./incoming.ts";
+import type { LiveStreams } from "./live.ts";
 import type { Notices } from "./notice.ts";
 import type { Outgoing } from "./outgoing.ts";
 
@@ -29,6 +31,7 @@ interface DriveParts {
   readonly notices: Notices;
   readonly outgoing: Outgoing;
   readonly incoming: Incoming;
+  readonly live: LiveStreams;
   readonly log: (error: unknown) => void;
 }
 
@@ -75,6 +78,11 @@ export async function drive(
       const allowed = Object.hasOwn(takes, role) ? takes[role] : undefined;
       if (!allowed) throw new KithError("bad-result", `${capability.name} takes no ${role}`);
       return parts.incoming.receive(invoke.call, allowed.maxBytes, open, active.signal);
+    },
+    terminal(terminal) {
+      if (!(capability as Capability).terminal)
+        throw new KithError("bad-result", `${capability.name} is no terminal`);
+      return parts.live.begin(invoke.call, terminal);
     },
     async notice(what) {
       active.throwIfStopped();

@@ -101,6 +101,11 @@ export class Incoming {
     else this.#offers.set(call, frame);
   }
 
+  /** Whether the gateway opened this channel for content on this link. */
+  has(ch: number): boolean {
+    return this.#channels.has(ch);
+  }
+
   /** @throws KithError schema when order or credit is broken */
   chunk(ch: number, offset: number, data: Uint8Array): void {
     const channel = this.#channels.get(ch);
@@ -112,7 +117,7 @@ export class Incoming {
   }
 
   /** @throws KithError schema when nothing was opened */
-  end(ch: number, size: number, sha256: Uint8Array): void {
+  end(ch: number, size: number, sha256: Uint8Array | undefined): void {
     const channel = this.#channels.get(ch);
     if (!channel) throw new KithError("schema", "the end of a stream that nobody opened");
     const receiver = this.#waiting.get(channel.call)?.receiver;

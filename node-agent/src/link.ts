@@ -99,7 +99,8 @@ export class Link implements ServeLink, StreamLink {
       onFrame: (frame) => this.#frame(frame),
       onChunk: (ch, offset, data) => {
         this.#heartbeat?.alive();
-        parts.incoming.chunk(ch, offset, data);
+        if (parts.incoming.has(ch)) return parts.incoming.chunk(ch, offset, data);
+        parts.server.live.chunk(ch, offset, data);
       },
       onMalformed: (error) => this.#garbled(error),
       onFault: (code, why) => this.#fault(code, why),
@@ -173,6 +174,7 @@ export class Link implements ServeLink, StreamLink {
     this.#held = [];
     if (attached) {
       this.#parts.server.detach();
+      this.#parts.server.live.detach();
       this.#parts.outgoing.detach();
       this.#parts.incoming.detach();
     }
@@ -249,6 +251,7 @@ export class Link implements ServeLink, StreamLink {
       dead: () => this.#dead("the gateway is silent"),
     });
     server.attach(this);
+    server.live.attach(this);
     outgoing.attach(this);
     incoming.attach(this);
     server.onQuiet = outgoing.onQuiet = () => this.#rollNow();
@@ -285,6 +288,7 @@ export class Link implements ServeLink, StreamLink {
       case "pong":
         return this.#heartbeat?.pong(frame.n);
       case "stream.credit":
+        if (server.live.credit(frame.ch, frame.upto, frame.from)) return;
         return outgoing.credit(frame.ch, frame.upto, frame.from);
       case "stream.done":
         return outgoing.done(frame.ch);
@@ -292,6 +296,8 @@ export class Link implements ServeLink, StreamLink {
         if (server.takes(frame.call, frame.role, frame.type) && !frame.live)
           return incoming.open(frame);
         this.#count();
+        if (frame.live) return server.live.open(frame);
+        // Nothing that this agent can do takes content from the gateway.
         return this.send({
           t: "error",
           stream: frame.stream,
@@ -299,13 +305,16 @@ export class Link implements ServeLink, StreamLink {
           text: "no call here takes that content",
         });
       case "stream.end":
-        return incoming.end(frame.ch, frame.size, frame.sha256);
+        if (incoming.has(frame.ch)) return incoming.end(frame.ch, frame.size, frame.sha256);
+        return server.live.end(frame.ch);
       case "error":
-        if (frame.stream === undefined) return;
+        if (frame.stream === undefined || server.live.refused(frame.stream)) return;
         incoming.givenUp(frame.stream, frame.code, frame.text);
         return outgoing.refused(frame.stream, frame.code);
       case "event":
-        return this.#count();
+        this.#count();
+        if (!server.live.event(frame)) this.#garbled(new KithError("schema", "event.data"));
+        return;
       case "welcome":
       case "bye":
         return;

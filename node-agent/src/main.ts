@@ -24,6 +24,7 @@ import { notify } from "./drivers/notify/notify.ts";
 import { screens, screenSource } from "./drivers/screen/screens.ts";
 import { speaker } from "./drivers/speech/say.ts";
 import { urlOpener } from "./drivers/url/open.ts";
+import { terminals } from "./drivers/shell/open.ts";
 import { shell } from "./drivers/shell/run.ts";
 import { chosen, failed, type Say, sentence } from "./events.ts";
 import { Incoming } from "./incoming.ts";
@@ -158,6 +159,7 @@ function builtIn({ dir, settings }: Home): AnyDriver[] {
       files.stat,
       fileWriter(roots, clock, shared),
       shell({ roots, closed }),
+      terminals(),
     ],
     ...[screen.list, screen.snap, screen.record, copied.read, copied.write],
     ...[notify(here), speaker(here), urlOpener(here), location(place)],

@@ -155,6 +155,11 @@ export class Outgoing {
       if (kept.sender.identity.call === call) this.#end(kept.sender, why);
   }
 
+  /** A stream for whoever has bytes that are not kept here, on the next channel of this link. */
+  newStream(): { readonly stream: string; readonly ch: number } {
+    return { stream: newId(this.#clock, this.#rng), ch: this.#channel() };
+  }
+
   /** A new link is ready; nothing is opened on it before `reopen`. */
   attach(link: StreamLink): void {
     this.detach();
@@ -226,14 +231,19 @@ export class Outgoing {
     return kept;
   }
 
+  #channel(): number {
+    const ch = this.#nextChannel;
+    this.#nextChannel += 2;
+    return ch;
+  }
+
   #fill(): void {
     if (!this.#link || !this.#opened) return;
     const open = new Set(this.#byChannel.values());
     for (const { sender, free } of this.#kept.values()) {
       if (!free || open.has(sender)) continue;
       if (this.#byChannel.size >= limits.streamsPerLink) return;
-      const ch = this.#nextChannel;
-      this.#nextChannel += 2;
+      const ch = this.#channel();
       this.#byChannel.set(ch, sender);
       sender.attach(this.#link, ch);
     }

@@ -5,7 +5,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { access, constants, readdir, readFile, stat } from "node:fs/promises";
-import { delimiter, isAbsolute, join } from "node:path";
+import { basename, delimiter, isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
 import { KithError } from "@kith/shared/errors";
 import type { kinds } from "@kith/shared/protocol/session";
@@ -228,6 +228,49 @@ export function startGroup(program: string, args: readonly string[], start: Star
     env: { ...env },
     stdio: [input ? "pipe" : "ignore", output, output],
     windowsHide: true,
+  });
+}
+
+/** Shells that read the user's profile when asked to be a login shell. */
+const LOGIN_SHELLS: ReadonlySet<string> = new Set(["bash", "zsh", "fish", "ksh"]);
+
+/** What a person types in: the shell of the system's user table, else the system's plainest. */
+export function loginShell(
+  known: string | undefined,
+  system: System = here,
+): { readonly program: string; readonly args: readonly string[] } {
+  if (system === "win32") return { program: "powershell.exe", args: ["-NoLogo"] };
+  const program = known !== undefined && isAbsolute(known) ? known : "/bin/sh";
+  return { program, args: LOGIN_SHELLS.has(basename(program)) ? ["-l"] : [] };
+}
+
+/**
+ * Sends a signal to all processes of the session that `leader` began, whatever group they are in; where
+ * nobody can list them, to the leader's own group. As with `endGroup`: while the leader runs or right
+ * after it ended, never later.
+ */
+export function endSession(leader: number, signal: "SIGHUP" | "SIGKILL", proc = "/proc"): void {
+  if (leader < 2) return;
+  for (const pid of hasProcFd ? sessionOf(leader, proc) : [here === "win32" ? leader : -leader]) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // ESRCH: gone already, which is what we want.
+    }
+  }
+}
+
+function sessionOf(leader: number, proc: string): number[] {
+  return readdirSync(proc).flatMap((name) => {
+    if (!/^\d+$/.test(name)) return [];
+    try {
+      // The program's name may have any character in it; after its last bracket come state, parent, group, session.
+      const stat = readFileSync(join(proc, name, "stat"), "utf8");
+      const session = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[3];
+      return Number(session) === leader ? [Number(name)] : [];
+    } catch {
+      return []; // It ended meanwhile.
+    }
   });
 }
 

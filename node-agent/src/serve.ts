@@ -8,6 +8,7 @@
  * Admission is synchronous, in the order of the frames; the rest runs beside the link, and a
  * call goes on when its link is lost: the next link learns of it by the ledger.
  */
+import type { Capability } from "@kith/shared/capabilities/capability";
 import { catalogue } from "@kith/shared/capabilities/index";
 import type { Clock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
@@ -22,6 +23,7 @@ import { digestOf } from "./digest.ts";
 import { drive } from "./drive.ts";
 import type { AnyDriver } from "./drivers/driver.ts";
 import { effectOf, errorFrame } from "./failure.ts";
+import { LiveStreams } from "./live.ts";
 import { interrupted, type Ledger } from "./ledger.ts";
 import type { EndState, Row, TerminalFrame } from "./ledger-rows.ts";
 import type { Notices } from "./notice.ts";
@@ -44,6 +46,8 @@ export interface ServeParts {
 }
 
 export class Server {
+  /** Terminals of calls that run. */
+  readonly live: LiveStreams;
   readonly #parts: ServeParts;
   readonly #drivers: ReadonlyMap<string, AnyDriver>;
   readonly #active = new Map<string, Active>();
@@ -60,6 +64,12 @@ export class Server {
 
   constructor(parts: ServeParts) {
     this.#parts = parts;
+    this.live = new LiveStreams({
+      clock: parts.clock,
+      newStream: () => parts.outgoing.newStream(),
+      expects: (call) =>
+        (this.#active.get(call)?.driver.capability as Capability | undefined)?.terminal === true,
+    });
     this.#drivers = new Map(parts.drivers.map((driver) => [driver.capability.name, driver]));
   }
 
@@ -224,7 +234,9 @@ export class Server {
       active.started = true;
       this.#accept(active);
       const started = clock.mono();
-      const { out, streams } = await drive(active, this.#parts, () => this.#release(invoke.cap));
+      const { out, streams } = await drive(active, { ...this.#parts, live: this.live }, () =>
+        this.#release(invoke.cap),
+      );
       const ran_ms = Math.round(clock.mono() - started);
       const told = await this.#end(row, "done", {
         t: "result",
@@ -250,6 +262,7 @@ export class Server {
       cancelDeadline();
       this.#active.delete(invoke.call);
       this.#parts.incoming.forget(invoke.call);
+      this.live.close(invoke.call);
       this.#link?.poke();
       this.onQuiet();
       for (const resolve of this.#waiters.splice(0)) resolve();

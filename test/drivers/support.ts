@@ -43,6 +43,9 @@ export function lend(
         throw error;
       }
     },
+    terminal() {
+      throw new Error("no terminal in this test");
+    },
     notice(what) {
       said.push(`notice: ${what}`);
       return Promise.resolve();

@@ -8,6 +8,7 @@ import { startControl } from "@kith/gateway/operators/control";
 import { method } from "@kith/gateway/operators/method";
 import { systemClock, systemRng } from "@kith/shared/clock";
 import * as v from "valibot";
+import { noTerminals } from "../support/no-terminals.ts";
 import type { Report } from "../report/report.ts";
 import { random } from "./random.ts";
 import { mangled } from "./samples.ts";
@@ -17,6 +18,8 @@ const LINES = [
   '{"id":2,"op":"chat.open","args":{"chat":"console","terminal":{"columns":80,"rows":24,"protocol":"blocks","color":"256"}}}',
   '{"id":3,"op":"chat.say","args":{"text":"hello"}}',
   '{"id":4,"op":"chat.seen","args":{"message":"01JCQ0000000000000000000SE"}}',
+  '{"id":5,"op":"shell.attach","args":{"call":"01JCQ0000000000000000000SE","columns":80,"rows":24,"from":7}}',
+  '{"id":6,"op":"shell.input","args":{"data":"bHMNCg=="}}',
   '{"id":9007199254740993,"op":"__proto__","args":{"__proto__":{"a":1}}}',
 ];
 
@@ -36,6 +39,7 @@ export async function controlSocket(
     methods: new Map([["echo", echo]]),
     console: new Console(() => {}),
     inbox: () => Promise.resolve(),
+    terminals: noTerminals(),
     clock: systemClock,
     rng: systemRng,
     report: (_, why) => {

@@ -76,7 +76,8 @@ describe("every cell", () => {
     const usable = new Set(["ready", "busy", "unavailable"]).has(state) && policy !== "deny";
     if (!usable || locked) return "deny";
     if (
-      held === "live" ||
+      // A shell is asked for each time, whatever was permitted before.
+      (held === "live" && cap !== "shell.open") ||
       ["camera.list", "device.info", "device.status", "screen.list"].includes(cap)
     )
       return "allow";

@@ -253,6 +253,43 @@ describe("a grant", () => {
   });
 });
 
+describe("what is powerful", () => {
+  const shell = { cap: "shell.open", args: { columns: 80, rows: 24 } };
+  const start = () => {
+    const desk = new Desk();
+    desk.offer("shell.open", { parallel: 1 });
+    return desk;
+  };
+
+  test("is asked for each time, also within the hour for which it was permitted", () => {
+    const desk = start();
+    expect(desk.request("A", shell).state).toBe("asked");
+    desk.allow("A", "1h");
+    expect(desk.call("A").state).toBe("sent");
+    expect(desk.request("B", shell).state).toBe("asked");
+    expect(desk.documents.list("grant")).toEqual([]);
+  });
+
+  test("ends with its permission, also when it had to wait for its turn", () => {
+    const desk = start();
+    const from = desk.now;
+    desk.sent("A", { ...shell, allow: "15m" });
+    expect(desk.call("A").deadlineAt).toBe(from + 15 * 60_000 + 2_000);
+    desk.sent("B", { ...shell, allow: "1h" });
+    desk.now += 60_000;
+    desk.error("A", { code: "cancelled" });
+    expect(desk.call("B")).toMatchObject({ state: "sent", deadlineAt: from + 3_600_000 + 2_000 });
+    desk.restart();
+    expect(desk.calls.get("B")?.deadlineAt).toBe(from + 3_600_000 + 2_000);
+  });
+
+  test("lasts eight hours at most", () => {
+    const desk = start();
+    desk.sent("A", { ...shell, allow: "once" });
+    expect(desk.call("A").deadlineAt).toBe(desk.now + 8 * 3_600_000 + 2_000);
+  });
+});
+
 describe("what may leave", () => {
   test("waits while the device does as many as it can, in the order of asking", () => {
     const desk = new Desk();

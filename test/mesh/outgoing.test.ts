@@ -11,13 +11,15 @@ const content = new Uint8Array(300_000).map((_, at) => at % 251);
 
 /** With plain bytes, whichever kind they came as. */
 const plain = (frame: Frame): Frame =>
-  frame.t === "stream.end" ? { ...frame, sha256: Uint8Array.from(frame.sha256) } : frame;
+  frame.t === "stream.end" && frame.sha256
+    ? { ...frame, sha256: Uint8Array.from(frame.sha256) }
+    : frame;
 
 function start() {
   const sent: Frame[] = [];
   const chunks: { ch: number; offset: number; data: Uint8Array }[] = [];
   const logged: string[] = [];
-  let closed = 0;
+  let [closed, channel] = [0, 0];
   const streams = new OutgoingStreams(
     {
       send: (frame) => void sent.push(plain(frame)),
@@ -25,6 +27,7 @@ function start() {
       roomy: true,
       drained: () => Promise.resolve(),
     },
+    () => (channel += 2),
     (what) => void logged.push(what),
   );
   const source = {

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { cameraSnap } from "@kith/shared/capabilities/camera";
 import { deviceInfo } from "@kith/shared/capabilities/device";
 import { filesRead } from "@kith/shared/capabilities/files";
+import { shellOpen } from "@kith/shared/capabilities/shell";
 import { type Clock, type Rng, systemRng } from "@kith/shared/clock";
 import { newId } from "@kith/shared/ids";
 import { importKey } from "@kith/shared/noise/cipher";
@@ -131,6 +132,7 @@ export interface NodeWorld extends AsyncDisposable {
   readonly snap: { current: Run; runs: number };
   readonly info: { current: Run; runs: number };
   readonly files: { current: Run; runs: number };
+  readonly shell: { current: Run; runs: number };
   readonly consent: Consent;
   readonly policy: Policy;
   readonly server: Server;
@@ -157,6 +159,7 @@ export async function node(
     "camera.snap": "allow",
     "device.info": "allow",
     "files.read": "allow",
+    "shell.open": "allow",
   },
 ): Promise<NodeWorld> {
   const place = await folder();
@@ -171,11 +174,13 @@ export async function node(
     snap: { current: snap, runs: 0 },
     info: { current: info, runs: 0 },
     files: { current: info, runs: 0 },
+    shell: { current: info, runs: 0 },
   };
   const drivers = [
     driver(cameraSnap, runs.snap),
     driver(deviceInfo, runs.info, 2, 5_000),
     driver(filesRead, runs.files, 4),
+    driver(shellOpen, runs.shell, 4, shellOpen.ttlMs),
   ];
   let epoch = 0;
   let n = 0;

@@ -11,6 +11,7 @@ import { startControl } from "@kith/gateway/operators/control";
 import { method } from "@kith/gateway/operators/method";
 import { afterAll } from "vitest";
 import * as v from "valibot";
+import { noTerminals } from "../support/no-terminals.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "kith-control-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -57,6 +58,7 @@ export async function start() {
     methods,
     console: desk,
     inbox,
+    terminals: noTerminals(),
     clock: systemClock,
     rng: systemRng,
     report: (_, error) => reports.push(error),

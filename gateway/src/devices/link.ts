@@ -6,6 +6,7 @@ import type { KeyId } from "@kith/shared/ids";
 import type { ToGateway, ToNode } from "@kith/shared/protocol/frames";
 import type { ByeCode, Hello } from "@kith/shared/protocol/session";
 import type { PairBegin, TicketBegin } from "@kith/shared/protocol/pairing";
+import type { Size } from "@kith/shared/protocol/terminal";
 import type { StreamOpen } from "@kith/shared/protocol/stream";
 import type { Sink } from "@kith/shared/streams/receiver";
 import type { Source } from "@kith/shared/streams/sender";
@@ -25,6 +26,12 @@ export interface DeviceLink {
   poke(): void;
   /** Sends content that this link has not sent yet; the device takes it under credit. */
   give(content: GivenContent): void;
+  /**
+   * Watches the terminal of a call that was sent on this link or an earlier one, from that byte of its
+   * output on (undefined: from the oldest that the device kept). Whoever watched it before is closed.
+   * @throws KithError rate
+   */
+  watch(call: string, size: Size, from: number | undefined, viewer: TerminalViewer): Watched;
   /** Stops the streams of an ended call; what arrives for them later is dropped. */
   forget(call: string): void;
   /** Says `bye`, closes within a second, delivers nothing more. */
@@ -39,6 +46,25 @@ export interface GivenContent {
   readonly size: number;
   /** @throws KithError gone when it is not held any more */
   open(): Promise<Source>;
+}
+
+/** Whoever watches a terminal hears of it in this order; bytes bypass actors and journal. */
+export interface TerminalViewer {
+  /** What comes begins at that byte of all that it has written. */
+  opened(from: number): void;
+  /** Its next output, and its memory. More than the window comes only after `taken`. */
+  output(bytes: Uint8Array): void;
+  /** No more of it: the device has no such terminal, it is over, or the link is. Not after `close`. */
+  closed(): void;
+}
+
+export interface Watched {
+  /** Something typed, of at most 64 KiB. Resolves when it has left; false: nobody watches any more. */
+  type(bytes: Uint8Array): Promise<boolean>;
+  resize(size: Size): void;
+  /** So many bytes of output have left memory. */
+  taken(bytes: number): void;
+  close(): void;
 }
 
 export type CallFrame = Extract<

@@ -94,7 +94,11 @@ export function decide(question: Question): Decision {
     return deny("safe-mode", "safe-mode", "nothing is sent to devices: Kith crashed three times");
   pass("safe-mode");
 
-  const grant = grants.find((one) => matches(one, device, capability, requester, now));
+  // What is powerful (tier 3) is asked each time: no permission outlasts the call that it was given for.
+  const grant =
+    capability.tier < 3
+      ? grants.find((one) => matches(one, device, capability, requester, now))
+      : undefined;
   if (grant) {
     steps.push({ rule: "grant", verdict: "allow" });
     return { verdict: "allow", rule: `grant ${grant.id}`, grant, steps };

@@ -37,7 +37,10 @@ export class GrantRegister {
     return this.#latest(at);
   }
 
-  /** A one-use grant is burned as it is made: it can carry no second call. */
+  /**
+   * A one-use grant is burned as it is made: it can carry no second call. So is every one for what is
+   * asked each time (tier 3); there a duration says how long the call may last.
+   */
   mint(
     call: For,
     capability: Capability,
@@ -47,7 +50,8 @@ export class GrantRegister {
   ): Grant {
     const notAfter = expiry(duration, this.#latest(turn.at), capability);
     const standing = this.list().filter(({ device }) => device === call.device);
-    const once = duration === "once" || standing.length >= GRANTS_PER_DEVICE;
+    const eachTime = capability.tier === 3;
+    const once = duration === "once" || eachTime || standing.length >= GRANTS_PER_DEVICE;
     const { device, cap, requester, revocation } = call;
     const grant: Grant = {
       ...{ id: turn.id, device, cap, requester, revocation, by, since: turn.at },
@@ -55,9 +59,14 @@ export class GrantRegister {
       ...(once
         ? { uses: 0, call: call.id, planHash: call.planHash, state: "used" }
         : { state: "live" }),
-      ...(notAfter === undefined || once ? {} : { notAfter }),
+      ...(notAfter === undefined || (once && !eachTime) ? {} : { notAfter }),
     };
-    this.#put(grant, "made", { call: call.id, requester, for: once ? "once" : duration, by });
+    this.#put(grant, "made", {
+      call: call.id,
+      requester,
+      for: once && !eachTime ? "once" : duration,
+      by,
+    });
     return grant;
   }
 

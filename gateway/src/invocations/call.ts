@@ -66,6 +66,8 @@ export interface Call {
   readonly ttlMs: number;
   /** How long it may wait until its device is there; part of what was approved. */
   readonly deliverMs?: number;
+  /** Unix ms: when its permission ends, where it ends a call that has begun. */
+  readonly notAfter?: number;
   readonly createdAt: number;
   readonly sentAt?: number;
   /** Unix ms: not begun by then, it expires; begun, it is cancelled. */

@@ -60,8 +60,6 @@ const WAITING_PER_REQUESTER = 32;
 const MOST_TOGETHER = 16;
 /** A read is tried again so often, when its device keeps no trace of it. */
 const MOST_TRIES = 2;
-/** What the wire allows for a call. */
-const MOST_TTL_MS = 600_000;
 
 export class Calls implements TableKind {
   readonly name = "invocation";
@@ -333,7 +331,7 @@ export class Calls implements TableKind {
       revocation: row.revocation,
       ttlMs:
         this.#offered(row.id, request.cap)?.policy === "ask"
-          ? Math.min(MOST_TTL_MS, capability.ttlMs + CONSENT_MS)
+          ? Math.min(Math.max(limits.ttlMs, capability.ttlMs), capability.ttlMs + CONSENT_MS)
           : capability.ttlMs,
       createdAt: this.#turn.at,
       deadlineAt: this.#turn.at + PATIENCE_MS + times.ttlSlackMs,
@@ -409,6 +407,7 @@ export class Calls implements TableKind {
       state: "ready",
       rule,
       deadlineAt: this.#waitsUntil(call, grant),
+      ...this.#endOf(call, grant),
       ...(grant === undefined ? {} : { grant: grant.id }),
     };
     emit({ kind: "reply", value: outcome(ready) });
@@ -418,6 +417,12 @@ export class Calls implements TableKind {
     if (this.#open.get(call.id) !== ready) return;
     this.#write(ready);
     this.#tellWaits(ready);
+  }
+
+  /** What stays open for hours ends with its permission; what is done in a moment may be finished. */
+  #endOf(call: Call, grant: Pick<Grant, "notAfter"> | undefined): Pick<Call, "notAfter"> {
+    const powerful = this.#capability(call.device, call.cap)?.tier === 3;
+    return powerful && grant?.notAfter !== undefined ? { notAfter: grant.notAfter } : {};
   }
 
   /** A permission that ends sooner than the wait ends it too: it was given for its time only. */
@@ -485,7 +490,8 @@ export class Calls implements TableKind {
     }
     const grant = this.#grants.mint(call, capability, event.for, event.by, this.#turn);
     const deadlineAt = this.#waitsUntil(call, grant);
-    this.#apply(call, { type: "approval.approved", grant: grant.id, deadlineAt });
+    const permitted = { ...call, ...this.#endOf(call, grant) };
+    this.#apply(permitted, { type: "approval.approved", grant: grant.id, deadlineAt });
     this.#dispatch(call.device);
     const waits = this.#open.get(call.id);
     if (waits?.state === "ready") this.#tellWaits(waits);
@@ -684,7 +690,10 @@ export class Calls implements TableKind {
       state,
       ...(over ? { endedAt: this.#turn.at } : {}),
       ...(state === "sent" && call.state !== "sent"
-        ? { deadlineAt: this.#turn.at + call.ttlMs + times.ttlSlackMs }
+        ? {
+            deadlineAt:
+              Math.min(this.#turn.at + call.ttlMs, call.notAfter ?? Infinity) + times.ttlSlackMs,
+          }
         : {}),
     };
     if (next.failure?.effect === "none" && (call.tries ?? 0) > 0 && call.class !== "read") {

@@ -70,18 +70,23 @@ export class IncomingStreams {
     return this.#open.has(ch) || this.#late.has(ch);
   }
 
+  /** Notes a channel of the node. @throws KithError schema when it is not the node's, or was used */
+  claim(ch: number): void {
+    if (ch % 2 === 0) throw new KithError("schema", "a channel of the other side");
+    if (this.#used.has(ch)) throw new KithError("schema", "a channel opened twice");
+    this.#used.add(ch);
+  }
+
   /** @throws KithError schema when the channel or stream is not the node's to open */
   open(frame: StreamOpen): void {
     const { ch, stream, call, role } = frame;
-    if (ch % 2 === 0) throw new KithError("schema", "a channel of the other side");
-    if (this.#used.has(ch)) throw new KithError("schema", "a channel opened twice");
+    this.claim(ch);
     for (const other of this.#open.values()) {
       if (other.stream === stream) throw new KithError("schema", "a stream opened twice");
       // One content for each role of a call: more would only be room for a flood.
       if (other.call === call && other.role === role)
         return this.#refuse(stream, new KithError("gone", "that content is on its way already"));
     }
-    this.#used.add(ch);
     if (this.#used.size >= CHANNELS) return this.#events.exhausted();
     if (this.#open.size >= limits.streamsPerLink)
       return this.#refuse(stream, new KithError("rate", "too many open streams"));
@@ -111,7 +116,7 @@ export class IncomingStreams {
   }
 
   /** @throws KithError schema when nothing was granted yet */
-  end(ch: number, size: number, sha256: Uint8Array): void {
+  end(ch: number, size: number, sha256: Uint8Array | undefined): void {
     const incoming = this.#open.get(ch);
     if (incoming?.receiver) incoming.receiver.end(size, sha256);
     else if (incoming) throw new KithError("schema", "an end before the first credit");

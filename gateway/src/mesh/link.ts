@@ -18,11 +18,12 @@ import { limits, times } from "@kith/shared/protocol/limits";
 import type { ByeCode, Hello } from "@kith/shared/protocol/session";
 import { WIRE_MINOR } from "@kith/shared/protocol/version";
 import { tame } from "@kith/shared/protocol/words";
-import type { CallFrame, DeviceLink, GivenContent } from "../devices/link.ts";
+import type { CallFrame, DeviceLink, GivenContent, Watched } from "../devices/link.ts";
 import type { Guest } from "./admission.ts";
 import type { House } from "./house.ts";
 import { type Heard, closeCodes, type heard, isAllowed } from "./heard.ts";
 import { IncomingStreams } from "./incoming.ts";
+import { LiveStreams } from "./live.ts";
 import { OutgoingStreams } from "./outgoing.ts";
 import { recent } from "./recent.ts";
 import { Spending } from "./spending.ts";
@@ -44,6 +45,7 @@ export class Link implements DeviceLink {
   readonly #channel: Channel<typeof heard>;
   readonly #streams: IncomingStreams;
   readonly #outgoing: OutgoingStreams;
+  readonly #live: LiveStreams;
   readonly #spending: Spending;
   readonly #broken: () => boolean;
   readonly #born: number;
@@ -58,6 +60,8 @@ export class Link implements DeviceLink {
   #epoch = 0;
   #seen = 0;
   #eventSeq = -1;
+  /** Ours are even. */
+  #nextChannel = 2;
   #rollover = false;
 
   /** `attach` makes the channel, or takes over that of a pairing. */
@@ -98,14 +102,21 @@ export class Link implements DeviceLink {
         },
         drained: () => new Promise((resolve) => clock.after(DRAIN_LOOK_MS, resolve)),
       },
+      () => this.nextChannel(),
       house.log,
     );
+    this.#live = new LiveStreams({
+      send: (frame) => this.#channel.send(frame),
+      sendChunk: (...chunk) => this.#channel.sendChunk(...chunk),
+      newStream: () => ({ stream: newId(clock, house.rng), ch: this.nextChannel() }),
+      claim: (ch) => this.#streams.claim(ch),
+    });
     this.#channel = attach({
       onFrame: (frame, bytes) => this.#take(frame, bytes),
       onChunk: (ch, offset, data) => {
         this.trust();
         this.#heartbeat?.alive();
-        this.#streams.chunk(ch, offset, data);
+        if (!this.#live.chunk(ch, offset, data)) this.#streams.chunk(ch, offset, data);
       },
       onMalformed: (error) => this.#malformed(error),
       onFault: (code, why) => this.#end(code, why),
@@ -138,9 +149,23 @@ export class Link implements DeviceLink {
     this.#heartbeat?.poke();
   }
 
+  /** The next channel of ours on this link. */
+  nextChannel(): number {
+    const ch = this.#nextChannel;
+    this.#nextChannel += 2;
+    return ch;
+  }
+
+  watch(...terminal: Parameters<DeviceLink["watch"]>): Watched {
+    const watched = this.#live.watch(...terminal);
+    this.poke();
+    return watched;
+  }
+
   forget(call: string): void {
     if (this.#state === "over") return;
     this.#spending.forget(call);
+    this.#live.forget(call);
     this.#streams.forget(call);
     this.#outgoing.forget(call);
   }
@@ -179,7 +204,9 @@ export class Link implements DeviceLink {
     if (!isAllowed(frame)) throw new KithError("schema", `${frame.t} on a paired link`);
     if (frame.t === "hello") return this.#greet(frame);
     if (this.#state === "silent") throw new KithError("schema", "the first frame is no hello");
-    switch (this.#spending.frame(frame, (ch) => this.#streams.has(ch) || this.#outgoing.has(ch))) {
+    const known = (ch: number): boolean =>
+      this.#streams.has(ch) || this.#outgoing.has(ch) || this.#live.has(ch);
+    switch (this.#spending.frame(frame, known)) {
       case "drop":
         return;
       case "stop":
@@ -200,14 +227,18 @@ export class Link implements DeviceLink {
     if (this.#state !== "up") throw new KithError("schema", "a frame before welcome");
     switch (frame.t) {
       case "stream.open":
+        if (frame.live) return this.#live.open(frame);
         this.#streams.open(frame);
         return this.poke();
       case "stream.end":
+        if (this.#live.end(frame.ch)) return;
         return this.#streams.end(frame.ch, frame.size, frame.sha256);
       case "stream.credit":
-        return this.#outgoing.credit(frame.ch, frame.upto, frame.from);
+        if (this.#outgoing.has(frame.ch))
+          return this.#outgoing.credit(frame.ch, frame.upto, frame.from);
+        return this.#live.credit(frame.ch, frame.upto);
       case "stream.done":
-        return this.#outgoing.done(frame.ch);
+        return this.#outgoing.done(frame.ch); // what is live has no end that somebody has whole
       case "result":
         if (bytes > limits.outBytes && isLarger(frame.out, limits.outBytes))
           // It is the call's end all the same: waiting for another one would only waste its time.
@@ -227,6 +258,7 @@ export class Link implements DeviceLink {
         return this.#pass(frame);
       case "error":
         if (frame.stream !== undefined && frame.call === undefined) {
+          if (this.#live.refused(frame.stream)) return;
           const why = new KithError(fromWire(frame.code), frame.text);
           this.#outgoing.refused(frame.stream, frame.code);
           if (this.#streams.givenUp(frame.stream, why)) return;
@@ -322,7 +354,7 @@ export class Link implements DeviceLink {
 
   #busy(): boolean {
     if (this.#state !== "up") return false;
-    return this.#streams.busy || this.#house.handlers.busy(this.device);
+    return this.#streams.busy || this.#live.busy || this.#house.handlers.busy(this.device);
   }
 
   #ended(): boolean {
@@ -348,6 +380,7 @@ export class Link implements DeviceLink {
     this.#channel.close();
     this.#streams.stop();
     this.#outgoing.stop();
+    this.#live.stop();
     if (code !== undefined) this.#wire.close(code);
     if (known && !this.#asking) this.#down();
   }

@@ -21,17 +21,23 @@ interface Giving {
 
 export class OutgoingStreams {
   readonly #link: StreamLink;
+  readonly #nextChannel: () => number;
   readonly #log: (what: string, error: unknown) => void;
   /** By channel; even ones are ours. */
   readonly #open = new Map<number, Giving>();
   /** Calls whose content was given on this link: a node that asks twice gets it once. */
   readonly #given = new Set<string>();
   #waiting: GivenContent[] = [];
-  #nextChannel = 2;
   #over = false;
 
-  constructor(link: StreamLink, log: (what: string, error: unknown) => void) {
+  /** `nextChannel`: an even number that this link never had. */
+  constructor(
+    link: StreamLink,
+    nextChannel: () => number,
+    log: (what: string, error: unknown) => void,
+  ) {
     this.#link = link;
+    this.#nextChannel = nextChannel;
     this.#log = log;
   }
 
@@ -93,8 +99,7 @@ export class OutgoingStreams {
     while (!this.#over && this.#open.size < limits.streamsPerLink) {
       const content = this.#waiting.shift();
       if (!content) return;
-      const giving: Giving = { content, ch: this.#nextChannel };
-      this.#nextChannel += 2;
+      const giving: Giving = { content, ch: this.#nextChannel() };
       this.#open.set(giving.ch, giving);
       this.#begin(giving).catch((error: unknown) => {
         if (this.#open.get(giving.ch) !== giving) return;

@@ -14,6 +14,8 @@ import type { Terminal } from "../pictures/terminal.ts";
 import { checked } from "./method.ts";
 import { ApprovalNeeded } from "./call-methods.ts";
 import type { methods } from "./methods.ts";
+import { shellConnection } from "./shell-connection.ts";
+import type { Terminals } from "./terminals.ts";
 
 const LINE_BYTES = 1_048_576;
 const UNREAD_BYTES = 16 * 1_048_576;
@@ -49,6 +51,7 @@ export interface ControlOptions {
   readonly methods: ReturnType<typeof methods>;
   readonly console: Console;
   readonly inbox: Inbox;
+  readonly terminals: Terminals;
   readonly clock: Clock;
   readonly rng: Rng;
   readonly report: (what: string, error: unknown) => void;
@@ -106,6 +109,14 @@ function serve(socket: Socket, options: ControlOptions): void {
     waitingLength = 0;
     if (lines.length > 0 && !socket.destroyed) socket.write(`${lines.join("\n")}\n`);
   };
+  /** Resolves when the line has left memory, or nobody will ever read it. */
+  const deliver = (line: object) =>
+    new Promise<void>((resolve) => {
+      flush();
+      if (socket.destroyed) return resolve();
+      socket.write(`${JSON.stringify(line)}\n`, () => resolve());
+    });
+  const shell = shellConnection(options.terminals, deliver);
   const fail = (id: number | undefined, error: KithError) => {
     const more =
       error instanceof ApprovalNeeded ? { approval: error.approval, call: error.approval } : {};
@@ -164,6 +175,8 @@ function serve(socket: Socket, options: ControlOptions): void {
         entering = () => {};
         return enter();
       }
+      const shellOp = Object.hasOwn(shell.ops, op) ? shell.ops[op] : undefined;
+      if (shellOp) return send({ id, ok: true, out: await shellOp(args), text: "" });
       const method = options.methods.get(op);
       if (!method) throw new KithError("usage", `there is no method ${op.slice(0, 48)}`);
       const { out, text } = await method.call(args, { by: OWNER });
@@ -207,7 +220,10 @@ function serve(socket: Socket, options: ControlOptions): void {
       hangUp(new KithError("schema", "a line of more than 1 MiB"));
     }
   });
-  socket.on("close", () => leave());
+  socket.on("close", () => {
+    leave();
+    shell.leave();
+  });
 }
 
 function read(line: string): v.InferOutput<typeof request> | undefined {

@@ -13,6 +13,7 @@ import { NOTHING, lookup } from "./lookup.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
 import { pairingMethods } from "./pairing-methods.ts";
 import { permissionMethods } from "./permission-methods.ts";
+import { shellMethods } from "./shell-methods.ts";
 import { story } from "./story.ts";
 import { ago, dayTime, table } from "./text.ts";
 
@@ -26,6 +27,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...pairingMethods(options),
     ...permissionMethods(options),
     ...actorMethods(options),
+    ...shellMethods(options),
     [
       "status",
       method(NOTHING, () => {

@@ -240,10 +240,11 @@ const hostOf = (address: string): string => address.replace(/:\d+$/, "").replace
 /** `camera` means all that begin so. @throws KithError bad-args */
 function chosen(said: readonly string[]): string[] {
   const caps = said.flatMap((word) => {
-    const fitting = [...catalogue.keys()].filter(
-      (cap) => cap === word || cap.startsWith(`${word}.`),
-    );
     if (isOwn(word)) return [word];
+    // What is powerful (tier 3) is turned on by its whole name only.
+    const fitting = [...catalogue.values()]
+      .filter(({ name: cap, tier }) => cap === word || (tier < 3 && cap.startsWith(`${word}.`)))
+      .map(({ name: cap }) => cap);
     if (fitting.length === 0)
       throw new KithError(
         "bad-args",

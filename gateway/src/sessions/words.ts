@@ -59,6 +59,8 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
       return `read “${String(args.path)}”${args.root === undefined ? "" : ` in the shared folder ${String(args.root)}`}`;
     case "shell.run":
       return `run ${JSON.stringify(args.argv)}${besides(args)} in a sandbox`;
+    case "shell.open":
+      return "open a terminal, in which everything may be done,";
     case "clipboard.read":
       return "read the clipboard";
     case "clipboard.write":

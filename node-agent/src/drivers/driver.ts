@@ -23,6 +23,23 @@ export type Content =
   /** An open file (read from position 0 to `size`), closed by the agent. Never spooled. */
   | { readonly file: import("node:fs/promises").FileHandle; readonly size: number };
 
+/** A driver's terminal, as the agent uses it. */
+export interface Terminal {
+  /** What somebody typed. Resolves when it has left memory. */
+  write(bytes: Uint8Array): Promise<void>;
+  resize(columns: number, rows: number): void;
+  /** No more output until `resume`: whoever watches is behind. */
+  pause(): void;
+  resume(): void;
+}
+
+/** Where the output of a terminal goes: what is old is dropped, unless somebody watches it. */
+export interface Shown {
+  write(bytes: Uint8Array): void;
+  /** There is no more. Resolves, soon, when whoever watches has it: with how many bytes it was in all. */
+  finish(): Promise<number>;
+}
+
 export interface Tools {
   /** Fires at the call's deadline, at `cancel`, at `kith lock`. A driver dies with it. */
   readonly signal: AbortSignal;
@@ -35,6 +52,8 @@ export interface Tools {
    * is asked once for each link that brings some of it. @throws KithError; the sink is then discarded
    */
   receive(role: string, open: OpenSink): Promise<void>;
+  /** Shows a terminal to whoever watches the call. Once, and where the capability is one. */
+  terminal(terminal: Terminal): Shown;
   /**
    * Makes the use visible at the device. Await it before the first frame of a camera,
    * a microphone or a screen is taken.

@@ -22,12 +22,14 @@ export interface Capability<
   readonly tier: 0 | 1 | 2 | 3;
   /** Longest grant, in ms; `Infinity` where none needs to end. */
   readonly longestGrantMs: number;
-  /** Default time to live of a call, in ms. */
+  /** Default time to live of a call, in ms. What asks for more than ten minutes stays open on purpose. */
   readonly ttlMs: number;
   readonly args: Args;
   readonly out: Out;
   /** Roles of the content that a call brings to the device, at most one each. */
   readonly takes?: Readonly<Record<string, StreamRole>>;
+  /** Its call is a terminal while it runs, with live streams both ways (protocol/terminal.ts). */
+  readonly terminal?: true;
   /** Roles of the streams a result carries, with their media types and bounds. */
   readonly streams: Readonly<Record<string, StreamRole>>;
   /** Of one that is not in the catalogue: the text that describes it, and a hash of all that a permission rests on. */

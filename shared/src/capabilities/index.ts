@@ -4,7 +4,7 @@ import type { Capability } from "./capability.ts";
 import { clipboardRead, clipboardWrite } from "./clipboard.ts";
 import { deviceInfo, deviceStatus } from "./device.ts";
 import { filesList, filesRead, filesStat, filesWrite } from "./files.ts";
-import { shellRun } from "./shell.ts";
+import { shellOpen, shellRun } from "./shell.ts";
 import { locationGet } from "./location.ts";
 import { notifyShow } from "./notify.ts";
 import { screenList, screenRecord, screenSnap } from "./screen.ts";
@@ -19,7 +19,7 @@ export const catalogue: ReadonlyMap<string, Capability> = new Map(
     ...[filesList, filesStat, filesRead, filesWrite],
     ...[locationGet, notifyShow],
     ...[screenList, screenSnap, screenRecord],
-    ...[shellRun, speechSay, urlOpen],
+    ...[shellOpen, shellRun, speechSay, urlOpen],
   ].map((capability) => [
     capability.name,
     // Each keeps its exact types where it is used; the table needs only the common shape.

@@ -1,6 +1,9 @@
 import * as v from "valibot";
 import { int, lines, list, name, str, u53 } from "../protocol/words.ts";
+import { terminalSide } from "../protocol/terminal.ts";
 import { defineCapability } from "./capability.ts";
+
+const HOURS_8_MS = 8 * 3_600_000;
 
 /** Bytes of output that are kept, of each of the two; what comes after is counted and dropped. */
 const STREAM_BYTES = 8 * 1_048_576;
@@ -28,7 +31,7 @@ export const shellRun = defineCapability({
     "Run one program in a sandbox of the named device, without network, on the files of one shared folder.",
   effect: "once",
   tier: 2,
-  longestGrantMs: 8 * 3_600_000,
+  longestGrantMs: HOURS_8_MS,
   ttlMs: 600_000,
   args: v.strictObject({
     argv: v.pipe(
@@ -95,4 +98,33 @@ export const shellRun = defineCapability({
     stdout: { types: ["application/octet-stream"], maxBytes: STREAM_BYTES, mayLack: true },
     stderr: { types: ["application/octet-stream"], maxBytes: STREAM_BYTES, mayLack: true },
   },
+});
+
+/**
+ * Opens the shell of whoever runs the agent, in a terminal that nothing confines. The call lasts as
+ * long as the shell; it is watched and typed into by live streams. Since protocol 1.0.
+ */
+export const shellOpen = defineCapability({
+  name: "shell.open",
+  version: 1,
+  summary: "Open a terminal on the named device, outside of any sandbox, for a person to type in.",
+  effect: "once",
+  tier: 3,
+  longestGrantMs: HOURS_8_MS,
+  ttlMs: HOURS_8_MS,
+  args: v.strictObject({
+    columns: v.optional(terminalSide, 80),
+    rows: v.optional(terminalSide, 24),
+  }),
+  out: v.strictObject({
+    end: v.picklist(["exit", "signal"]),
+    exit_code: v.optional(int(0, 255)),
+    /** `SIGHUP` … */
+    signal: v.optional(str(16)),
+    ms: u53,
+    /** Written by the terminal in all. */
+    output_bytes: u53,
+  }),
+  streams: {},
+  terminal: true,
 });

@@ -53,9 +53,16 @@ export const limits = {
   creditFirst: 524_288,
   creditPerStream: 1_048_576,
   creditPerLink: 4_194_304,
+  /** Terminals watched on one link, and the credit of each of their two live streams. */
+  terminalsPerLink: 4,
+  creditLive: 131_072,
+  /** Latest output of a terminal that its device keeps for whoever comes back. */
+  terminalKept: 262_144,
   streamBytesMost: 4 * 1_024 ** 3,
   capabilities: 64,
   capabilityParts: 16,
+  /** `ttl_ms`; that of a call which stays open goes by its capability, a day at most. */
+  ttlMs: 600_000,
   argsBytes: 32_768,
   outBytes: 49_152,
   eventBytes: 8_192,

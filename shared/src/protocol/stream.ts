@@ -7,7 +7,8 @@
  *   sender ── stream.end ───────► receiver   (size and SHA-256 of the whole content)
  *   sender ◄────── stream.done ── receiver   (the bytes are durable)
  *
- * The same `stream` on a new link resumes where the first credit says.
+ * The same `stream` on a new link resumes where the first credit says. Live streams have no hash, no
+ * `stream.done` and no resume: protocol/terminal.ts.
  * In full: docs/protocol.md, "Streams".
  */
 import * as v from "valibot";
@@ -23,6 +24,7 @@ export const streamOpen = v.strictObject({
   call: id26,
   role: name(32),
   type: mediaType,
+  /** All of it, where that is known; of a live one what there was so far. */
   size: v.optional(u53),
   live: v.boolean(),
 });
@@ -40,7 +42,8 @@ export const streamEnd = v.strictObject({
   t: v.literal("stream.end"),
   ch,
   size: u53,
-  sha256: bin(32),
+  /** Absent where the stream is live: nobody has all of it. */
+  sha256: v.optional(bin(32)),
 });
 
 export const streamDone = v.strictObject({ t: v.literal("stream.done"), ch, size: u53 });

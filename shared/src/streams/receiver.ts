@@ -107,8 +107,9 @@ export class StreamReceiver {
     }
   }
 
-  /** The sender says that was all. */
-  end(size: number, sha256: Uint8Array): void {
+  /** The sender says that was all. @throws KithError schema without a hash, which ends the link */
+  end(size: number, sha256: Uint8Array | undefined): void {
+    if (!sha256) throw new KithError("schema", "the end of content without its hash");
     this.#writing = this.#writing.then(async () => {
       if (this.#over) return;
       if (size !== this.#written)

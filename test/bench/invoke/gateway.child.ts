@@ -33,6 +33,7 @@ import { learnEcho } from "./echo.ts";
 import { forgetfulStore } from "./no-journal.ts";
 import { toldSession } from "./session.ts";
 import { tellUsage } from "./usage.ts";
+import { noTerminals } from "../../support/no-terminals.ts";
 
 /** Sessions that share the calls of `session.invoke`. */
 const SESSIONS = 16;
@@ -121,6 +122,7 @@ await startControl({
   methods: table,
   console: new Console(report),
   inbox: inbox(runtime, clock, rng),
+  terminals: noTerminals(),
   ...{ clock, rng, report },
 });
 // Each commit waits for the log and for the anchor.

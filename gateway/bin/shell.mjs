@@ -9,6 +9,7 @@
  *
  * The gateway lets nothing through that a terminal answers, stores, or takes for typing.
  */
+import { spawnSync } from "node:child_process";
 import { constants } from "node:os";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -260,6 +261,9 @@ async function watch({ home }, wanted, size, born) {
   for (const signal of signals) process.on(signal, killed);
   stdout.on("resize", resized);
   stdin.setRawMode(true);
+  // Node leaves one thing on: a line feed would go to the first column, where a program that fills the
+  // screen means straight down. Without the program `stty` it stays so; the end of raw mode undoes both.
+  spawnSync("stty", ["-opost"], { stdio: ["inherit", "ignore", "ignore"] });
   stdin.on("data", type);
   stdin.on("end", () => settle(detached()));
   stdin.resume();

@@ -82,7 +82,9 @@ describe.skipIf(skip)("a terminal", () => {
   test("hears of a new size at once", async () => {
     const { lent, end } = open();
     await until("the shell", () => lent.begun);
-    void lent.type("trap 'stty size' WINCH; echo rea''dy; while :; do sleep 0.05; done\n");
+    // In one process group, as the terminal tells the one in front only.
+    const script = "trap 'stty size' WINCH; echo rea''dy; while :; do sleep 0.05; done";
+    void lent.type(`exec sh -c "${script}"\n`);
     await lent.shows("ready");
     lent.terminal.resize(120, 40);
     await lent.shows("40 120");
@@ -153,8 +155,9 @@ describe.skipIf(skip)("a terminal", () => {
     await lent.shows("ready");
     let taken = 0;
     for (let n = 0; n < 8; n++) void lent.terminal.write(Buffer.alloc(65_536)).then(() => taken++);
-    await until("the first of it", () => taken >= 0);
-    expect(taken).toBeLessThan(8);
+    // We are here at all: nothing stands still.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(taken).toBe(0);
     lent.stop.abort(new KithError("cancelled", "enough"));
     expect(await codeOf(end)).toBe("cancelled");
   });

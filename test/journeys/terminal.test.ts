@@ -87,6 +87,7 @@ describe.skipIf(skip)("a shell on a device", () => {
     await using home = await start();
     const { call, viewer } = await open(home);
     using _ = viewer;
+    await home.nodes.get("laptop")?.event("notice", ({ what, on }) => on && what.startsWith('terminal'));
     await viewer.runs("echo h''i", /^(hi)\r$/m);
     await viewer.control.call("shell.resize", { columns: 132, rows: 50 });
     await viewer.runs("stty size", /(50 132)/);
@@ -216,10 +217,31 @@ describe.skipIf(skip)("kith shell", () => {
     expect((await home.call("shell.list")).out.shells).toEqual([]);
   });
 
+  test("waits for permission, and takes the question back when nobody wants to wait", async () => {
+    await using home = await start();
+    const person = at(home, "shell", "laptop");
+    await person.shows(/needs your permission[^]*Enter ~ d leaves/);
+    await home.call("allow", {});
+    await person.types("", /[#$] /);
+    await person.types("exit\r", /ended with code 0/);
+
+    const other = at(home, "shell", "laptop");
+    await other.shows(/needs your permission[^]*Enter ~ d leaves/);
+    await other.types("\x03", /Taken back: nothing was opened/);
+    expect(await other.end).toMatchObject({ end: "exit", exit_code: 0 });
+    expect((await home.call("approvals.list")).out.approvals).toEqual([]);
+
+    const denied = at(home, "shell", "laptop");
+    await denied.shows(/needs your permission[^]*Enter ~ d leaves/);
+    await home.call("deny", {});
+    await denied.shows(/the owner said no/);
+    expect(await denied.end).toMatchObject({ end: "exit", exit_code: 1 });
+  });
+
   test("opens, detaches, lists, attaches, lives through a killed gateway, and leaves the terminal as it was", async () => {
     await using home = await start();
     const person = at(home, "shell", "laptop", "--allow", "once");
-    await person.shows(/Enter ~ d/);
+    await person.shows(/Enter ~ d leaves[^]*[#$] /);
     await person.types("echo pid=$$\r", /pid=(\d+)\r\n/);
     const [, pid] = /pid=(\d+)\r\n/.exec(person.text) ?? [];
     await home.gateway?.end("SIGKILL");

@@ -96,7 +96,7 @@ const good: readonly (readonly [v.GenericSchema, Record<string, unknown> & { t: 
     },
   ],
   [toNode, { t: "stream.credit", ch: 1, upto: 0 }],
-  [toGateway, { t: "stream.end", ch: 1, size: 0, sha256: hash }],
+  [toGateway, { t: "stream.end", ch: 1, size: 0 }],
   [toNode, { t: "stream.done", ch: 1, size: 0 }],
   [toGatewayPairing, { t: "pair.begin", how: "code", ...about, caps: [], commit: hash }],
   [toNodePairing, { t: "pair.nonce", nonce: new Uint8Array(16), left_ms: 1 }],

@@ -4,9 +4,10 @@
  *   probe: is the part for terminals there? ─ run ─► notice ─► shell ══ bytes both ways ══ tools.terminal
  *       over by itself, or stopped: SIGHUP to its whole session ─ 300 ms ─► SIGKILL
  */
+import { writeSync } from "node:fs";
 import { constants, homedir, userInfo } from "node:os";
 import { basename } from "node:path";
-import type { Writable } from "node:stream";
+import type { Duplex } from "node:stream";
 import type { OutOf } from "@kith/shared/capabilities/capability";
 import { shellOpen } from "@kith/shared/capabilities/shell";
 import { type Clock, systemClock } from "@kith/shared/clock";
@@ -25,8 +26,9 @@ interface Pty {
   /** With `encoding: null` these are bytes, whatever its types say. */
   readonly onData: (hear: (data: Uint8Array) => void) => unknown;
   readonly onExit: (hear: (end: End) => void) => unknown;
-  /** Its stream; not in its types. Where there is none, what is written waits in memory. */
-  readonly _socket?: Writable;
+  /** The terminal's descriptor and its stream, both not in its types; on Windows there is no descriptor. */
+  readonly fd?: number;
+  readonly _socket?: Duplex;
   write(data: Buffer): void;
   resize(columns: number, rows: number): void;
   pause(): void;
@@ -50,6 +52,8 @@ export interface PtyModule {
 
 /** Time to tidy up: less than the agent waits for a stopped driver, and than it takes to stop. */
 const HANGUP_MS = 300;
+/** How soon a terminal that was full is looked at again. */
+const FULL_MS = 20;
 const MISSING = "the part for terminals is not installed: @lydell/node-pty";
 
 export interface Terminals {
@@ -95,7 +99,7 @@ export function terminals({
         resolve(end);
       });
       const shown = tools.terminal({
-        write: (bytes) => written(pty, bytes),
+        write: writer(pty, clock),
         resize: (width, height) => unlessOver(() => pty.resize(width, height)),
         pause: () => pty.pause(),
         resume: () => pty.resume(),
@@ -120,13 +124,28 @@ export function terminals({
   };
 }
 
-/** Resolves when the terminal has taken it: a program that does not read makes whoever types wait. */
-function written(pty: Pty, bytes: Uint8Array): Promise<void> {
-  const data = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const socket = pty._socket;
-  if (!socket) return Promise.resolve(pty.write(data));
-  // Also called when it is closed meanwhile.
-  return new Promise((resolve) => socket.write(data, () => resolve()));
+/**
+ * Writes one after the other; each resolves when the terminal has taken it. Not by its stream: that blocks
+ * the whole process while the program does not read.
+ */
+function writer(pty: Pty, clock: Clock): (bytes: Uint8Array) => Promise<void> {
+  let last = Promise.resolve();
+  return (bytes) => (last = last.then(() => put(pty, bytes, clock)));
+}
+
+/** Never rejects. */
+async function put(pty: Pty, bytes: Uint8Array, clock: Clock): Promise<void> {
+  const { fd, _socket } = pty;
+  if (fd === undefined || !_socket) return pty.write(Buffer.from(bytes));
+  // Once the stream is destroyed, the number may be another file's.
+  for (let at = 0; at < bytes.length && !_socket.destroyed;) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "EAGAIN")) return; // it is over
+      await new Promise<void>((resolve) => clock.after(FULL_MS, resolve));
+    }
+  }
 }
 
 /** A terminal whose shell has just ended cannot be asked for anything, and the end is on its way. */

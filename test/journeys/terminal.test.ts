@@ -87,7 +87,9 @@ describe.skipIf(skip)("a shell on a device", () => {
     await using home = await start();
     const { call, viewer } = await open(home);
     using _ = viewer;
-    await home.nodes.get("laptop")?.event("notice", ({ what, on }) => on && what.startsWith('terminal'));
+    await home.nodes
+      .get("laptop")
+      ?.event("notice", ({ what, on }) => on && what.startsWith("terminal"));
     await viewer.runs("echo h''i", /^(hi)\r$/m);
     await viewer.control.call("shell.resize", { columns: 132, rows: 50 });
     await viewer.runs("stty size", /(50 132)/);

@@ -9,6 +9,7 @@ import { keyId } from "@kith/shared/ids";
 import { generateKeyPair } from "@kith/shared/noise/keys";
 import type { TicketHandlers } from "@kith/gateway/devices/link";
 import { afterAll, describe, expect, test } from "vitest";
+import { until } from "../support/until.ts";
 import { Pairing } from "./desk.ts";
 import { NodeEnd, gateway, hello, node, world } from "./world.ts";
 
@@ -119,6 +120,23 @@ describe("the agent's file", () => {
   test("that the build did not make is not there", async () => {
     await using home = await world({ agent: join(folder, "none"), tickets: tickets() });
     expect((await ask(home.port)).status).toBe(404);
+  });
+
+  test("asked for by somebody who is gone before the file is open, it ends nothing", async () => {
+    writeFileSync(agent, "x".repeat(1_048_576));
+    await using home = await world({ agent, tickets: tickets() });
+    for (let n = 0; n < 40; n++) {
+      const socket = connect(home.port, "127.0.0.1").on("error", () => {});
+      await once(socket, "connect");
+      socket.write("GET /agent HTTP/1.1\r\nhost: a\r\n\r\n");
+      setImmediate(() => socket.resetAndDestroy());
+    }
+    // Nor do they hold a place.
+    await until("a place", async () => {
+      const { status, body } = await ask(home.port);
+      await body?.cancel();
+      return status === 200;
+    });
   });
 
   test("is sent to four at once; whoever is slow is cut off after a minute", async () => {

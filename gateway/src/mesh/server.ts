@@ -119,6 +119,11 @@ export async function startMesh({ listen, agent, ...options }: MeshOptions): Pro
       response.writeHead(404).end();
     });
     file.once("open", () => {
+      if (response.destroyed) {
+        // Whoever asked is gone already.
+        file.destroy();
+        return over();
+      }
       response.writeHead(200, { "content-type": "text/javascript" });
       pipeline(file, response, over);
     });

@@ -6,6 +6,7 @@
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import { catalogue } from "@kith/shared/capabilities/index";
 import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock";
 import { type KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
@@ -141,7 +142,12 @@ export async function startGateway({
       async stop() {
         await control.close();
         const until = clock.mono() + DRAIN_MS;
-        while (core.calls.list().some(({ state }) => state === "sent") && clock.mono() < until) {
+        // A terminal goes on without us, for hours.
+        const finishing = () =>
+          core.calls
+            .list()
+            .some(({ state, cap }) => state === "sent" && !catalogue.get(cap)?.terminal);
+        while (finishing() && clock.mono() < until) {
           await new Promise<void>((resolve) => clock.after(20, resolve));
         }
         await mesh?.close();

@@ -77,6 +77,16 @@ function csi(body: string, final: string): string {
   }
 }
 
+/** Where the text that begins at `at` has its first byte that is no letter of ASCII and no control that passes. */
+function plainEnd(bytes: Uint8Array, at: number): number {
+  let end = at;
+  for (; end < bytes.length; end++) {
+    const byte = bytes[end] ?? 0;
+    if (byte >= DEL || (byte < 0x20 && !isControl(byte))) break;
+  }
+  return end;
+}
+
 /** Bytes of a UTF-8 character by its first one; 0 for one that begins none. */
 const lengthOf = (byte: number) =>
   byte >= 0xc2 && byte <= 0xdf
@@ -119,9 +129,17 @@ export class TerminalFilter {
     // A broken byte becomes the three of U+FFFD; nothing else grows.
     this.#out = Buffer.allocUnsafe(bytes.length * 3 + SLACK_BYTES);
     this.#length = 0;
-    for (const byte of bytes) {
+    for (let at = 0; at < bytes.length; at++) {
+      // Nearly all of it: copied at once.
+      if (this.#state === "text") {
+        const end = plainEnd(bytes, at);
+        this.#out.set(bytes.subarray(at, end), this.#length);
+        this.#length += end - at;
+        at = end;
+        if (at === bytes.length) break;
+      }
       this.#held++;
-      this.#take(byte);
+      this.#take(bytes[at] ?? 0);
     }
     return this.#out.toString("utf8", 0, this.#length);
   }
@@ -169,7 +187,9 @@ export class TerminalFilter {
       this.#begin("escape", 2);
       return this.#escape(String.fromCharCode(byte - 0x40));
     }
-    this.#emit(...this.#character.subarray(0, this.#characterLength));
+    for (let at = 0; at < this.#characterLength; at++)
+      this.#out[this.#length++] = this.#character[at] ?? 0;
+    this.#decided();
   }
 
   #inSequence(byte: number): void {
@@ -187,7 +207,8 @@ export class TerminalFilter {
     }
     if (this.#state === "escape") return this.#escape(this.#sequence + char);
     const passes = this.#tooLong ? "" : csi(this.#sequence, char);
-    this.#emit(...Buffer.from(passes, "latin1"));
+    this.#length += this.#out.write(passes, this.#length, "latin1");
+    this.#decided();
   }
 
   #escape(sequence: string): void {
@@ -203,7 +224,8 @@ export class TerminalFilter {
       return;
     }
     if (!ESCAPES.test(sequence)) return this.#decided();
-    this.#emit(ESC, ...Buffer.from(sequence, "latin1"));
+    this.#length += this.#out.write(`\u001B${sequence}`, this.#length, "latin1");
+    this.#decided();
   }
 
   #inString(byte: number): void {
@@ -232,11 +254,13 @@ export class TerminalFilter {
   }
 
   #broken(): void {
-    this.#emit(0xef, 0xbf, 0xbd);
+    this.#emit(0xef);
+    this.#emit(0xbf);
+    this.#emit(0xbd);
   }
 
-  #emit(...bytes: readonly number[]): void {
-    for (const byte of bytes) this.#out[this.#length++] = byte;
+  #emit(byte: number): void {
+    this.#out[this.#length++] = byte;
     this.#decided();
   }
 

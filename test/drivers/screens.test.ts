@@ -90,7 +90,11 @@ test.runIf(grabs)("a film of a screen has its length, and nothing of it stays he
   ]);
   expect(await films()).toEqual(before);
   const { streams } = await probed(tools);
-  expect(streams).toEqual([{ width: 320, height: 200, codec_type: "video", nb_frames: "20" }]);
+  expect(streams).toMatchObject([{ width: 320, height: 200, codec_type: "video" }]);
+  // Ten a second, as many as the machine had time for.
+  const frames = Number((streams as { nb_frames: string }[])[0]?.nb_frames);
+  expect(frames).toBeGreaterThan(2);
+  expect(frames).toBeLessThan(25);
 });
 
 test.runIf(paints)("a picture shows what is on the screen", async () => {

@@ -104,6 +104,11 @@ test.for<[string, string]>([
   ["/allow 15m", 'allow {"for":"15m"}'],
   ["/allow 15min ABCDEF", 'allow {"for":"15m","id":"ABCDEF"}'],
   ["/allow ABCDEF 1hour", 'allow {"for":"1h","id":"ABCDEF"}'],
+  [
+    "/allow once 01M8EVEZFBDV24PRN157NQ6R8Z",
+    'allow {"for":"once","id":"01M8EVEZFBDV24PRN157NQ6R8Z"}',
+  ],
+  ["/allow 4DXYZ1", 'allow {"for":"once","id":"4DXYZ1"}'],
   ["/allow TODAY", 'allow {"for":"today"}'],
   ["/deny", "deny"],
   ["/deny ABCDEF", 'deny {"id":"ABCDEF"}'],

@@ -62,7 +62,8 @@ function allow(rest: string): Answer {
   const words = rest.split(/\s+/).filter(Boolean);
   const wishes = words.map(duration).filter((wish) => wish !== undefined);
   const ids = words.filter((word) => !duration(word));
-  if (ids.some((word) => /^\d+\s*[smhd]/i.test(word)))
+  // A whole time, and not an id that begins like one.
+  if (ids.some((word) => time(word) !== undefined))
     return say("Permission is given for once, 15m, 1h or today: /allow once.");
   if (ids.length > 1 || wishes.length > 1)
     return say(

@@ -40,7 +40,7 @@ export async function init(context) {
     );
     asking?.close();
     if (gateway) await stop([gateway]);
-    if (service) await (await import("./service.mjs")).install(context);
+    if (service) await (await import("./service.mjs")).install(context, "gateway");
     const next = service ? "kith chat" : "kith up";
     if (json) return line(toJson({ ok: true, home, name, listen, ...device, service, next }));
     line(

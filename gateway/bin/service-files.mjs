@@ -3,11 +3,14 @@
  * What a system keeps of a program that it starts at login: a systemd unit, a launchd agent, a task
  * of Windows. Pure text; service.mjs puts it where it belongs.
  *
- * @typedef {{ argv: string[], home: string }} Program `argv`: absolute paths; `home`: KITH_HOME.
+ * @typedef {{ argv: string[], home: string, label?: string }} Program `argv`: absolute paths; `home`: KITH_HOME.
  */
 
-export const NAME = "kith";
-export const LABEL = "dev.kith.gateway";
+/** What is started: the gateway with this computer's device, or a device alone. */
+export const SERVICES = {
+  gateway: { name: "kith", label: "dev.kith.gateway", verb: "up" },
+  node: { name: "kith-node", label: "dev.kith.node", verb: "node" },
+};
 
 /** Exit codes that starting again would not change; see gateway/src/main.ts. */
 const HOPELESS = "75 78";
@@ -44,11 +47,15 @@ const xml = (text) =>
     .replaceAll('"', "&quot;");
 
 /** For the user's own domain. The gateway's own log rotates, so nothing else is kept. @param {Program} program */
-export const launchAgent = ({ argv, home }) => `<?xml version="1.0" encoding="UTF-8"?>
+export const launchAgent = ({
+  argv,
+  home,
+  label = SERVICES.gateway.label,
+}) => `<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <plist version="1.0">
 <dict>
-  <key>Label</key><string>${LABEL}</string>
+  <key>Label</key><string>${label}</string>
   <key>ProgramArguments</key>
   <array>
 ${argv.map((arg) => `    <string>${xml(arg)}</string>`).join("\n")}

@@ -1,5 +1,5 @@
 // @ts-check
-/** `kith service`: the system itself starts the gateway, and this computer's device with it, at login. */
+/** `kith service`: the system itself starts the gateway with this computer's device, or a device alone, at login. */
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { homedir, tmpdir, userInfo } from "node:os";
@@ -7,13 +7,15 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { connect, Failure } from "./control.mjs";
 import { pinnedNode, root } from "./install.mjs";
-import { line, toJson } from "./print.mjs";
-import { LABEL, NAME, launchAgent, systemdUnit, windowsTask } from "./service-files.mjs";
+import { isDevice } from "./device.mjs";
+import { line, tame, toJson } from "./print.mjs";
+import { SERVICES, launchAgent, systemdUnit, windowsTask } from "./service-files.mjs";
 
 /** How long the gateway may take until it answers. */
 const READY_MS = 15_000;
 
 /**
+ * @typedef {keyof typeof SERVICES} Which
  * @typedef {object} Manager
  * @property {string} file what it reads
  * @property {(program: import("./service-files.mjs").Program) => string | Buffer} text
@@ -23,9 +25,10 @@ const READY_MS = 15_000;
  * @property {string} hint
  */
 
-/** @returns {Manager} */
-function manager() {
+/** @param {Which} which @returns {Manager} */
+function manager(which) {
   const { uid, username } = userInfo();
+  const { name: NAME, label: LABEL } = SERVICES[which];
   if (process.platform === "darwin") {
     const file = join(homedir(), "Library/LaunchAgents", `${LABEL}.plist`);
     return {
@@ -78,41 +81,56 @@ const run = ([program = "", ...args]) =>
     }),
   );
 
-/** @param {string} home @returns {Promise<any>} what the gateway says of itself, or undefined */
-const answers = (home) =>
-  connect(home)
+/**
+ * What the gateway, or the device's agent, says of itself; undefined: nobody answers.
+ * @param {Which} which @param {string} home @returns {Promise<any>}
+ */
+const answers = (which, home) =>
+  (which === "gateway" ? connect(home) : connect(join(home, "node"), () => {}, "node.sock"))
     .then((link) => link.call("status", {}).finally(link.close))
     .then(
       ({ out }) => out,
       () => undefined,
     );
 
-/** @param {import("./verbs.mjs").Context} context */
-export async function install({ home, json }) {
+/** @param {import("./verbs.mjs").Context} context @param {Which} which */
+export async function install({ home, json }, which) {
   await (await import("./build.mjs")).prepare();
-  const { file, text, start, hint } = manager();
-  const argv = [pinnedNode(), join(root, "gateway/bin/kith.mjs"), "up"];
+  if (which === "node" && !isDevice(home))
+    throw new Failure(
+      "service-unavailable",
+      "this computer is no device yet",
+      "Pair it first, in a terminal: `kith node`, then install it.",
+    );
+  const { label, verb } = SERVICES[which];
+  const { file, text, start, hint } = manager(which);
+  const argv = [pinnedNode(), join(root, "gateway/bin/kith.mjs"), verb];
   mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, text({ argv, home }), { mode: 0o600 });
+  writeFileSync(file, text({ argv, home, label }), { mode: 0o600 });
   for (const command of start) await run(command);
   const until = Date.now() + READY_MS;
-  let status = await answers(home);
+  let status = await answers(which, home);
   while (!status && Date.now() < until) {
     await new Promise((resolve) => setTimeout(resolve, 200));
-    status = await answers(home);
+    status = await answers(which, home);
   }
   if (!status)
     throw new Failure(
       "service-unavailable",
       `it was started and does not answer; its home is ${home}`,
     );
+  if (which === "node") {
+    const { name } = status;
+    const text = `${tame(name)} runs as a device and starts by itself. ${hint}`;
+    return line(json ? toJson({ ok: true, file, name }) : text);
+  }
   const out = { ok: true, file, pid: status.pid, listen: status.listen };
   line(json ? toJson(out) : `Kith runs (process ${status.pid}) and starts by itself. ${hint}`);
 }
 
-/** @param {import("./verbs.mjs").Context} context */
-export async function status({ home, json }) {
-  const { file, state } = manager();
+/** @param {import("./verbs.mjs").Context} context @param {Which} which */
+export async function status({ home, json }, which) {
+  const { file, state } = manager(which);
   const installed = process.platform === "win32" || existsSync(file);
   const active =
     installed &&
@@ -120,16 +138,21 @@ export async function status({ home, json }) {
       () => true,
       () => false,
     ));
-  const gateway = await answers(home);
-  if (json) return line(toJson({ ok: true, installed, active, answers: Boolean(gateway), file }));
-  line(
-    `${!installed ? "Not installed" : active ? "Installed and running" : "Installed, not running"}; the gateway ${gateway ? `answers (process ${gateway.pid})` : "does not answer"}.`,
-  );
+  const told = await answers(which, home);
+  if (json) return line(toJson({ ok: true, installed, active, answers: Boolean(told), file }));
+  const who = which === "gateway" ? "the gateway" : "the device";
+  const how = !installed
+    ? "Not installed"
+    : active
+      ? "Installed and running"
+      : "Installed, not running";
+  const pid = told?.pid === undefined ? "" : ` (process ${told.pid})`;
+  line(`${how}; ${who} ${told ? `answers${pid}` : "does not answer"}.`);
 }
 
-/** @param {import("./verbs.mjs").Context} context */
-export async function uninstall({ json }) {
-  const { file, stop } = manager();
+/** @param {import("./verbs.mjs").Context} context @param {Which} which */
+export async function uninstall({ json }, which) {
+  const { file, stop } = manager(which);
   // What does not run cannot be stopped; what matters is that nothing starts it again.
   for (const command of stop) await run(command).catch(() => {});
   rmSync(file, { force: true });

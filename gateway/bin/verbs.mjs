@@ -90,6 +90,12 @@ function jsonArgs(text = "{}") {
   throw usage(`the arguments must be a JSON object, such as '{"facing":"back"}'`, "invoke");
 }
 
+/** @param {string | undefined} what @returns {"gateway" | "node"} */
+function service(what = "gateway") {
+  if (what === "gateway" || what === "node") return what;
+  throw usage(`a service is gateway or node, not ${JSON.stringify(what)}`, "service");
+}
+
 const ALLOW_HINT = "once, 15m, 1h or today: permission by your own word";
 const WAIT_HINT = "seconds to wait until somebody permits it elsewhere";
 const ROOT_HINT = "name of the shared folder, when there are several";
@@ -131,12 +137,17 @@ export const verbs = {
     forms: { "": async (context) => (await import("./doctor.mjs")).doctor(context) },
   },
   service: {
-    about: "Let the system start the gateway and this computer's device by itself.",
-    example: "kith service install",
+    about:
+      "Let the system start the gateway with this computer's device by itself; `node`: a device whose gateway is elsewhere.",
+    example: "kith service install\nkith service install node",
     forms: {
-      install: async (context) => (await import("./service.mjs")).install(context),
-      "[status]": async (context) => (await import("./service.mjs")).status(context),
-      uninstall: async (context) => (await import("./service.mjs")).uninstall(context),
+      "install [WHAT]": async (context, what) =>
+        (await import("./service.mjs")).install(context, service(what)),
+      "status [WHAT]": async (context, what) =>
+        (await import("./service.mjs")).status(context, service(what)),
+      "uninstall [WHAT]": async (context, what) =>
+        (await import("./service.mjs")).uninstall(context, service(what)),
+      "": async (context) => (await import("./service.mjs")).status(context, "gateway"),
     },
   },
   chat: {

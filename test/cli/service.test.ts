@@ -53,17 +53,19 @@ describe.runIf(process.platform === "linux")("with a stand-in for systemctl", ()
   const home = join(folder, "home");
   /** Does what the unit says, as far as it starts and ends a process. */
   const systemctl = join(folder, "systemctl");
-  writeFileSync(
-    systemctl,
-    `#!/bin/sh
+  const unitOf = (unit: string) =>
+    writeFileSync(
+      systemctl,
+      `#!/bin/sh
 echo "$*" >> ${calls}
 case "$2" in
-  restart) KITH_HOME=${home} setsid $(sed -n 's/^ExecStart=//p' ${file} | tr -d '"') < /dev/null > /dev/null 2>&1 & echo $! > ${folder}/pid;;
+  restart) KITH_HOME=${home} setsid $(sed -n 's/^ExecStart=//p' ${unit} | tr -d '"') < /dev/null > /dev/null 2>&1 & echo $! > ${folder}/pid;;
   is-active) kill -0 $(cat ${folder}/pid) 2> /dev/null;;
   disable) kill $(cat ${folder}/pid); rm ${folder}/pid;;
 esac
 `,
-  );
+    );
+  unitOf(file);
   chmodSync(systemctl, 0o755);
 
   async function service(...args: string[]) {
@@ -110,6 +112,33 @@ esac
       "--user is-active --quiet kith.service",
       "--user disable --now kith.service",
     ]);
+  });
+
+  test("a device alone is started by itself, once it is one", async () => {
+    const refused = await service("install", "node", "--json");
+    expect([refused.code, refused.json.error.message]).toEqual([
+      1,
+      "this computer is no device yet",
+    ]);
+    const node = join(home, "node");
+    execFileSync("mkdir", ["-p", "-m", "700", node]);
+    const settings = { name: "attic", kind: "server", policy: {}, cameras: [], roots: {} };
+    // Its gateway is away: that is no reason not to run.
+    const gateway = { addresses: ["127.0.0.1:1"], key: "ab".repeat(32), id: "0".repeat(16) };
+    writeFileSync(join(node, "node.json"), JSON.stringify({ ...settings, gateway }), {
+      mode: 0o600,
+    });
+    const alone = join(config, "systemd/user/kith-node.service");
+    unitOf(alone);
+    const installed = await service("install", "node", "--json");
+    expect(installed.json).toMatchObject({ ok: true, file: alone, name: "attic" });
+    expect(readFileSync(alone, "utf8")).toContain('kith.mjs" "node"');
+    expect((await service("status", "node", "--json")).json).toMatchObject({
+      ...{ installed: true, active: true, answers: true },
+    });
+    expect((await service("uninstall", "node", "--json")).json).toMatchObject({ ok: true });
+    expect(existsSync(alone)).toBe(false);
+    expect((await service("install", "toaster", "--json")).code).toBe(2);
   });
 
   test("a manager that says no is heard", async () => {

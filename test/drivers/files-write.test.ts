@@ -91,6 +91,14 @@ describe.each([
     expect(await drafts(home.root)).toEqual([]);
   });
 
+  test("a name as long as names may be can be replaced", async () => {
+    await using home = await shared();
+    const name = "\u6587".repeat(85);
+    await write(home.root, name, "old");
+    const { kept = "" } = await write(home.root, name, "new", { replaces: hash("old") });
+    expect(await readFile(join(home.root, kept), "utf8")).toBe("old");
+  });
+
   test("what should be replaced and is not there is said", async () => {
     await using home = await shared();
     expect(await codeOf(write(home.root, "none", "x", { replaces: hash("old") }))).toBe("bad-args");

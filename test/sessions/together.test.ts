@@ -63,6 +63,21 @@ test("a call that goes on under another id stays one of them", () => {
   expect(told).toMatchObject([{ results: [{ call: a }, { call: "again" }, { call: c }] }]);
 });
 
+test("what goes on to another device comes from one: all of them are not asked", () => {
+  const chat = start("copy a.txt from all to phone");
+  const onward = { cap: "files.write", device: "phone", args: { path: "a.txt" } };
+  chat.send({ type: "model.answered", answer: { ...photo, onward } as typeof photo });
+  const [first] = calls(chat.owed());
+  const call = first?.to.replace("invocation/", "") ?? "";
+  chat.send({
+    ...{ type: "call.spread", call, devices },
+    request: { ...request, onward: { ...request, ...onward } },
+  });
+  const owed = chat.owed();
+  expect([calls(owed), replies(owed)]).toMatchObject([[], [{ final: true }]]);
+  expect(chat.context().calls).toEqual([]);
+});
+
 test("a second such sentence meanwhile is answered device by device", () => {
   const { chat, ids } = everyone();
   chat.send(said("photo all"));

@@ -11,6 +11,8 @@ import { limits } from "@kith/shared/protocol/limits";
 import { recent } from "./recent.ts";
 
 const CONTROL = 0x10;
+/** Credit of streams that we opened, a second: a grant is 32 KiB at least, so honest ones are far fewer. */
+const CREDITS = 4_000;
 /** Progress beyond its budget: this many within 10 s end the link. */
 const DROPPED = 200;
 const DROPPED_MS = 10_000;
@@ -24,6 +26,7 @@ export class Spending {
   readonly holdMs = HOLD_MS;
   readonly #clock: Clock;
   readonly #unasked: () => boolean;
+  readonly #credits: () => boolean;
   readonly #control: (bytes: number) => boolean;
   readonly #dropped;
   readonly #holds;
@@ -33,6 +36,7 @@ export class Spending {
   constructor(clock: Clock) {
     this.#clock = clock;
     this.#unasked = budget(clock, limits.unaskedPerSecond, limits.unaskedBurst);
+    this.#credits = budget(clock, CREDITS, CREDITS);
     this.#control = budget(clock, limits.controlBytesPerSecond, limits.controlBytesPerSecond);
     this.#dropped = recent(clock, DROPPED - 1, DROPPED_MS);
     this.#holds = recent(clock, 1, HOLDS_MS);
@@ -80,9 +84,10 @@ export class Spending {
       case "ledger.answer":
         return this.#queries.delete(frame.q) ? "take" : undefined;
       case "stream.end":
-      case "stream.credit":
       case "stream.done":
         return known(frame.ch) ? "take" : undefined;
+      case "stream.credit":
+        return known(frame.ch) && this.#credits() ? "take" : undefined;
       case "bye":
         return "take";
       default:

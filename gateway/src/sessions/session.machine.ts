@@ -344,30 +344,46 @@ export const sessionMachine = setup({
         return question(event);
       }),
     },
-    "call.spread": {
-      actions: [
-        {
-          type: "each",
-          params: (args) =>
-            spread(args).map(({ id, device }) => ({
-              kind: "tell",
-              to: `invocation/${id}`,
-              event: { type: "call.requested", request: { ...asked(args), device } } as Event,
-            })),
-        },
-        change((args) => {
-          const calls = spread(args).map(({ id }) => id);
-          const { event, context } = args;
-          return {
-            calls: [
-              ...context.calls.filter((id) => event.type !== "call.spread" || id !== event.call),
-              ...calls,
-            ],
-            ...(!context.group && calls.length > 0 && { group: { calls, told: [] } }),
-          };
-        }),
-      ],
-    },
+    "call.spread": [
+      {
+        // One file goes on, and which of several it would be nobody said.
+        guard: ({ event }) => event.type === "call.spread" && event.request.onward !== undefined,
+        actions: [
+          say(({ context, event }) => ({
+            text: "Name the one device that it comes from: /copy <device> <path> <device>.",
+            final:
+              quiet(context, event.type === "call.spread" ? event.call : "") && !context.current,
+          })),
+          change(({ context, event }) => ({
+            calls: context.calls.filter((id) => event.type !== "call.spread" || id !== event.call),
+          })),
+        ],
+      },
+      {
+        actions: [
+          {
+            type: "each",
+            params: (args) =>
+              spread(args).map(({ id, device }) => ({
+                kind: "tell",
+                to: `invocation/${id}`,
+                event: { type: "call.requested", request: { ...asked(args), device } } as Event,
+              })),
+          },
+          change((args) => {
+            const calls = spread(args).map(({ id }) => id);
+            const { event, context } = args;
+            return {
+              calls: [
+                ...context.calls.filter((id) => event.type !== "call.spread" || id !== event.call),
+                ...calls,
+              ],
+              ...(!context.group && calls.length > 0 && { group: { calls, told: [] } }),
+            };
+          }),
+        ],
+      },
+    ],
     "call.waits": {
       actions: say(({ event }) => {
         if (event.type !== "call.waits") throw new Error("nothing waits in this event");

@@ -37,6 +37,8 @@ const ENCODERS = [
   ["-c:v", "libx264", "-preset", "veryfast", "-crf", "26"],
   ["-c:v", "mpeg4", "-q:v", "5"],
 ] as const;
+/** ffmpeg looks at the size after it has written: room for what it then still writes. */
+const ENDS_BYTES = FILM_BYTES - 4 * 1_048_576;
 const NO_ENCODER = /unknown encoder/i;
 
 /**
@@ -54,7 +56,7 @@ export async function film(
     // Encoders want even sizes. Metadata can travel with a frame.
     const filter = `${fit(max_edge_px)}:force_divisible_by=2,sidedata=mode=delete`;
     const shape = ["-an", "-vf", filter, "-pix_fmt", "yuv420p", ...bare];
-    const ends = ["-t", String(seconds), "-fs", String(FILM_BYTES), "-movflags", "+faststart"];
+    const ends = ["-t", String(seconds), "-fs", String(ENDS_BYTES), "-movflags", "+faststart"];
     let said = "";
     for (const encoder of ENCODERS) {
       const ran = await run([...shape, ...encoder, ...ends, "-f", "mp4", "-y", path]);

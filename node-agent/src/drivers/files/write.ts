@@ -161,7 +161,8 @@ async function keepOld(root: string, target: string, name: string, clock: Clock)
     if (error.code !== "EEXIST") throw error;
   });
   await sweep(old, () => true, KEEP_OLD_MS, clock);
-  const kept = `${Math.floor(clock.now())}-${name}`.slice(0, 200);
+  // With the time in front it is still a name that a file system takes (255 bytes).
+  const kept = `${Math.floor(clock.now())}-${tame(name, 230)}`;
   // The name stays until the new version takes it: at no moment is there none.
   await secondName(target, join(old, kept));
   await syncFolder(old);

@@ -1,5 +1,5 @@
 /** A call that may wait for a device that is away: how long, on whose word, and how it ends. */
-import { MOST_DELIVER_MS } from "@kith/gateway/invocations/calls";
+import { MOST_DELIVER_MS } from "@kith/gateway/invocations/make";
 import { describe, expect, test } from "vitest";
 import { Desk } from "./desk.ts";
 

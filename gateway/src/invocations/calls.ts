@@ -12,23 +12,21 @@ import type { ErrorFrame, Result } from "@kith/shared/protocol/call";
 import { limits, times } from "@kith/shared/protocol/limits";
 import type { Offered } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
-import * as v from "valibot";
 import { type DeviceRow, capabilityOf, deviceRows, offer } from "../devices/device.ts";
 import { type Resolution, resolve } from "../devices/resolve.ts";
-import { PATIENCE_MS } from "../grants/approval.machine.ts";
 import { type Decision, decide } from "../grants/decide.ts";
 import type { Grant } from "../grants/grant.ts";
 import { GrantRegister } from "../grants/register.ts";
-import { type Value, planHash } from "../grants/plan.ts";
+
 import type { Documents } from "../runtime/documents.ts";
 import type { ActorId, Envelope, Event } from "../runtime/effect.ts";
 import { emit } from "../runtime/fx.ts";
 import type { TableKind } from "../runtime/kind.ts";
 import { type Call, ended } from "./call.ts";
-import { type StoredContent } from "./content.ts";
 import { type CallsEvent, type Request } from "./request.ts";
 import { type Outcome, outcome } from "./outcome.ts";
 import { type Media, check } from "./results.ts";
+import { callOf } from "./make.ts";
 import { Slots } from "./slots.ts";
 import { type CallEvent, move } from "./table.ts";
 
@@ -49,10 +47,6 @@ export interface CallsOptions {
 /** Questions that may wait for the owner: per requester, per device. */
 const ASKED_PER_REQUESTER = 3;
 const ASKED_PER_DEVICE = 10;
-/** A person at the device has so long to say yes; their thinking must not eat the call's own time. */
-const CONSENT_MS = 60_000;
-/** A call waits for its device so long at most. */
-export const MOST_DELIVER_MS = 7 * 86_400_000;
 /** Calls that may wait for a device, and that one requester may let wait. */
 const WAITING_PER_DEVICE = 64;
 const WAITING_PER_REQUESTER = 32;
@@ -268,76 +262,21 @@ export class Calls implements TableKind {
     if (decision.verdict === "deny")
       return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
     const capability = this.#capability(row.id, request.cap) as Capability;
-    const { content } = request;
-    if ((capability.takes !== undefined) !== (content !== undefined) || !this.#isHeld(content)) {
-      const message = content
-        ? `${request.cap}: the content is not here, or it takes none`
-        : `${request.cap} needs a file to send: \`kith send FILE DEVICE\``;
-      return refuse({ code: "bad-args", message, effect: "none" }, about);
-    }
-    // What is approved is this content and no other: nobody names another size or hash.
-    const bound = content && { size: content.bytes, sha256: content.sha256 };
-    const args = v.safeParse(capability.args, { ...request.args, ...bound });
-    if (!args.success) {
-      const [issue] = args.issues;
-      const where = v.getDotPath(issue) ?? "arguments";
-      const unknown = issue.type === "strict_object" && issue.expected === "never";
-      return refuse(
-        {
-          code: "bad-args",
-          message: `${request.cap}: ${where}: ${unknown ? "there is no such argument" : issue.message}`,
-          effect: "none",
-        },
-        about,
-      );
-    }
-    const deliverMs =
-      request.deliverMs === undefined
-        ? undefined
-        : Math.max(0, Math.min(MOST_DELIVER_MS, Math.round(request.deliverMs)));
+    const made = callOf(request, {
+      ...{ id, at: this.#turn.at, gateway: this.#options.gateway, row, capability },
+      offered: this.#offered(row.id, request.cap),
+      isHeld: ({ sha256, type, bytes }) =>
+        this.#options.media.find(sha256, type, bytes) !== undefined,
+    });
+    if ("code" in made) return refuse(made, about);
+    const { call } = made;
+    const { deliverMs } = call;
     if (!this.#options.link(row.id) && !this.#options.settling() && deliverMs === undefined) {
       return refuse(
         { code: "device-away", message: `${row.name} is not connected`, effect: "none" },
         about,
       );
     }
-
-    const plan = {
-      gateway: this.#options.gateway,
-      device: row.id,
-      cap: request.cap,
-      v: capability.version,
-      args: args.output as Readonly<Record<string, Value>>,
-      requester: request.requester,
-      call: id,
-      revocation: row.revocation,
-      ...(deliverMs === undefined ? {} : { deliver_ms: deliverMs }),
-    };
-    const call: Call = {
-      id,
-      state: "asked",
-      device: row.id,
-      name: row.name,
-      cap: request.cap,
-      v: capability.version,
-      class: capability.effect,
-      args: plan.args,
-      ...(content === undefined ? {} : { content }),
-      ...(capability.own && { shape: capability.own.shape }),
-      ...(request.onward === undefined ? {} : { onward: request.onward }),
-      planHash: planHash(plan),
-      requester: request.requester,
-      by: request.by,
-      revocation: row.revocation,
-      ttlMs:
-        this.#offered(row.id, request.cap)?.policy === "ask"
-          ? Math.min(Math.max(limits.ttlMs, capability.ttlMs), capability.ttlMs + CONSENT_MS)
-          : capability.ttlMs,
-      createdAt: this.#turn.at,
-      deadlineAt: this.#turn.at + PATIENCE_MS + times.ttlSlackMs,
-      ...(deliverMs === undefined ? {} : { deliverMs }),
-      ...(request.session === undefined ? {} : { session: request.session }),
-    };
     if (deliverMs !== undefined && !this.#mayWait(call)) {
       return refuse(
         {
@@ -429,12 +368,6 @@ export class Calls implements TableKind {
   #waitsUntil(call: Call, grant: Pick<Grant, "notAfter"> | undefined): number {
     const wait = Math.max(call.ttlMs, call.deliverMs ?? 0);
     return Math.min(this.#turn.at + wait, grant?.notAfter ?? Infinity);
-  }
-
-  #isHeld(content: StoredContent | undefined): boolean {
-    if (!content) return true;
-    const { sha256, type, bytes } = content;
-    return this.#options.media.find(sha256, type, bytes) !== undefined;
   }
 
   /** Whether one more may wait there: what waits stands open for days, in memory and at every start. */

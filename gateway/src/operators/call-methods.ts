@@ -4,7 +4,7 @@ import { newId } from "@kith/shared/ids";
 import { mediaType, name, str, u53 } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import { durations } from "../grants/grant.ts";
-import { MOST_DELIVER_MS } from "../invocations/calls.ts";
+import { MOST_DELIVER_MS } from "../invocations/make.ts";
 import type { Outcome } from "../invocations/outcome.ts";
 import { ended as endedMessage, short, waits } from "../sessions/words.ts";
 import { ASK, event, one } from "./lookup.ts";

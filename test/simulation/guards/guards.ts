@@ -900,7 +900,7 @@ export const guards: readonly Guard[] = [
   ),
   guard(
     "what is sent is not what the plan names",
-    "gateway/src/invocations/calls.ts",
+    "gateway/src/invocations/make.ts",
     "{ ...request.args, ...bound }",
     "{ ...bound, ...request.args }",
     "test/invocations/requests.test.ts",

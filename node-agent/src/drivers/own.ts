@@ -11,6 +11,7 @@
  * `args` and `out` are JSON Schema (shared/capabilities/json-schema.ts) or valibot. The module runs with
  * all rights of the agent: its owner named it, and nobody else can.
  */
+import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { asJsonSchema } from "@kith/shared/capabilities/json-schema";
 import { canonical, ownCapability } from "@kith/shared/capabilities/own";
@@ -48,13 +49,19 @@ const probed = v.object({
   reason: v.optional(str(160)),
 });
 
+/** In a single executable `import` knows Node's own modules only; there a module may not await at its top. */
+async function load(path: string): Promise<unknown> {
+  const { isSea } = await import("node:sea"); // not in every Node that shall read that it is too old
+  return isSea() ? createRequire(path)(path) : await import(pathToFileURL(path).href);
+}
+
 /** @throws KithError config-invalid that names the file and what is wrong in it */
 export async function loadOwn(path: string): Promise<Driver> {
   const wrong = (what: string, cause?: unknown): KithError =>
     new KithError("config-invalid", `${path}: ${what}`, { cause });
   let module: { default?: unknown };
   try {
-    module = (await import(pathToFileURL(path).href)) as typeof module;
+    module = (await load(path)) as typeof module;
   } catch (error) {
     throw wrong(
       error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error),

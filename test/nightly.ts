@@ -21,25 +21,25 @@ Example
 
 type Command = readonly [entry: string, ...args: string[]];
 
-const faults = (alone: boolean): Command => [
-  "faults/main.ts",
-  "--only",
-  PARTS.filter((part) => (part.alone ?? false) === alone)
-    .map(({ name }) => name)
-    .join(","),
-];
+const faults = (which: "waits" | "computes" | "alone"): Command => {
+  const kind = ({ alone, waits }: (typeof PARTS)[number]) =>
+    alone ? "alone" : waits ? "waits" : "computes";
+  const names = PARTS.filter((part) => kind(part) === which).map(({ name }) => name);
+  return ["faults/main.ts", "--only", names.join(",")];
+};
 
 /** One after the other; the lanes of a stage run beside each other. */
 const STAGES: readonly (readonly (readonly Command[])[])[] = [
   [
-    [faults(false)],
+    [faults("waits")],
     [
       ["simulation/main.ts", "--seeds", "10000", "--beside"],
       ["simulation/main.ts", "--mutants", "--times", "5", "--seeds", "500"],
       ["fuzz/main.ts"],
+      faults("computes"),
     ],
   ],
-  [[faults(true)]],
+  [[faults("alone")]],
   [[["bench/main.ts"]]],
 ];
 

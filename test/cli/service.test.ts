@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { fromHex, keyId } from "@kith/shared/ids";
 import { afterAll, describe, expect, test } from "vitest";
 import { launchAgent, systemdUnit, windowsTask } from "../../gateway/bin/service-files.mjs";
 import { kith } from "../support/kith.ts";
@@ -124,7 +125,8 @@ esac
     execFileSync("mkdir", ["-p", "-m", "700", node]);
     const settings = { name: "attic", kind: "server", policy: {}, cameras: [], roots: {} };
     // Its gateway is away: that is no reason not to run.
-    const gateway = { addresses: ["127.0.0.1:1"], key: "ab".repeat(32), id: "0".repeat(16) };
+    const key = "ab".repeat(32);
+    const gateway = { addresses: ["127.0.0.1:1"], key, id: keyId(fromHex(key)) };
     writeFileSync(join(node, "node.json"), JSON.stringify({ ...settings, gateway }), {
       mode: 0o600,
     });

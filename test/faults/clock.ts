@@ -179,6 +179,7 @@ async function mutants(report: Report, enough: number): Promise<void> {
 
 export const clock: FaultPart = {
   name: "clock",
+  waits: true,
   title: "a clock that jumps by hours and days, and goes back",
   async run(report, { quick }) {
     const none = { unit: "", goal: { op: "==", value: 0 } } as const;

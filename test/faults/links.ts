@@ -105,6 +105,7 @@ async function prove(
 
 export const frozen: FaultPart = {
   name: "frozen",
+  waits: true,
   title: "SIGSTOP of a device in the middle of a call that must not happen twice",
   async run(report, { quick }) {
     const assembly = await assemble(ONCE);
@@ -130,6 +131,7 @@ const WAYS = ["both", "up"] as const;
 
 export const halfOpen: FaultPart = {
   name: "half-open",
+  waits: true,
   title: "a network that forgets a device without a word: both ways, or what the device sends",
   async run(report, { quick }) {
     const assembly = await assemble(ONCE);

@@ -7,7 +7,9 @@
 import { execFileSync } from "node:child_process";
 
 export class OwnNetwork implements Disposable {
+  static #made = 0;
   readonly #id: string;
+  /** Of its addresses: no two networks of a run have the same, since the kernel lets go of one when it has time. */
   readonly #n: number;
   #host = 2;
 
@@ -17,8 +19,8 @@ export class OwnNetwork implements Disposable {
   }
 
   /** @throws Error with the words of `ip`, where this process may not make networks */
-  static open(n: number): OwnNetwork {
-    const network = new OwnNetwork(n);
+  static open(): OwnNetwork {
+    const network = new OwnNetwork(++OwnNetwork.#made);
     try {
       network.#make();
     } catch (error) {

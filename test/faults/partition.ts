@@ -51,10 +51,11 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 export const partition: FaultPart = {
   name: "partition",
+  waits: true,
   title: "a device in a network of its own: link down, another address, silence",
   async run(report, { quick }) {
     try {
-      OwnNetwork.open(250)[Symbol.dispose]();
+      OwnNetwork.open()[Symbol.dispose]();
     } catch (error) {
       report.say(
         `skipped: partition, because networks cannot be made here (${(error as Error).message})`,
@@ -63,10 +64,10 @@ export const partition: FaultPart = {
     }
     const assembly = await assemble(ONCE);
     const found = await Promise.all(
-      CASES.map(async (one, n) => {
+      CASES.map(async (one) => {
         const [detected, back, failures]: [number[], number[], string[]] = [[], [], []];
         for (let time = 0; time < (quick ? 1 : 5); time++) {
-          const told = await strike(assembly, one, n);
+          const told = await strike(assembly, one);
           if (told.detectedS !== undefined) detected.push(told.detectedS);
           back.push(told.backS);
           failures.push(...told.failures);
@@ -96,8 +97,8 @@ export const partition: FaultPart = {
 };
 
 /** One break, in a house of its own: after several a device waits longer before it comes back. */
-async function strike(assembly: string, { strike: cut, heal }: Case, n: number) {
-  using network = OwnNetwork.open(n);
+async function strike(assembly: string, { strike: cut, heal }: Case) {
+  using network = OwnNetwork.open();
   await using house = await House.open(assembly, {
     runMs: RUN_MS,
     prepare: async (world) => {

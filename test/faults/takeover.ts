@@ -137,6 +137,7 @@ async function actsForOlder(programs: string): Promise<boolean> {
 
 export const takeover: FaultPart = {
   name: "takeover",
+  waits: true,
   title: "a gateway that wakes up after another one took over its home",
   async run(report, { quick }) {
     const times = quick ? 1 : 10;

@@ -27,6 +27,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 /** Late by 200 ms give or take 150, and reset every 2 to 10 s. */
 export const flapping: FaultPart = {
   name: "flapping",
+  waits: true,
   title: "a link that is late, jitters, and is reset every few seconds",
   async run(report, { quick }) {
     const seed = Number(process.env.KITH_SEED ?? 1);

@@ -1,6 +1,7 @@
 // @ts-check
 /** `kith doctor`: what is true now, a line each, and for what is not right what to do about it. */
 import { existsSync, readdirSync, statSync, statfsSync } from "node:fs";
+import { get } from "node:http";
 import { join } from "node:path";
 import process from "node:process";
 import { connect, Failure } from "./control.mjs";
@@ -16,6 +17,7 @@ import { line, paint, tame, toJson } from "./print.mjs";
 /** Below this the gateway still runs, and a few photos more fill it. */
 const SCARCE_BYTES = 1_000_000_000;
 const PROBE_MS = 2_000;
+const MOST_CHARS = 4_096;
 const posix = process.platform !== "win32";
 
 /** @param {string} name @param {string} text @returns {Check} */
@@ -156,13 +158,27 @@ async function about({ status, audit, devices, dead }) {
   return checks;
 }
 
+/**
+ * What answers there. Not by `fetch`: that refuses ports on which browsers expect something else, 10080 for one.
+ * @param {string} address @returns {Promise<string>}
+ */
+const probe = (address) =>
+  new Promise((resolve, reject) => {
+    const signal = AbortSignal.timeout(PROBE_MS);
+    get(`http://${address}/.well-known/kith`, { signal }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (/** @type {string} */ part) => {
+        text += part;
+        if (text.length > MOST_CHARS) response.destroy(new Error("no gateway says so much"));
+      });
+      response.on("end", () => resolve(text)).on("error", reject);
+    }).on("error", reject);
+  });
+
 /** Whether it is really ours that answers there. @param {string} address @param {string} id @returns {Promise<Check>} */
 async function port(address, id) {
   try {
-    const answer = await fetch(`http://${address}/.well-known/kith`, {
-      signal: AbortSignal.timeout(PROBE_MS),
-    });
-    const { id: there } = /** @type {{ id?: string }} */ (await answer.json());
+    const { id: there } = JSON.parse(await probe(address));
     if (there === id) return fine("port", `${address} answers`);
     return wrong(
       "port",

@@ -1,12 +1,12 @@
 /** Every verb of the command line against a real gateway and a real device: exit codes and JSON. */
 import { createHash } from "node:crypto";
 import { execSync } from "node:child_process";
-import { chmodSync, existsSync, readFileSync, readdirSync, utimesSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { kith as run, type Said } from "../support/kith.ts";
 import { verbs } from "../../gateway/bin/verbs.mjs";
-import { freshFolder, freshWorld, until, world, type World } from "../support/home.ts";
+import { World, freshFolder, freshWorld, until, world, writeConfig } from "../support/home.ts";
 
 let home: World;
 const called = new Set<string>();
@@ -349,6 +349,15 @@ describe("pairing", () => {
 describe("kith doctor", () => {
   const states = (json: any) =>
     Object.fromEntries(json.checks.map((one: any) => [one.name, one.state]));
+
+  test("asks also where a browser would not", async () => {
+    await using odd = new World(freshFolder(), 10_080);
+    mkdirSync(odd.home, { mode: 0o700 });
+    writeConfig(odd);
+    await odd.startGateway();
+    const { json } = await run(odd.home, "doctor", "--json");
+    expect(json.checks.find(({ name }: any) => name === "port")).toMatchObject({ state: "ok" });
+  });
 
   test("finds nothing wrong where nothing is", async () => {
     const { code, json } = await kith("doctor", "--json");

@@ -116,8 +116,9 @@ export async function shell(context, device) {
   }
   const end = await watch(context, call, size, device !== undefined);
   if (end.error) throw Failure.from({ ...end.error, message: end.text });
-  if (json) line(toJson({ ok: true, call, why: end.why, text: end.text }));
-  else line(tame(end.text));
+  const said = json ? toJson({ ok: true, call, why: end.why, text: end.text }) : tame(end.text);
+  // Nothing that is still open, a terminal's input for one, may keep us once it is over.
+  stdout.write(`${said}\n`, () => process.exit(0));
 }
 
 /**

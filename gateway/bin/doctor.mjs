@@ -1,6 +1,6 @@
 // @ts-check
 /** `kith doctor`: what is true now, a line each, and for what is not right what to do about it. */
-import { existsSync, readdirSync, statSync, statfsSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, statSync, statfsSync } from "node:fs";
 import { get } from "node:http";
 import { join } from "node:path";
 import process from "node:process";
@@ -27,6 +27,46 @@ const wrong = (name, text, fix) => ({ name, state: "wrong", text, fix });
 /** @param {string} name @param {string} text @param {string} [fix] @returns {Check} */
 const note = (name, text, fix) => ({ name, state: "note", text, ...(fix ? { fix } : {}) });
 
+/**
+ * How devices come to this gateway, and this device to its gateway, step by step.
+ * @param {import("./verbs.mjs").Context} context
+ */
+export async function doctorMesh({ home, json }) {
+  const checks = await dialled(home);
+  try {
+    const link = await connect(home);
+    try {
+      checks.push(...(await link.call("mesh.check", {})).out.checks);
+    } finally {
+      link.close();
+    }
+  } catch (why) {
+    const { message, remedy } = Failure.from(why);
+    checks.push(
+      checks.length > 0
+        ? note("gateway", "there is none on this machine")
+        : wrong("gateway", message, remedy),
+    );
+  }
+  return tell(checks, json);
+}
+
+/** What this machine's device dials, one address after the other. @param {string} home @returns {Promise<Check[]>} */
+async function dialled(home) {
+  const file = join(home, "node", "node.json");
+  if (!existsSync(file)) return [];
+  let gateway;
+  try {
+    ({ gateway } = JSON.parse(readFileSync(file, "utf8")));
+  } catch {
+    return [wrong("this device", `${file} cannot be read`, "Mend or remove it.")];
+  }
+  if (!gateway?.id) return [note("this device", "it is not paired", "`kith node` pairs it.")];
+  return Promise.all(
+    gateway.addresses.map((/** @type {string} */ address) => port(address, gateway.id)),
+  );
+}
+
 /** @param {import("./verbs.mjs").Context} context */
 export async function doctor({ home, json }) {
   const checks = [runtime(), ...files(home), space(home)];
@@ -40,6 +80,11 @@ export async function doctor({ home, json }) {
     checks.push(
       note("this device", "this computer is no device", "`kith up` in a terminal offers it."),
     );
+  return tell(checks, json);
+}
+
+/** @param {Check[]} checks @param {boolean} json */
+function tell(checks, json) {
   const ok = checks.every(({ state }) => state !== "wrong");
   if (json) line(toJson({ ok, checks }));
   else for (const check of checks) show(check);

@@ -133,8 +133,11 @@ export const verbs = {
   },
   doctor: {
     about: "Tell what is true now, and for what is not right what to do.",
-    example: "kith doctor",
-    forms: { "": async (context) => (await import("./doctor.mjs")).doctor(context) },
+    example: "kith doctor\nkith doctor mesh",
+    forms: {
+      "": async (context) => (await import("./doctor.mjs")).doctor(context),
+      mesh: async (context) => (await import("./doctor.mjs")).doctorMesh(context),
+    },
   },
   service: {
     about:

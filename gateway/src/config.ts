@@ -6,6 +6,7 @@ import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "n
 import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
 import { name } from "@kith/shared/protocol/words";
+import { modes } from "@kith/shared/tailnet/ceiling";
 import * as v from "valibot";
 import { LineCounter, type Node, isNode, isScalar, isSeq, parseDocument } from "yaml";
 import { written } from "./mesh/reachable.ts";
@@ -33,7 +34,8 @@ const address = v.pipe(
 const NAME = "a name of 1 to 64 bytes, without control characters";
 const MOST_LISTEN = 8;
 const MANY = `1 to ${MOST_LISTEN} addresses`;
-const ROOT = "only the settings name and listen";
+const TAILNET = "off, or ceiling (auto, strict or off) and socket";
+const ROOT = "only the settings name, listen and tailnet";
 
 const schema = v.strictObject(
   {
@@ -56,6 +58,20 @@ const schema = v.strictObject(
       ),
       `127.0.0.1:${DEFAULT_PORT}`,
     ),
+    /** What is asked of this machine's Tailscale daemon, and how its policy is read. */
+    tailnet: v.optional(
+      v.union(
+        [
+          v.literal("off"),
+          v.strictObject({
+            ceiling: v.optional(v.picklist(modes), "auto"),
+            socket: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(4_096))),
+          }),
+        ],
+        TAILNET,
+      ),
+      {},
+    ),
   },
   ROOT,
 );
@@ -69,6 +85,10 @@ const FRESH = `# Kith's settings. Every line may be left out; docs/config.md say
 
 # Where devices reach it. Only this machine, until you open more.
 # listen: 127.0.0.1:${DEFAULT_PORT}
+
+# Where this machine is in a Tailscale network: how its policy is read (auto, strict or off).
+# tailnet:
+#   ceiling: auto
 `;
 
 /** @throws KithError config-invalid */
@@ -109,7 +129,7 @@ export function readConfig(home: string): Config {
   throw wrong(
     line,
     unknown
-      ? `${where}no such setting (there are name and listen)`
+      ? `${where}no such setting (there are name, listen and tailnet)`
       : `${where}expected ${issue.message}`,
   );
 }

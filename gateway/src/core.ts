@@ -54,8 +54,11 @@ export interface Contents {
 export interface CoreOptions
   extends
     Omit<RuntimeOptions, "kinds" | "notice">,
-    Pick<MethodsOptions, "gateway" | "addresses" | "home" | "open" | "agentHash" | "setName">,
-    Pick<CallsOptions, "fingerprint"> {
+    Pick<
+      MethodsOptions,
+      "gateway" | "addresses" | "local" | "home" | "open" | "agentHash" | "setName" | "tailnet"
+    >,
+    Pick<CallsOptions, "fingerprint" | "ceiling"> {
   readonly contents: Contents;
   readonly model: Model;
   /** The newest time, Unix ms, that this home has seen. */
@@ -109,6 +112,7 @@ export function assemble(options: CoreOptions): Core {
     link: (device) => presence.get(device),
     settling: () => clock.mono() - startedAt < SETTLING_MS,
     fingerprint: options.fingerprint,
+    ceiling: options.ceiling,
     latest: latestTime(clock, options.lastWallMs),
   });
   const sending = new Sending(runtime, calls, presence, clock, contents);

@@ -17,8 +17,9 @@ import { assemble } from "./core.ts";
 import { loadKeys } from "./keys.ts";
 import { fileLog } from "./log.ts";
 import { MediaStore } from "./media/media.ts";
-import { reachable, written } from "./mesh/reachable.ts";
+import { reachOf, reachable, written } from "./mesh/reachable.ts";
 import { type Mesh, startMesh } from "./mesh/server.ts";
+import { Tailnet } from "./mesh/tailscale.ts";
 import { commandModel } from "./model/commands.ts";
 import { startControl } from "./operators/control.ts";
 import { controlPath, privateFolder, windows } from "./platform.ts";
@@ -62,6 +63,8 @@ export async function startGateway({
   const opened = await store.open();
   let mesh: Mesh | undefined;
   let started: Runtime | undefined;
+  const tailnet =
+    config.tailnet === "off" ? undefined : new Tailnet({ clock, socket: config.tailnet.socket });
   try {
     const keys = await loadKeys(home);
     const id = keyId(keys.noise.publicKey);
@@ -71,7 +74,20 @@ export async function startGateway({
     await contents.sweep(clock.now());
     const report = (what: string, error: unknown) => log.error(what, error);
 
-    const addresses = (): string[] => reachable(mesh?.addresses ?? []).map(written);
+    const addresses = (): string[] => {
+      const listen = mesh?.addresses ?? [];
+      const more = tailnet?.ways(listen) ?? [];
+      const open = reachable(listen);
+      // Loopback is a way only where there is nothing else.
+      const far = more.length > 0 ? open.filter(({ host }) => reachOf(host) !== "machine") : open;
+      return [...far, ...more].map(written);
+    };
+    const local = (): string => {
+      const listen = mesh?.addresses ?? [];
+      const loopback = listen.find(({ host }) => reachOf(host) === "machine");
+      const [any] = reachable(listen);
+      return written(loopback ?? any ?? { host: "127.0.0.1", port: DEFAULT_PORT });
+    };
     const open = async (host: string, by: string): Promise<string> => {
       const port = config.listen[0]?.port ?? DEFAULT_PORT;
       const known = reachable(mesh?.addresses ?? []).find((one) => one.host === host);
@@ -88,7 +104,9 @@ export async function startGateway({
       return written({ host, port });
     };
     const core = assemble({
-      ...{ store, clock, rng, fatal, report, pulse, home, addresses, open, contents },
+      ...{ store, clock, rng, fatal, report, pulse, home, addresses, local, open, contents },
+      tailnet,
+      ceiling: config.tailnet === "off" ? "off" : config.tailnet.ceiling,
       setName: (called) => setName(home, called),
       agentHash,
       scheduler: { soon: (fn) => void setImmediate(fn) },
@@ -112,6 +130,7 @@ export async function startGateway({
       handlers: core.links,
       pairing: core.pairing,
       tickets: core.tickets,
+      ...(tailnet && { tailnet }),
       clock,
       rng,
       log: (what, error) => (error === undefined ? log.info(what) : log.error(what, error)),
@@ -150,6 +169,7 @@ export async function startGateway({
         while (finishing() && clock.mono() < until) {
           await new Promise<void>((resolve) => clock.after(20, resolve));
         }
+        tailnet?.stop();
         await mesh?.close();
         await core.runtime.stop();
         await store.close();
@@ -157,6 +177,7 @@ export async function startGateway({
       },
     };
   } catch (error) {
+    tailnet?.stop();
     await mesh?.close();
     // It still reads what the last process left, and the store closes now: in order, or not at all.
     await started?.stop().catch(fatal);

@@ -30,7 +30,8 @@ import type { Policy } from "./policy.ts";
 import { reach } from "./reach.ts";
 import type { Bearer, Secured } from "./secure.ts";
 import type { Server } from "./serve.ts";
-import { Refused, type Wire } from "./socket.ts";
+import { Refused, type Wire, hostAndPort } from "./socket.ts";
+import type { Tailnet } from "./tailnet.ts";
 
 export interface AgentParts {
   readonly clock: Clock;
@@ -51,6 +52,8 @@ export interface AgentParts {
   readonly server: Server;
   readonly person: Person;
   readonly say: Say;
+  /** Where Tailscale is looked at. */
+  readonly tailnet?: Pick<Tailnet, "connect" | "reached" | "watch">;
   /** Differs when the machine's network does. */
   readonly network: () => string;
 }
@@ -97,7 +100,7 @@ export class Agent {
   async run(signal: AbortSignal): Promise<void> {
     const { say, server } = this.#parts;
     await this.#offering.look();
-    this.#watch();
+    this.#watch(signal);
     const aborted = Promise.withResolvers<undefined>();
     const stop = (): void => {
       this.#wake();
@@ -139,7 +142,7 @@ export class Agent {
   }
 
   async #attempt(signal: AbortSignal): Promise<Attempt> {
-    const { home, clock, own } = this.#parts;
+    const { home, clock, own, tailnet } = this.#parts;
     const { gateway } = home.settings;
     if (!gateway)
       return {
@@ -155,9 +158,12 @@ export class Agent {
         own,
         pinned,
         bearer: this.#parts.bearer,
+        connect: tailnet && ((...to) => tailnet.connect(...to)),
         signal,
         say: this.#parts.say,
       });
+      // Before anything can be asked by it.
+      await tailnet?.reached(hostAndPort(wire.address).host, wire.remote);
       if (signal.aborted) {
         wire.terminate();
         return { waitMs: 0, why: "stopped" };
@@ -277,7 +283,8 @@ export class Agent {
     this.#offering.ready(link, want_caps);
   }
 
-  #watch(): void {
+  #watch(signal: AbortSignal): void {
+    this.#parts.tailnet?.watch(() => void this.#offering.look(), signal);
     const { clock, policy, server, say, network, ledger } = this.#parts;
     const every = (ms: number, look: () => void): void => {
       let cancel = () => {};

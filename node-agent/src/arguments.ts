@@ -6,6 +6,7 @@ import { isOwn } from "@kith/shared/capabilities/own";
 import { KithError } from "@kith/shared/errors";
 import { type Invitation, isInvitation, readInvitation } from "@kith/shared/protocol/invitation";
 import { readTicket } from "@kith/shared/noise/ticket";
+import { type CeilingMode, modes } from "@kith/shared/tailnet/ceiling";
 import { type Place, readAddress, readPlace } from "./config.ts";
 import type { Choice } from "./person.ts";
 import type { Rule } from "./policy.ts";
@@ -25,6 +26,9 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   --root NAME=PATH                share a folder under a name (files.read, shell.run)
   --place LAT,LON[,NAME] | off    where this machine stands, in degrees (location.get)
   --driver FILE | off             a capability of your own, from a module; \`off\` forgets them all
+  --tailnet auto|strict|off       how the policy of a Tailscale network is read; \`strict\`: nothing that it
+                                  does not permit, wherever the gateway is reached
+  --tailscaled SOCKET             where its daemon listens, if not in its usual place
   --gateway HOST[:PORT]           where the gateway is (port ${5_484} if none is given)
   --ticket TICKET                 a ticket typed by hand, with --gateway
   --name NAME                     how this machine is called (its host name if not given)
@@ -60,6 +64,8 @@ export interface Arguments {
   readonly roots?: Record<string, string>;
   /** Where this machine is; `off`: nobody shall know. */
   readonly place?: Place | "off";
+  /** How the tailnet's policy is read, and where its daemon listens. */
+  readonly tailnet?: { readonly ceiling?: CeilingMode; readonly socket?: string };
   /** Modules to know besides those that are known; \`off\`: none any more. */
   readonly drivers?: readonly string[] | "off";
 }
@@ -82,6 +88,8 @@ export function readArguments(argv: readonly string[]): Arguments {
       root: texts,
       place: text,
       driver: texts,
+      tailnet: text,
+      tailscaled: text,
     },
     ...{
       json: flag,
@@ -133,6 +141,12 @@ export function readArguments(argv: readonly string[]): Arguments {
         ? ("off" as const)
         : values.driver.map((path) => resolve(path)),
     }),
+    ...((values.tailnet ?? values.tailscaled) !== undefined && {
+      tailnet: {
+        ...(values.tailnet !== undefined && { ceiling: readMode(values.tailnet) }),
+        ...(values.tailscaled !== undefined && { socket: resolve(values.tailscaled) }),
+      },
+    }),
     ...(values.root && { roots: Object.fromEntries(values.root.map(readRoot)) }),
   };
 }
@@ -157,6 +171,12 @@ function readAllow(typed: readonly string[]): Choice {
     choice[cap] = rule as Rule;
   }
   return choice;
+}
+
+function readMode(typed: string): CeilingMode {
+  const mode = modes.find((one) => one === typed);
+  if (!mode) throw usage(`--tailnet takes auto, strict or off, not ${JSON.stringify(typed)}`);
+  return mode;
 }
 
 function readRoot(typed: string): [string, string] {

@@ -15,6 +15,7 @@ import { fromHex, keyId } from "@kith/shared/ids";
 import { generateStaticKey, importStaticKey, type KeyPair } from "@kith/shared/noise/keys";
 import { kinds } from "@kith/shared/protocol/session";
 import { key16, list, name, str } from "@kith/shared/protocol/words";
+import { modes } from "@kith/shared/tailnet/ceiling";
 import * as v from "valibot";
 import { crashpoint } from "./crashpoint.ts";
 import {
@@ -76,6 +77,16 @@ const settingsSchema = v.strictObject({
   place: v.optional(placeSchema),
   /** Absolute paths of modules that its owner wrote; see drivers/own.ts. */
   drivers: v.optional(list(str(4_096), 16), []),
+  tailnet: v.optional(
+    v.strictObject({
+      /** How the policy of the tailnet is read; `auto` if not said. */
+      ceiling: v.optional(v.picklist(modes)),
+      /** Where its daemon listens, if not in its usual place. */
+      socket: v.optional(str(4_096)),
+      /** What the policy let this gateway ask when it was last heard. */
+      may: v.optional(list(str(64), 4_096)),
+    }),
+  ),
 });
 
 export type Settings = v.InferOutput<typeof settingsSchema>;

@@ -43,6 +43,7 @@ import { register } from "./register.ts";
 import { show } from "./screen.ts";
 import type { Bearer } from "./secure.ts";
 import { Server } from "./serve.ts";
+import { Tailnet } from "./tailnet.ts";
 
 const VERSION = "0.1.0";
 const AGENT = `kith-node/${VERSION}`;
@@ -103,7 +104,7 @@ async function openHome(args: Arguments): Promise<Home> {
   const given =
     args.gateway === undefined ? invitation?.addresses?.map(readAddress) : [args.gateway];
   const addresses = given ?? gateway?.addresses;
-  const { place, allow, drivers: own } = args;
+  const { place, allow, drivers: own, tailnet } = args;
   const drivers = own === "off" ? [] : own && [...new Set([...home.settings.drivers, ...own])];
   const change: Parameters<Home["save"]>[0] = {
     ...(args.name !== undefined && { name: args.name }),
@@ -113,6 +114,7 @@ async function openHome(args: Arguments): Promise<Home> {
     ...(args.roots && { roots: { ...roots, ...args.roots } }),
     ...(drivers && { drivers }),
     ...(place && { place: place === "off" ? undefined : place }),
+    ...(tailnet && { tailnet: { ...home.settings.tailnet, ...tailnet } }),
   };
   if (Object.keys(change).length > 0) await home.save(change);
   return home;
@@ -264,7 +266,8 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   const outgoing = new Outgoing(home.path("spool"), clock, rng);
   await outgoing.recover(ledger.streams());
   const incoming = new Incoming();
-  const policy = new Policy(home, clock);
+  const tailnet = new Tailnet(clock, home);
+  const policy = new Policy(home, clock, tailnet);
   const consent = new Consent(clock);
   const server = new Server({
     drivers,
@@ -279,7 +282,7 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   });
   const agent = new Agent({
     ...{ clock, rng, home, drivers, policy, ledger, outgoing, incoming, server },
-    ...{ person, say },
+    ...{ person, say, tailnet },
     soon: (fn) => void setImmediate(fn),
     own: await home.key(),
     ...(args.invitation && { bearer: bearerOf(args.invitation, args.allow) }),

@@ -24,7 +24,7 @@ export interface Offer {
 /** What is off is not even looked at: a camera's name is nobody's business then. */
 export async function makeOffer(
   drivers: readonly AnyDriver[],
-  policy: Pick<Policy, "rule" | "locked">,
+  policy: Pick<Policy, "rule" | "locked" | "beyond">,
   clock: Clock,
 ): Promise<Offer> {
   const { locked } = policy;
@@ -33,15 +33,20 @@ export async function makeOffer(
       const { capability, parallel, maxMs } = driver;
       const { own } = capability as Capability;
       const rule = policy.rule(capability.name);
-      const now = locked || rule === "off" ? undefined : await probe(driver, clock);
-      const reason = locked ? "locked at the device" : now?.reason;
+      const barred = locked
+        ? "locked at the device"
+        : rule !== "off" && policy.beyond(capability.name)
+          ? "the tailnet's policy does not let this gateway ask for it"
+          : undefined;
+      const now = barred || rule === "off" ? undefined : await probe(driver, clock);
+      const reason = barred ?? now?.reason;
       return {
         cap: capability.name,
         v: capability.version,
         effect: capability.effect,
         ...(own && { schema: own.schema }),
-        state: locked ? "denied" : (now?.state ?? "off"),
-        policy: locked || rule === "off" ? "deny" : rule,
+        state: barred ? "denied" : (now?.state ?? "off"),
+        policy: barred || rule === "off" ? "deny" : rule,
         foreground: false,
         parallel,
         max_ms: maxMs,

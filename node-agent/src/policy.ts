@@ -11,6 +11,7 @@ import type { Clock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import type { Home } from "./config.ts";
 import { isMissing, privateFolder, syncFolder, writeDurably } from "./disk.ts";
+import type { Tailnet } from "./tailnet.ts";
 
 /** What the owner decided for one capability; what nobody named is off. */
 export type Rule = "off" | "ask" | "allow";
@@ -29,11 +30,13 @@ export async function setLock(dir: string, locked: boolean): Promise<void> {
 export class Policy {
   readonly #home: Home;
   readonly #clock: Clock;
+  readonly #tailnet: Pick<Tailnet, "beyond"> | undefined;
   #looked: boolean | undefined;
 
-  constructor(home: Home, clock: Clock) {
+  constructor(home: Home, clock: Clock, tailnet?: Pick<Tailnet, "beyond">) {
     this.#home = home;
     this.#clock = clock;
+    this.#tailnet = tailnet;
   }
 
   /** Looks at the disk now. What cannot be looked at counts as locked. */
@@ -46,11 +49,21 @@ export class Policy {
     return Object.hasOwn(policy, cap) ? (policy[cap] ?? "off") : "off";
   }
 
-  /** @throws KithError locked, capability-off */
+  /** Whether the tailnet's policy keeps the gateway from asking that, whatever is on here. */
+  beyond(cap: string): boolean {
+    return this.#tailnet?.beyond(cap) ?? false;
+  }
+
+  /** @throws KithError locked, capability-off, outside-tailnet */
   check(cap: string): "ask" | "allow" {
     if (this.#lockedNow()) throw new KithError("locked", "this device is locked");
     const rule = this.rule(cap);
     if (rule === "off") throw new KithError("capability-off", `${cap} is off on this device`);
+    if (this.beyond(cap))
+      throw new KithError(
+        "outside-tailnet",
+        `the tailnet's policy does not let this gateway ask for ${cap}`,
+      );
     return rule;
   }
 

@@ -4,7 +4,7 @@ import { KithError } from "@kith/shared/errors";
 import type { KeyPair } from "@kith/shared/noise/keys";
 import type { Say } from "./events.ts";
 import { type Bearer, type Secured, secure } from "./secure.ts";
-import { dial, Refused, type Wire } from "./socket.ts";
+import { type Connect, dial, Refused, type Wire } from "./socket.ts";
 
 const STAGGER_MS = 250;
 
@@ -15,6 +15,7 @@ export interface Reach {
   readonly pinned: Uint8Array | undefined;
   /** A ticket that lets a stranger in. */
   readonly bearer?: Bearer | undefined;
+  readonly connect?: Connect | undefined;
   readonly signal: AbortSignal;
   readonly say: Say;
 }
@@ -22,14 +23,14 @@ export interface Reach {
 /** @throws KithError gateway-unreachable, pairing-refused; Refused when somebody answered and none of them was it */
 export async function reach(
   addresses: readonly string[],
-  { clock, own, pinned, bearer, signal, say }: Reach,
+  { clock, own, pinned, bearer, connect, signal, say }: Reach,
 ): Promise<{ wire: Wire; secured: Secured }> {
   const losers = new AbortController();
   const either = AbortSignal.any([signal, losers.signal]);
   const tries = addresses.map(async (address, at) => {
     if (at > 0) await new Promise<void>((resolve) => clock.after(at * STAGGER_MS, resolve));
     if (either.aborted) throw new KithError("gateway-unreachable", "another address was faster");
-    const wire = await dial(address, clock, either);
+    const wire = await dial(address, clock, either, connect);
     void say({ event: "connected", address });
     return { wire, secured: await secure(wire, own, pinned, clock, pinned ? undefined : bearer) };
   });

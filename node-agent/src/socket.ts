@@ -1,4 +1,5 @@
 /** A WebSocket to the gateway as the rest of the agent wants it: ordered, bounded, never waited for. */
+import type { Duplex } from "node:stream";
 import { KithError } from "@kith/shared/errors";
 import type { Clock } from "@kith/shared/clock";
 import { budget } from "@kith/shared/budget";
@@ -13,6 +14,8 @@ export const PATH = "/v1/mesh";
 /** A socket whose messages wait for whoever takes them: first the handshake, then the channel. */
 export interface Wire extends Transport {
   readonly address: string;
+  /** The other end's address as the system says it; empty for a socket that somebody else dialled. */
+  readonly remote: string;
   /** The next message, in order. Rejects when there will be none. */
   next(): Promise<Uint8Array>;
   /** From now on each message goes there in the tick in which it arrives; waiting ones go first. */
@@ -32,8 +35,44 @@ export class Refused extends KithError {
   }
 }
 
+/** Dials for us, where our own network does not lead there; undefined: it does. @throws KithError gateway-unreachable */
+export type Connect = (
+  host: string,
+  port: number,
+  signal: AbortSignal,
+) => Promise<Duplex | undefined>;
+
 /** Opens a socket to HOST:PORT. @throws KithError gateway-unreachable, Refused */
-export function dial(address: string, clock: Clock, signal: AbortSignal): Promise<Wire> {
+export async function dial(
+  address: string,
+  clock: Clock,
+  signal: AbortSignal,
+  connect?: Connect,
+): Promise<Wire> {
+  const { host, port } = hostAndPort(address);
+  const dialled = await connect?.(host, port, signal);
+  if (signal.aborted) {
+    dialled?.destroy();
+    throw new KithError("gateway-unreachable", "another address was faster");
+  }
+  return open(address, clock, signal, dialled);
+}
+
+/** The parts of HOST:PORT, without the brackets of IPv6. */
+export function hostAndPort(address: string): { readonly host: string; readonly port: number } {
+  const at = address.lastIndexOf(":");
+  return {
+    host: address.slice(0, at).replaceAll(/[[\]]/g, ""),
+    port: Number(address.slice(at + 1)),
+  };
+}
+
+function open(
+  address: string,
+  clock: Clock,
+  signal: AbortSignal,
+  dialled: Duplex | undefined,
+): Promise<Wire> {
   const { promise, resolve, reject } = Promise.withResolvers<Wire>();
   const socket = new WebSocket(`ws://${address}${PATH}`, ["kith.v1"], {
     maxPayload: limits.frameBytes,
@@ -42,6 +81,7 @@ export function dial(address: string, clock: Clock, signal: AbortSignal): Promis
     perMessageDeflate: false,
     followRedirects: false,
     handshakeTimeout: limits.handshakeMs,
+    ...(dialled && { createConnection: () => dialled }),
   });
   const queue: Uint8Array[] = [];
   const closed = Promise.withResolvers<number>();
@@ -92,14 +132,21 @@ export function dial(address: string, clock: Clock, signal: AbortSignal): Promis
     );
     socket.terminate();
   });
+  socket.on("upgrade", (response) => {
+    remote = dialled ? "" : (response.socket.remoteAddress ?? "");
+  });
   socket.on("open", () => {
     // From here on the link decides how it ends.
     signal.removeEventListener("abort", abort);
     resolve(wire);
   });
 
+  let remote = "";
   const wire: Wire = {
     address,
+    get remote() {
+      return remote;
+    },
     closed: closed.promise,
     send: (bytes) => {
       // The library masks into a copy. Where sending failed the system may still read from them.

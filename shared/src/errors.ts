@@ -46,6 +46,8 @@ export const remedies = {
   "bad-args": "Check the arguments against the capability's schema in docs/capabilities.md.",
   "bad-result":
     "The device answered with something its capability does not allow. Update its agent.",
+  "outside-tailnet":
+    "Change `kith.dev/cap/node` or `kith.dev/cap/invoke` in the tailnet's policy, or how it is read: `tailnet` in config.yaml, `kith node --tailnet`.",
   "not-granted": "Ask again and allow it (`/allow once`), or see `kith grants`.",
   "approval-needed": "Allow it with `kith allow ID once` (or 15m, 1h, today), or `kith deny ID`.",
   "approval-unknown": "`kith approvals` lists what waits for an answer.",
@@ -165,6 +167,7 @@ const wireCodes: ReadonlySet<string> = new Set<ErrorCode>([
     "bad-result",
     "bad-args",
     "disk-full",
+    "outside-tailnet",
   ] as const),
 ]);
 

@@ -253,11 +253,48 @@ test("its owner may let it be asked for more than it was paired for, once", () =
   expect(device.context().row.ceiling).toEqual([...ceiling, "x.lamp.set"]);
 });
 
+describe("a link by the tailnet", () => {
+  const tailnet = { node: "nLAP", name: "laptop.ts.net", login: "a@b", tags: [], may: ["camera"] };
+  const comes = (device: Device) => device.send({ type: "link.asked", hello: hello(), tailnet });
+  const connected = (device: Device) => {
+    device.owed();
+    device.send({ type: "link.up", epoch: device.context().row.epoch });
+    return device.owed();
+  };
+
+  test("is recorded with whose machine it is; one by another way is not, and changes nothing", () => {
+    const device = start();
+    comes(device);
+    expect(connected(device)).toMatchObject([{ what: "device.connected", data: { tailnet } }]);
+    ask(device);
+    const [noted] = connected(device);
+    expect(noted).toMatchObject({ what: "device.connected" });
+    expect(noted).not.toHaveProperty("data.tailnet");
+    expect(device.context().row.tailnet).toMatchObject({ may: ["camera"], epoch: 1 });
+  });
+
+  test("is told anew only when something changed; then what is open is looked at", () => {
+    const device = start();
+    comes(device);
+    device.owed();
+    device.send({ type: "tailnet.changed", tailnet, epoch: 1 });
+    expect(device.owed()).toEqual([]);
+    device.send({ type: "tailnet.changed", tailnet: { ...tailnet, may: [] }, epoch: 1 });
+    const owed = device.owed();
+    expect(whats(owed)).toEqual(["device.tailnet"]);
+    expect(owed).toContainEqual(
+      expect.objectContaining({ kind: "tell", event: { type: "ceiling.changed" } }),
+    );
+    expect(device.context().row.tailnet?.may).toEqual([]);
+  });
+});
+
 test("it handles exactly the events of its type", () => {
   const all: Record<DeviceEvent["type"], true> = {
     ...{
       "device.paired": true,
       "link.asked": true,
+      "tailnet.changed": true,
       "link.up": true,
       "link.down": true,
       "caps.advertised": true,

@@ -42,7 +42,8 @@ const grant: Grant = {
 const ask = (change: Partial<Question> = {}) =>
   decide({
     ...{ device: laptop, capability: catalogue.get("camera.snap"), offered: offer("camera.snap") },
-    ...{ requester: "owner", grants: [], locked: false, safe: false, now: NOW },
+    ...{ requester: "owner", grants: [], ceiling: undefined },
+    ...{ locked: false, safe: false, now: NOW },
     ...change,
   });
 
@@ -112,6 +113,7 @@ describe("rules come in order", () => {
   const rules = [
     "device-known",
     "capability-on",
+    "tailnet-ceiling",
     "lock",
     "safe-mode",
     "grant",
@@ -157,11 +159,26 @@ describe("rules come in order", () => {
       { offered: offer("camera.snap", { state: "needs-permission" }), locked: true },
       "os-permission",
     ],
+    [
+      "what the tailnet does not permit, before a grant",
+      { ceiling: ["screen"], locked: true, grants: [grant] },
+      "outside-tailnet",
+    ],
+    [
+      "what a tailnet permits that is off at the device",
+      { ceiling: ["camera"], offered: offer("camera.snap", { state: "off" }) },
+      "capability-off",
+    ],
     ["the lock, before a grant", { locked: true, safe: true, grants: [grant] }, "locked"],
     ["safe mode, before a grant", { safe: true, grants: [grant] }, "safe-mode"],
     ["somebody without a grant", { requester: "telegram:9", grants: [grant] }, "not-granted"],
   ])("%s is refused first", ([, change, code]) => {
     expect(ask(change)).toMatchObject({ verdict: "deny", code });
+  });
+
+  test("a ceiling that permits it allows nothing by itself", () => {
+    expect(ask({ ceiling: ["camera"] }).verdict).toBe("ask");
+    expect(ask({ ceiling: ["*"], requester: "telegram:9" }).verdict).toBe("deny");
   });
 
   test("a stricter promise about repeats is taken", () => {

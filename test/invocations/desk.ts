@@ -2,6 +2,7 @@
 import { catalogue } from "@kith/shared/capabilities/index";
 import type { ErrorFrame, Result } from "@kith/shared/protocol/call";
 import type { Offered } from "@kith/shared/protocol/session";
+import type { CeilingMode } from "@kith/shared/tailnet/ceiling";
 import type { DeviceRow, OfferedSet } from "@kith/gateway/devices/device";
 import type { Call } from "@kith/gateway/invocations/call";
 import { Calls } from "@kith/gateway/invocations/calls";
@@ -39,6 +40,7 @@ export class Desk {
   readonly media = new Set<string>();
   now = 1_000_000;
   settling = false;
+  ceiling: CeilingMode = "auto";
   calls: Calls;
   #turns = 0;
   #newest = 0;
@@ -57,7 +59,8 @@ export class Desk {
 
   #fresh(): Calls {
     return new Calls({
-      ...{ documents: this.documents, gateway: "gateway", settling: () => this.settling },
+      ...{ documents: this.documents, gateway: "gateway", ceiling: this.ceiling },
+      settling: () => this.settling,
       media: { find: (hash) => (this.media.has(hash) ? `/media/${hash}` : undefined) },
       link: (id) => (this.links.has(id) ? { epoch: this.links.get(id) ?? 0 } : undefined),
       fingerprint: () => "fingerprint",

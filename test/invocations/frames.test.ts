@@ -166,6 +166,15 @@ describe("rights that end in mid-call", () => {
       "revoked",
     ],
     [
+      "the tailnet's policy",
+      (desk) => {
+        const seen = { node: "n", name: "n", login: "", tags: [], epoch: 1 };
+        desk.device("laptop", { tailnet: { ...seen, may: ["screen"] } });
+        desk.tell("*", { type: "ceiling.changed" });
+      },
+      "revoked",
+    ],
+    [
       "lock",
       (desk) => void desk.tell("*", { type: "lock.set", locked: true, by: "console:owner" }),
       "locked",

@@ -109,6 +109,7 @@ export async function world({
     standing: (device) => (device === node ? "paired" : "unknown"),
     hello: async () => ({ epoch: ++epoch, wantCaps: false }),
     up: (link) => void heard.up.push(link),
+    tailnet: () => {},
     frame: (_, frame) => void heard.frames.push(frame),
     sink: async () => Promise.reject(new Error("no sink in this test")),
     stream: (_, _call, stream, failed) => void heard.streams.push({ stream, failed: failed?.code }),
@@ -122,10 +123,10 @@ export async function world({
     gateway: { id: gateway, name: "home", keys: gatewayKeys },
     handlers: {
       ...usual,
-      hello(device, hello, source) {
+      hello(device, hello, source, tailnet) {
         heard.hellos.push(hello);
         changed();
-        return usual.hello(device, hello, source);
+        return usual.hello(device, hello, source, tailnet);
       },
       up: (link) => (usual.up(link), changed()),
       frame: (link, frame) => (usual.frame(link, frame), changed()),

@@ -51,6 +51,19 @@ describe("policy", () => {
     expect(world.policy.check("device.info")).toBe("allow");
   });
 
+  test("is overruled by the tailnet's policy, but says first what is off here", async () => {
+    await using world = await start();
+    await world.home.save({ policy: { "device.info": "allow", "camera.snap": "allow" } });
+    const policy = new Policy(world.home, world.clock, { beyond: (cap) => cap !== "camera.snap" });
+    expect(policy.check("camera.snap")).toBe("allow");
+    expect(() => policy.check("device.info")).toThrow(
+      expect.objectContaining({ code: "outside-tailnet" }),
+    );
+    expect(() => policy.check("shell.run")).toThrow(
+      expect.objectContaining({ code: "capability-off" }),
+    );
+  });
+
   test("locks where no home was before", async () => {
     await using place = await folder();
     const dir = join(place.path, "new", "node");
@@ -117,17 +130,35 @@ describe("what is offered", () => {
     run: () => Promise.reject(new Error("not run")),
   });
 
+  const free = { locked: false, beyond: () => false };
+
+  test("is denied without a look where the tailnet's policy does not permit it", async () => {
+    const policy = { rule: () => "allow" as const, locked: false, beyond: () => true };
+    const { caps } = await makeOffer(
+      [driver(() => Promise.reject(new Error("looked at")))],
+      policy,
+      new FakeClock(),
+    );
+    expect(caps).toMatchObject([
+      { state: "denied", policy: "deny", reason: expect.stringContaining("tailnet") },
+    ]);
+  });
+
   test("is not even looked at while it is off or locked", async () => {
     let looks = 0;
     const drivers = [driver(() => Promise.resolve((looks++, { state: "ready" as const })))];
-    const off = await makeOffer(drivers, { rule: () => "off", locked: false }, new FakeClock());
+    const off = await makeOffer(drivers, { rule: () => "off", ...free }, new FakeClock());
     expect(off.caps).toMatchObject([{ cap: "device.info", state: "off", policy: "deny" }]);
-    const locked = await makeOffer(drivers, { rule: () => "allow", locked: true }, new FakeClock());
+    const locked = await makeOffer(
+      drivers,
+      { rule: () => "allow", ...free, locked: true },
+      new FakeClock(),
+    );
     expect(locked.caps).toMatchObject([
       { state: "denied", policy: "deny", reason: "locked at the device" },
     ]);
     expect(looks).toBe(0);
-    const on = await makeOffer(drivers, { rule: () => "ask", locked: false }, new FakeClock());
+    const on = await makeOffer(drivers, { rule: () => "ask", ...free }, new FakeClock());
     expect(on.caps).toMatchObject([{ state: "ready", policy: "ask", v: 1, effect: "read" }]);
     expect(
       new Set([off, locked, on].map(({ hash }) => Buffer.from(hash).toString("hex"))).size,
@@ -138,7 +169,7 @@ describe("what is offered", () => {
     const clock = new FakeClock();
     const offer = makeOffer(
       [driver(() => Promise.reject(new Error("x"))), driver(() => new Promise(() => {}))],
-      { rule: () => "allow", locked: false },
+      { rule: () => "allow", ...free },
       clock,
     );
     await settle();

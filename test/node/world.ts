@@ -340,7 +340,14 @@ function pipe(): { peer: Peer; wire: Wire; keys: ChannelKeys; lose: () => void }
   // Our own last words still arrive: a close follows what was sent before it.
   const close = (code: number) => void setImmediate(() => lose(code));
   const wire: Wire = {
-    ...{ ...still, address: "memory", closed: closed.promise, close, terminate: () => close(1006) },
+    ...{
+      ...still,
+      address: "memory",
+      remote: "",
+      closed: closed.promise,
+      close,
+      terminate: () => close(1006),
+    },
     send: carry((message) => channel.receive(message)),
     next: () => Promise.reject(new Error("no handshake here")),
     deliver: (to) => void (toNodeSide = to),

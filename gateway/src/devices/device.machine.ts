@@ -16,7 +16,7 @@ import type { Hello, Offered } from "@kith/shared/protocol/session";
 import { assign, setup } from "xstate";
 import type { Effect, Event } from "../runtime/effect.ts";
 import { fx } from "../runtime/fx.ts";
-import type { DeviceKind, DeviceRow, OfferedSet } from "./device.ts";
+import type { DeviceKind, DeviceRow, OfferedSet, TailnetFacts } from "./device.ts";
 
 /** A, B, A, B: as many boots that come back within a minute mean a copied key. */
 const RETURNS = 2;
@@ -34,7 +34,8 @@ export type DeviceEvent = Event & { readonly at: number } & (
         readonly ceiling: readonly string[];
         readonly how: "code" | "ticket" | "local";
       }
-    | { readonly type: "link.asked"; readonly hello: Hello }
+    | { readonly type: "link.asked"; readonly hello: Hello; readonly tailnet?: TailnetFacts }
+    | { readonly type: "tailnet.changed"; readonly tailnet: TailnetFacts; readonly epoch: number }
     | { readonly type: "link.up"; readonly epoch: number }
     | { readonly type: "link.down"; readonly epoch: number; readonly why: string }
     | {
@@ -120,8 +121,11 @@ const alternating = ({ context, event }: Args): boolean => {
 
 const numberLink = change(({ context: { row }, event }) => {
   const { last_epoch, name: _, kind, os, arch, agent, ledger } = hello(event);
+  const epoch = Math.max(row.epoch, last_epoch) + 1;
+  const tailnet = event.type === "link.asked" ? event.tailnet : undefined;
   return {
-    epoch: Math.max(row.epoch, last_epoch) + 1,
+    epoch,
+    ...(tailnet && { tailnet: { ...tailnet, epoch } }),
     kind: kind as DeviceKind,
     os,
     arch,
@@ -139,6 +143,20 @@ const rememberBoot = {
 };
 
 const welcome = reply(({ context: { row } }) => ({ epoch: row.epoch }));
+
+/** Calls that wait may be beyond what the tailnet's policy permits now. */
+const capped = owe(() => ({
+  kind: "tell",
+  to: "invocation/*",
+  event: { type: "ceiling.changed" } as Event,
+}));
+
+/** Another machine, other names or another ceiling; the same again writes nothing. */
+const otherTailnet = ({ context: { row }, event }: Args): boolean => {
+  if (event.type !== "tailnet.changed") return false;
+  const { epoch: _, ...known } = row.tailnet ?? { epoch: 0 };
+  return JSON.stringify(known) !== JSON.stringify(event.tailnet);
+};
 
 const birth = (event: DeviceEvent): DeviceRow => {
   if (event.type !== "device.paired") throw new Error("a device begins by pairing");
@@ -296,9 +314,24 @@ export const deviceMachine = setup({
           { actions: [numberLink, rememberBoot, keep, welcome] },
         ],
         "link.up": {
-          actions: note("connected", ({ event }) =>
-            event.type === "link.up" ? { epoch: event.epoch } : {},
-          ),
+          actions: note("connected", ({ context: { row }, event }) => {
+            if (event.type !== "link.up") return {};
+            const { epoch } = event;
+            return { epoch, ...(row.tailnet?.epoch === epoch && { tailnet: row.tailnet }) };
+          }),
+        },
+        "tailnet.changed": {
+          guard: otherTailnet,
+          actions: [
+            change(({ event }) =>
+              event.type === "tailnet.changed"
+                ? { tailnet: { ...event.tailnet, epoch: event.epoch } }
+                : {},
+            ),
+            keep,
+            note("tailnet", ({ context: { row } }) => ({ tailnet: row.tailnet })),
+            capped,
+          ],
         },
         "link.down": {
           actions: [
@@ -367,6 +400,7 @@ export const deviceMachine = setup({
         "owner.revoked": "revoked",
         "link.down": {},
         "link.up": {},
+        "tailnet.changed": {},
         "caps.advertised": {},
       },
     },
@@ -392,6 +426,7 @@ export const deviceMachine = setup({
         "device.offended": {},
         "link.up": {},
         "link.down": {},
+        "tailnet.changed": {},
         "caps.advertised": {},
         // Pairing anew, with both codes: the same key starts from nothing.
         "device.paired": { target: "paired", actions: paired },

@@ -3,6 +3,7 @@ import type { Capability } from "@kith/shared/capabilities/capability";
 import { catalogue } from "@kith/shared/capabilities/index";
 import { isOwn, ownCapability } from "@kith/shared/capabilities/own";
 import type { KeyId } from "@kith/shared/ids";
+import { type CeilingMode, permits } from "@kith/shared/tailnet/ceiling";
 import type { Documents } from "../runtime/documents.ts";
 import type { Offered } from "@kith/shared/protocol/session";
 import type { kinds } from "@kith/shared/protocol/session";
@@ -30,7 +31,42 @@ export interface DeviceRow {
   readonly revocation: number;
   /** Id of its ledger file; another one proves nothing about earlier calls. */
   readonly ledger?: string;
+  /** Who it was when it last came by the tailnet, and by which link. */
+  readonly tailnet?: TailnetFacts & { readonly epoch: number };
 }
+
+/** What the tailnet said about the machine behind a link. A fact for people and a ceiling, never identity. */
+export interface TailnetFacts {
+  /** Its stable id there. */
+  readonly node: string;
+  readonly name: string;
+  readonly login: string;
+  readonly tags: readonly string[];
+  /** What the policy lets this gateway ask of it; undefined where the policy says nothing. */
+  readonly may?: readonly string[];
+}
+
+/**
+ * What the tailnet's policy permits of a device, undefined for no ceiling. A ceiling that was seen holds also
+ * when the device comes another way, until the tailnet says otherwise. `auto`: once the policy speaks of one
+ * device, another that came by the tailnet and is not spoken of may nothing.
+ */
+export function ceilingBy(
+  mode: CeilingMode,
+  device: DeviceRow,
+  all: readonly DeviceRow[],
+): readonly string[] | undefined {
+  if (mode === "off") return undefined;
+  const { tailnet } = device;
+  if (tailnet?.may) return tailnet.may;
+  if (mode === "strict") return [];
+  const used = all.some((one) => one.state !== "revoked" && one.tailnet?.may !== undefined);
+  return tailnet && used ? [] : undefined;
+}
+
+/** Whether a ceiling stands in the way of that. */
+export const beyond = (ceiling: readonly string[] | undefined, cap: string): boolean =>
+  ceiling !== undefined && !permits(ceiling, cap);
 
 /** What a device offers now; replaced as a whole. Kept beside the row: it is large and changes often. */
 export interface OfferedSet {

@@ -11,6 +11,7 @@ import type { StreamOpen } from "@kith/shared/protocol/stream";
 import type { Sink } from "@kith/shared/streams/receiver";
 import type { Source } from "@kith/shared/streams/sender";
 import type { KithError } from "@kith/shared/errors";
+import type { TailnetFacts } from "./device.ts";
 
 /** One live, authenticated connection of one device. It lives as long as its socket. */
 export interface DeviceLink {
@@ -87,13 +88,16 @@ export interface LinkHandlers {
   standing(device: KeyId, publicKey: Uint8Array): "paired" | "revoked" | "unknown";
   /**
    * A valid `hello`. Resolves after the new epoch is on disk; the link then sends `welcome`.
-   * `end` ends an accepted link that lost the race meanwhile.
+   * `end` ends an accepted link that lost the race meanwhile. `tailnet`: where it came by one.
    */
   hello(
     device: KeyId,
     hello: Hello,
     source: string,
+    tailnet: TailnetFacts | undefined,
   ): Promise<{ epoch: number; wantCaps: boolean } | { refuse: ByeCode }>;
+  /** What the tailnet says about it now; it may have changed. */
+  tailnet(link: DeviceLink, facts: TailnetFacts): void;
   /** `welcome` was sent: the link may be used. */
   up(link: DeviceLink): void;
   frame(link: DeviceLink, frame: CallFrame): void;

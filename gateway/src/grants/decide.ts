@@ -2,13 +2,13 @@
  * Who may do what, now. Pure: everything it looks at comes in as an argument, and there is no
  * other way to a device. First rule that hits wins; deny on doubt.
  *
- *   1 device known  2 capability offered and on  3 not locked, not in safe mode
- *   4 live grant → allow  5 harmless (tier 0) → allow  6 the owner may be asked → ask  7 → deny
+ *   1 device known  2 capability offered and on  3 within the tailnet's ceiling  4 not locked, not in safe mode
+ *   5 live grant → allow  6 harmless (tier 0) → allow  7 the owner may be asked → ask  8 → deny
  */
 import type { Capability } from "@kith/shared/capabilities/capability";
 import type { ErrorCode } from "@kith/shared/errors";
 import type { Offered } from "@kith/shared/protocol/session";
-import type { DeviceRow } from "../devices/device.ts";
+import { type DeviceRow, beyond } from "../devices/device.ts";
 import type { Grant } from "./grant.ts";
 
 export interface Question {
@@ -18,6 +18,8 @@ export interface Question {
   /** `owner` acts for themselves and may be asked; anybody else needs a grant. */
   readonly requester: string;
   readonly grants: readonly Grant[];
+  /** What the policy of the tailnet permits of this device; undefined: no ceiling. See devices/device.ts. */
+  readonly ceiling: readonly string[] | undefined;
   readonly locked: boolean;
   /** After three crashes nothing is sent until the owner says so: invocations/boots.ts. */
   readonly safe: boolean;
@@ -87,6 +89,14 @@ export function decide(question: Question): Decision {
     );
   }
   pass("capability-on");
+
+  if (beyond(question.ceiling, capability.name))
+    return deny(
+      "tailnet-ceiling",
+      "outside-tailnet",
+      `the tailnet's policy does not permit ${capability.name} of ${device.name}`,
+    );
+  pass("tailnet-ceiling");
 
   if (question.locked) return deny("lock", "locked", "everything is locked");
   pass("lock");

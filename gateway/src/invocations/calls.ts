@@ -11,8 +11,16 @@ import { type Failure, fromWire } from "@kith/shared/errors";
 import type { ErrorFrame, Result } from "@kith/shared/protocol/call";
 import { limits, times } from "@kith/shared/protocol/limits";
 import type { Offered } from "@kith/shared/protocol/session";
+import type { CeilingMode } from "@kith/shared/tailnet/ceiling";
 import { tame } from "@kith/shared/protocol/words";
-import { type DeviceRow, capabilityOf, deviceRows, offer } from "../devices/device.ts";
+import {
+  type DeviceRow,
+  beyond,
+  capabilityOf,
+  ceilingBy,
+  deviceRows,
+  offer,
+} from "../devices/device.ts";
 import { type Resolution, resolve } from "../devices/resolve.ts";
 import { type Decision, decide } from "../grants/decide.ts";
 import type { Grant } from "../grants/grant.ts";
@@ -42,6 +50,8 @@ export interface CallsOptions {
   readonly fingerprint: (value: unknown) => string;
   /** Never below any time this home has seen: a clock set back revives no grant. */
   readonly latest: (at: number) => number;
+  /** How the ceiling that a tailnet's policy sets is read. */
+  readonly ceiling: CeilingMode;
 }
 
 /** Questions that may wait for the owner: per requester, per device. */
@@ -123,6 +133,12 @@ export class Calls implements TableKind {
           message: "the device was revoked",
           effect: "none",
         });
+      case "ceiling.changed":
+        return this.#revoked((call) => this.#beyond(call), {
+          code: "revoked",
+          message: "the tailnet's policy does not permit it any more",
+          effect: "none",
+        });
       case "grant.revoked":
         return this.#revokeGrant(event.grant, event.by);
       case "owner.cancelled":
@@ -177,10 +193,21 @@ export class Calls implements TableKind {
       offered: device && within(device.ceiling, cap) ? this.#offered(device.id, cap) : undefined,
       requester,
       grants: this.#grants.list(),
+      ceiling: device && this.#ceiling(device),
       locked: documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false,
       safe: this.safe,
       now: this.#grants.now(at),
     });
+  }
+
+  #ceiling(device: DeviceRow): readonly string[] | undefined {
+    const { documents, ceiling } = this.#options;
+    return ceilingBy(ceiling, device, deviceRows(documents));
+  }
+
+  #beyond({ device, cap }: Call): boolean {
+    const row = this.#options.documents.get<DeviceRow>("device", device);
+    return row !== undefined && beyond(this.#ceiling(row), cap);
   }
 
   /** Which device these words mean, given what is asked of it. */

@@ -174,15 +174,16 @@ export function linkHandlers({
       if (!known || known.key !== hex(publicKey)) return "unknown";
       return known.state === "revoked" ? "revoked" : "paired";
     },
-    async hello(device, hello) {
+    async hello(device, hello, _source, tailnet) {
       // Before a new epoch is written for it.
       if (conduct.out(device)) return { refuse: "rate" };
       const answer = await runtime.ask<{ epoch: number } | { refuse: "revoked" | "duplicate" }>(
         `device/${device}`,
-        { type: "link.asked", hello } as Event,
+        { type: "link.asked", hello, ...(tailnet && { tailnet }) } as Event,
         { deadlineMs: 5_000 },
       );
       if ("refuse" in answer) return answer;
+      if (tailnet) tell("*", { type: "ceiling.changed" });
       const stored = runtime.documents.get<OfferedSet>("device", `caps/${device}`);
       const same =
         stored !== undefined &&
@@ -191,6 +192,10 @@ export function linkHandlers({
       if (same) expecting.delete(device);
       else expecting.add(device);
       return { epoch: answer.epoch, wantCaps: !same };
+    },
+    tailnet(link, facts) {
+      const { device, epoch } = link;
+      runtime.tell(`device/${device}`, { type: "tailnet.changed", tailnet: facts, epoch } as Event);
     },
     up(link) {
       presence.up(link)?.end("superseded", "a newer link of the same device");

@@ -38,6 +38,7 @@ export type CallsEvent = Event &
     | { readonly type: "approval.refused"; readonly failure: Failure; readonly key?: string }
     | { readonly type: "approval.asked" }
     | { readonly type: "device.revoked"; readonly device: string }
+    | { readonly type: "ceiling.changed" }
     | { readonly type: "grant.revoked"; readonly grant: string; readonly by: string }
     | { readonly type: "owner.cancelled"; readonly by: string }
     | { readonly type: "safe.ended"; readonly by: string }

@@ -2,7 +2,14 @@
 import type { Clock, Rng } from "@kith/shared/clock";
 import type { KeyId } from "@kith/shared/ids";
 import type { KeyPair } from "@kith/shared/noise/keys";
+import type { TailnetFacts } from "../devices/device.ts";
 import type { LinkHandlers, PairingHandlers, TicketHandlers } from "../devices/link.ts";
+
+/** Where a connection comes from: for people and the tailnet, never identity. */
+export interface Source {
+  readonly source: string;
+  readonly port: number;
+}
 
 export interface HouseOptions {
   readonly gateway: { readonly id: KeyId; readonly name: string; readonly keys: KeyPair };
@@ -11,6 +18,13 @@ export interface HouseOptions {
   readonly tickets: TicketHandlers;
   readonly clock: Clock;
   readonly rng: Rng;
+  /** Where there is a tailnet. */
+  readonly tailnet?: {
+    /** Who is behind that address and port, if it came by the tailnet. Soon, whatever happens; never rejects. */
+    facts(address: string, port: number): Promise<TailnetFacts | undefined>;
+    /** Calls `again` whenever the answer may be another one. Returns stop. */
+    changed(again: () => void): () => void;
+  };
   /** For the operator: our own words and our own errors, never a peer's text, never a key. */
   readonly log: (what: string, error?: unknown) => void;
 }

@@ -20,7 +20,7 @@ import { WIRE_MINOR } from "@kith/shared/protocol/version";
 import { tame } from "@kith/shared/protocol/words";
 import type { CallFrame, DeviceLink, GivenContent, Watched } from "../devices/link.ts";
 import type { Guest } from "./admission.ts";
-import type { House } from "./house.ts";
+import type { House, Source } from "./house.ts";
 import { type Heard, closeCodes, type heard, isAllowed } from "./heard.ts";
 import { IncomingStreams } from "./incoming.ts";
 import { LiveStreams } from "./live.ts";
@@ -49,6 +49,8 @@ export class Link implements DeviceLink {
   readonly #spending: Spending;
   readonly #broken: () => boolean;
   readonly #born: number;
+  readonly #port: number;
+  #cancelTailnet = () => {};
   #cancelHello: () => void;
   #heartbeat: Heartbeat | undefined;
   #state: "silent" | "greeting" | "up" | "over" = "silent";
@@ -69,11 +71,12 @@ export class Link implements DeviceLink {
     house: House,
     wire: Wire,
     guest: Guest,
-    peer: { readonly device: KeyId; readonly source: string },
+    peer: Source & { readonly device: KeyId },
     attach: (events: ChannelEvents<Heard>) => Channel<typeof heard>,
   ) {
     this.device = peer.device;
     this.source = peer.source;
+    this.#port = peer.port;
     this.#house = house;
     this.#wire = wire;
     this.#guest = guest;
@@ -341,15 +344,24 @@ export class Link implements DeviceLink {
       now: Math.max(0, Math.floor(clock.now())),
     });
     this.#tell(() => handlers.up(this));
+    this.#cancelTailnet =
+      this.#house.tailnet?.changed(() => void this.#lookAtTailnet()) ?? this.#cancelTailnet;
   }
 
   async #ask(hello: Hello): Promise<{ epoch: number; wantCaps: boolean } | { refuse: ByeCode }> {
     try {
-      return await this.#house.handlers.hello(this.device, hello, this.source);
+      const tailnet = await this.#house.tailnet?.facts(this.source, this.#port);
+      return await this.#house.handlers.hello(this.device, hello, this.source, tailnet);
     } catch (error) {
       this.#house.log("hello failed here", error);
       return { refuse: "overload" };
     }
+  }
+
+  /** Never rejects. */
+  async #lookAtTailnet(): Promise<void> {
+    const facts = await this.#house.tailnet?.facts(this.source, this.#port);
+    if (facts && this.#state === "up") this.#tell(() => this.#house.handlers.tailnet(this, facts));
   }
 
   #busy(): boolean {
@@ -376,6 +388,7 @@ export class Link implements DeviceLink {
     // "rate" is our word for too much; a peer that is only slow ends with the same close code.
     this.#broke = code === closeCodes.protocol || why === "rate";
     this.#cancelHello();
+    this.#cancelTailnet();
     this.#heartbeat?.stop();
     this.#channel.close();
     this.#streams.stop();

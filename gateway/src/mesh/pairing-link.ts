@@ -20,7 +20,7 @@ import type { PairBegin, TicketBegin } from "@kith/shared/protocol/pairing";
 import type { ByeCode } from "@kith/shared/protocol/session";
 import { tame } from "@kith/shared/protocol/words";
 import type { Guest } from "./admission.ts";
-import { type House, soon } from "./house.ts";
+import { type House, type Source, soon } from "./house.ts";
 import { heard } from "./heard.ts";
 import { Link } from "./link.ts";
 import { later } from "./recent.ts";
@@ -29,10 +29,9 @@ import type { Wire } from "./wire.ts";
 /** Beyond the window that the desk keeps: time to type the return code after a late approval. */
 const GRACE_MS = 120_000;
 
-interface Peer {
+interface Peer extends Source {
   readonly key: Uint8Array;
   readonly hash: Uint8Array;
-  readonly source: string;
   /** The ticket that it proved; without one it pairs by code. */
   readonly ticket?: string;
 }
@@ -181,7 +180,8 @@ export class PairingLink {
     const { gateway } = this.#house;
     this.#channel.send({ t: "pair.accepted", device, gateway: gateway.id, name, ceiling });
     this.#leave();
-    const peer = { device: keyId(this.#peer.key), source: this.#peer.source };
+    const { key, source, port } = this.#peer;
+    const peer = { device: keyId(key), source, port };
     // The same link goes on as a paired one: hello is due.
     new Link(this.#house, this.#wire, this.#guest, peer, (events) =>
       this.#channel.expect(heard, events),

@@ -152,7 +152,10 @@ export async function startMesh({ listen, agent, ...options }: MeshOptions): Pro
       const wire = new Wire(ws, socket, clock);
       wires.add(wire);
       socket.once("close", () => wires.delete(wire));
-      meet(house, wire, guest, plainAddress(address));
+      meet(house, wire, guest, {
+        source: plainAddress(address),
+        port: request.socket.remotePort ?? 0,
+      });
     });
   };
 

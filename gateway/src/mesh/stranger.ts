@@ -17,7 +17,7 @@ import { Channel, type ChannelKeys } from "@kith/shared/protocol/channel";
 import { toGateway } from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
 import type { Guest } from "./admission.ts";
-import { type House, soon } from "./house.ts";
+import { type House, type Source, soon } from "./house.ts";
 import { heard } from "./heard.ts";
 import { Link } from "./link.ts";
 import { PairingLink } from "./pairing-link.ts";
@@ -30,7 +30,7 @@ const PATH = "/v1/mesh";
 class Over extends Error {}
 
 /** Takes the socket at once (no `await` before it) and sees it through the handshake. */
-export function meet(house: House, wire: Wire, guest: Guest, source: string): void {
+export function meet(house: House, wire: Wire, guest: Guest, source: Source): void {
   const waiting: Uint8Array[] = [];
   let wake = () => {};
   let over = false;
@@ -118,7 +118,7 @@ export function meet(house: House, wire: Wire, guest: Guest, source: string): vo
         house,
         wire,
         guest,
-        { device, source },
+        { device, ...source },
         (events) => new Channel(wire, sealed, heard, events, soon),
       ),
     );
@@ -143,7 +143,7 @@ export function meet(house: House, wire: Wire, guest: Guest, source: string): vo
     const { key } = claimed(handshake);
     const { hash, ...sealed } = await still(handshake.split());
     const ticket = tickets?.[handshake.psk ?? -1]?.id;
-    const peer = { key, hash, source, ...(ticket !== undefined && { ticket }) };
+    const peer = { key, hash, ...source, ...(ticket !== undefined && { ticket }) };
     handOver(new PairingLink(house, wire, guest, peer, sealed));
   }
 

@@ -17,17 +17,26 @@ export function deviceMethods(options: MethodsOptions): [string, Method][] {
   const { documents } = runtime;
   const { rows, offers, device } = lookup(options);
 
+  /** How the traffic of a device that came by the tailnet goes. */
+  const route = ({ id, tailnet }: DeviceRow): { readonly route?: string } => {
+    if (!tailnet || presence.get(id)?.epoch !== tailnet.epoch) return {};
+    const found = options.tailnet?.route(tailnet);
+    return found === undefined ? {} : { route: found };
+  };
+
   return [
     [
       "devices.list",
-      method(NOTHING, () => {
+      method(NOTHING, async () => {
         const now = clock.now();
+        await options.tailnet?.look();
         const devices = rows().map((row) => ({
           id: row.id,
           name: row.name,
           kind: row.kind,
           os: row.os,
           state: row.state === "paired" ? (presence.get(row.id) ? "online" : "away") : row.state,
+          ...route(row),
           since: row.seenAt,
           caps: offers(row.id).map(({ cap, state, policy, reason }) => ({
             cap,
@@ -43,7 +52,9 @@ export function deviceMethods(options: MethodsOptions): [string, Method][] {
           return [
             [
               one.name,
-              one.state === "away" ? `away, seen ${ago(one.since, now)}` : one.state,
+              one.state === "away"
+                ? `away, seen ${ago(one.since, now)}`
+                : `${one.state}${one.route === undefined ? "" : `, ${one.route}`}`,
               `${one.kind}, ${one.os}`,
               on
                 .map(({ cap, state, policy }) =>
@@ -158,7 +169,7 @@ export function deviceMethods(options: MethodsOptions): [string, Method][] {
               gateway: gateway.id,
               key: gateway.key,
               name: gateway.name,
-              address: options.addresses()[0] ?? "",
+              address: options.local(),
             },
             text: `${called} is one of your devices now.`,
           };

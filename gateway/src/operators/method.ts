@@ -4,6 +4,7 @@ import { KithError } from "@kith/shared/errors";
 import * as v from "valibot";
 import type { Presence } from "../devices/presence.ts";
 import type { Calls } from "../invocations/calls.ts";
+import type { Tailnet } from "../mesh/tailscale.ts";
 import type { StoredContent } from "../invocations/content.ts";
 import type { Waiting } from "../operators/waiting.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -42,6 +43,10 @@ export interface MethodsOptions {
   readonly setName: (name: string) => void;
   /** Addresses that devices can dial, `host:port`. */
   readonly addresses: () => readonly string[];
+  /** The one that the device of this machine dials. */
+  readonly local: () => string;
+  /** This machine's place in a tailnet; undefined: not looked at. */
+  readonly tailnet: Pick<Tailnet, "look" | "route"> | undefined;
 }
 
 /** Whose word it is, such as `console:owner`. */

@@ -11,6 +11,7 @@ import { callMethods } from "./call-methods.ts";
 import { deviceMethods } from "./device-methods.ts";
 import { NOTHING, lookup } from "./lookup.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
+import { meshMethods } from "./mesh-methods.ts";
 import { pairingMethods } from "./pairing-methods.ts";
 import { permissionMethods } from "./permission-methods.ts";
 import { shellMethods } from "./shell-methods.ts";
@@ -28,6 +29,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...permissionMethods(options),
     ...actorMethods(options),
     ...shellMethods(options),
+    ...meshMethods(options),
     [
       "status",
       method(NOTHING, () => {

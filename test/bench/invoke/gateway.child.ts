@@ -71,6 +71,7 @@ calls = new Calls({
   ...{ documents: runtime.documents, gateway: id, media },
   link: (device) => presence.get(device),
   settling: () => false,
+  ceiling: "auto",
   fingerprint: fingerprinter(keys.audit),
   latest: latestTime(clock, opened.lastWallMs),
 });
@@ -111,6 +112,8 @@ const table = new Map([
     gateway: { id, name: "bench", key: hex(keys.noise.publicKey), version: "0" },
     agentHash: async () => undefined,
     setName: () => {},
+    tailnet: undefined,
+    local: () => "",
     open: () => Promise.reject(new Error("not in this bench")),
     addresses: () => mesh.addresses.map((address) => `${address.host}:${address.port}`),
   }),

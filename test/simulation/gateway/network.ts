@@ -171,7 +171,7 @@ export class Network {
       house,
       far as unknown as GatewayWire,
       { trusted() {}, excused() {}, left() {} },
-      { device: device as KeyId, source: "simulated" },
+      { device: device as KeyId, source: "simulated", port: 0 },
       (events) => new Channel(far, keys, heard, events, soon),
     );
   }
@@ -242,6 +242,7 @@ export class Connection {
     const direction = this.#up;
     this.near = {
       address: "simulated",
+      remote: "",
       closed: this.#closed.promise,
       send,
       get buffered() {

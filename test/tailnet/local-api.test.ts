@@ -1,0 +1,134 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { systemClock } from "@kith/shared/clock";
+import { LocalApi } from "@kith/shared/tailnet/local-api.node";
+import { describe, expect, test } from "vitest";
+import { FakeTailscale } from "../support/tailscale.ts";
+import { freshFolder, until } from "../support/home.ts";
+
+const laptop = { id: "nLAP", host: "laptop", ip: "100.64.0.2", relay: "fra" };
+const signal = AbortSignal.timeout(60_000);
+
+describe("the daemon of this machine", () => {
+  test("tells its state, its names and its peers", async () => {
+    await using tail = await FakeTailscale.start((fake) => {
+      fake.peers = [
+        laptop,
+        { ...laptop, id: "nPI", host: "pi", ip: "100.64.0.3", tags: ["tag:kith-node"] },
+      ];
+    });
+    const status = await new LocalApi(systemClock, tail.socket).status();
+    expect(status).toMatchObject({
+      ...{ state: "Running", tun: true },
+      self: { id: "nSELF", dns: "kith-gw.tail1234.ts.net", ips: ["100.64.0.1"] },
+      peers: [{ host: "laptop", relay: "fra", direct: "" }, { tags: ["tag:kith-node"] }],
+    });
+  });
+
+  test("says who is behind an address, and what the policy permits", async () => {
+    await using tail = await FakeTailscale.start((fake) => {
+      fake.peers = [
+        { ...laptop, caps: { "kith.dev/cap/node": [{ may: ["camera"] }], "else/x": [1] } },
+      ];
+    });
+    const api = new LocalApi(systemClock, tail.socket);
+    expect(await api.whois("100.64.0.2", 4711)).toEqual({
+      ...{ node: "nLAP", name: "laptop.tail1234.ts.net", login: "anna@example.com", tags: [] },
+      may: { node: ["camera"], invoke: undefined },
+    });
+    expect(await api.whois("100.64.0.9")).toBeUndefined();
+  });
+
+  test("names no person for a tagged machine: all of them share one", async () => {
+    await using tail = await FakeTailscale.start((fake) => {
+      fake.peers = [{ ...laptop, tags: ["tag:kith-node"] }];
+    });
+    expect(await new LocalApi(systemClock, tail.socket).whois("100.64.0.2")).toMatchObject({
+      ...{ login: "", tags: ["tag:kith-node"] },
+    });
+  });
+
+  test("knows whose connection it forwarded to loopback, also a moment late", async () => {
+    await using tail = await FakeTailscale.start((fake) => {
+      fake.peers = [laptop];
+    });
+    const api = new LocalApi(systemClock, tail.socket);
+    const asking = api.whois("127.0.0.1", 4711);
+    await until("the first question", () => tail.asked.length > 0);
+    tail.forwarded.set(4711, laptop.ip);
+    expect(await asking).toMatchObject({ node: "nLAP" });
+    expect(await api.whois("127.0.0.1", 4712)).toBeUndefined();
+  });
+
+  test("that is not there, hangs, or answers nonsense tells nothing, and nobody fails", async () => {
+    const nowhere = new LocalApi(systemClock, `${freshFolder()}/none.sock`);
+    expect(await nowhere.status()).toBeUndefined();
+    expect(await nowhere.whois("100.64.0.2", 1)).toBeUndefined();
+    await using tail = await FakeTailscale.start((fake) => {
+      fake.hangs = true;
+    });
+    expect(await new LocalApi(systemClock, tail.socket).status()).toBeUndefined();
+    const junk = createServer((socket) => socket.end("HTTP/1.1 200 OK\r\n\r\n{"));
+    const path = `${freshFolder()}/junk.sock`;
+    await once(junk.listen(path), "listening");
+    expect(await new LocalApi(systemClock, path).status()).toBeUndefined();
+    junk.close();
+  });
+
+  test("never hands on control characters of other people's machines", async () => {
+    await using tail = await FakeTailscale.start((fake) => {
+      fake.peers = [{ ...laptop, host: "lap\u001b[2Jtop\u202e", login: "anna\n@x" }];
+    });
+    expect(JSON.stringify(await new LocalApi(systemClock, tail.socket).status())).not.toMatch(
+      /\\u001b|\u202e/,
+    );
+    expect(await new LocalApi(systemClock, tail.socket).whois(laptop.ip)).toMatchObject({
+      login: "anna@x",
+    });
+  });
+});
+
+describe("a change in the network", () => {
+  test("is told, and so is a daemon that went and came", async () => {
+    let changes = 0;
+    const stop = new AbortController();
+    const tail = await FakeTailscale.start();
+    new LocalApi(systemClock, tail.socket).watch(() => changes++, stop.signal);
+    await until("the first word", () => changes === 1);
+    tail.notify();
+    await until("the change", () => changes === 2);
+    await tail[Symbol.asyncDispose]();
+    await until("its end", () => changes === 3);
+    stop.abort();
+  });
+});
+
+describe("ts-dial", () => {
+  test("is a stream into the tailnet, bytes that came at once included", async () => {
+    const echo = createServer((socket) => {
+      socket.write("hello ");
+      socket.pipe(socket);
+    });
+    await once(echo.listen(0, "127.0.0.1"), "listening");
+    await using tail = await FakeTailscale.start();
+    tail.routes.set("100.64.0.2:5484", (echo.address() as AddressInfo).port);
+    const stream = await new LocalApi(systemClock, tail.socket).dial("100.64.0.2", 5484, signal);
+    expect(stream).toBeDefined();
+    let heard = "";
+    stream?.on("data", (part: Buffer) => (heard += part.toString()));
+    stream?.write("world");
+    await until("the echo", () => heard === "hello world");
+    stream?.destroy();
+    echo.close();
+  });
+
+  test("is left to ourselves where the daemon says so, and fails where it does not get there", async () => {
+    await using tail = await FakeTailscale.start();
+    const api = new LocalApi(systemClock, tail.socket);
+    expect(await api.dial("example.com", 80, signal)).toBeUndefined();
+    await expect(api.dial("100.64.0.77", 80, signal)).rejects.toMatchObject({
+      code: "gateway-unreachable",
+    });
+  });
+});

@@ -9,7 +9,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/journeys/**", "test/node_modules/**"],
+          exclude: ["test/journeys/**", "test/tailnet/real/**", "test/node_modules/**"],
           testTimeout: 20_000,
         },
       },
@@ -20,6 +20,9 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
+      },
+      {
+        test: { name: "tailnet", include: ["test/tailnet/real/**/*.test.ts"] },
       },
     ],
   },

@@ -45,6 +45,8 @@ async function run(args) {
   const { prepare } = await import("../gateway/bin/build.mjs");
   const { pinnedNode, root } = await import("../gateway/bin/install.mjs");
   await prepare({ dev: true });
+  // Only where it is asked for: it takes minutes.
+  if (args.includes("tailnet")) await (await import("./tailnet/real/tools.mjs")).buildTools();
   const folder = mkdtempSync(join(tmpdir(), "kith-test-"));
   const file = join(folder, "counts.json");
   const vitest = join(root, "node_modules/vitest/vitest.mjs");

@@ -35,7 +35,10 @@ function wrong(text: string | Uint8Array): string {
 
 test("a home without one gets one that says what there is, for its owner only", () => {
   const { path, file } = home();
-  expect(readConfig(path)).toEqual({ name: "kith", listen: [{ host: "127.0.0.1", port: 5484 }] });
+  expect(readConfig(path)).toEqual({
+    ...{ name: "kith", listen: [{ host: "127.0.0.1", port: 5484 }] },
+    tailnet: { ceiling: "auto" },
+  });
   expect(readFileSync(file, "utf8")).toMatch(/^# listen:/m);
   expect(statSync(file).mode & 0o777).toBe(0o600);
 });
@@ -73,7 +76,7 @@ describe("is refused", () => {
     [
       "an unknown setting",
       "name: a\n\nport: 5484\n",
-      /^3: port: no such setting \(there are name and listen\)$/,
+      /^3: port: no such setting \(there are name, listen and tailnet\)$/,
     ],
     ["a setting of every object", "constructor: 1\n", /^1: constructor: no such setting/],
     [
@@ -107,8 +110,10 @@ describe("is refused", () => {
       'name: "\\e[2J"\n',
       /^1: name: expected a name of 1 to 64 bytes/,
     ],
-    ["a list", "- name\n", /^1: expected only the settings name and listen/],
-    ["a word", "hello\n", /^1: expected only the settings name and listen/],
+    ["a tailnet that is no word of ours", "tailnet: on\n", /^1: tailnet: expected off, or ceiling/],
+    ["a mode that there is not", "tailnet:\n  ceiling: on\n", /^[12]: tailnet.*expected/],
+    ["a list", "- name\n", /^1: expected only the settings name, listen and tailnet/],
+    ["a word", "hello\n", /^1: expected only the settings name, listen and tailnet/],
     ["the same setting twice", "name: a\nname: b\n", /^2: not YAML: .*unique/],
     ["bad YAML", "name: a\nlisten: [\n", /^\d+: not YAML: /],
     ["a tab for a space", "listen:\n\t- a\n", /^\d+: not YAML: /],

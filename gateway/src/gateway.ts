@@ -17,6 +17,7 @@ import { assemble } from "./core.ts";
 import { loadKeys } from "./keys.ts";
 import { fileLog } from "./log.ts";
 import { MediaStore } from "./media/media.ts";
+import { Announcer } from "./mesh/announce.ts";
 import { reachOf, reachable, written } from "./mesh/reachable.ts";
 import { type Mesh, startMesh } from "./mesh/server.ts";
 import { Tailnet } from "./mesh/tailscale.ts";
@@ -65,6 +66,7 @@ export async function startGateway({
   let started: Runtime | undefined;
   const tailnet =
     config.tailnet === "off" ? undefined : new Tailnet({ clock, socket: config.tailnet.socket });
+  const stopped = [() => tailnet?.stop()];
   try {
     const keys = await loadKeys(home);
     const id = keyId(keys.noise.publicKey);
@@ -88,6 +90,12 @@ export async function startGateway({
       const [any] = reachable(listen);
       return written(loopback ?? any ?? { host: "127.0.0.1", port: DEFAULT_PORT });
     };
+    const announcer = new Announcer({
+      ...{ id, clock, log: report },
+      addresses: () => reachable(mesh?.addresses ?? []),
+    });
+    stopped.push(() => announcer.stop());
+    const pairable = () => core.pairing.open() || core.tickets.live().length > 0;
     const open = async (host: string, by: string): Promise<string> => {
       const port = config.listen[0]?.port ?? DEFAULT_PORT;
       const known = reachable(mesh?.addresses ?? []).find((one) => one.host === host);
@@ -101,6 +109,7 @@ export async function startGateway({
         throw error;
       }
       log.info("opened", { host, port, by });
+      announcer.set(pairable());
       return written({ host, port });
     };
     const core = assemble({
@@ -117,6 +126,9 @@ export async function startGateway({
       noticed: (text, about) =>
         log.info("notice", { text, ...(about === undefined ? {} : { about }) }),
     });
+    // After those who keep what is told here, so that they know already.
+    for (const topic of ["pairing.window", "tickets.live"])
+      core.runtime.on(topic, () => announcer.set(mesh !== undefined && pairable()));
     void damage.promise.then((why) => {
       report("store", why);
       core.notice(`${why.message} ${why.remedy}`);
@@ -135,6 +147,8 @@ export async function startGateway({
       rng,
       log: (what, error) => (error === undefined ? log.info(what) : log.error(what, error)),
     });
+
+    announcer.set(pairable());
 
     // A name, not a path: a Unix socket's path may be about 100 bytes long, and homes are longer.
     process.chdir(home);
@@ -169,7 +183,7 @@ export async function startGateway({
         while (finishing() && clock.mono() < until) {
           await new Promise<void>((resolve) => clock.after(20, resolve));
         }
-        tailnet?.stop();
+        for (const stop of stopped) stop();
         await mesh?.close();
         await core.runtime.stop();
         await store.close();
@@ -177,7 +191,7 @@ export async function startGateway({
       },
     };
   } catch (error) {
-    tailnet?.stop();
+    for (const stop of stopped) stop();
     await mesh?.close();
     // It still reads what the last process left, and the store closes now: in order, or not at all.
     await started?.stop().catch(fatal);

@@ -14,9 +14,9 @@ import type { Rule } from "./policy.ts";
 export const help = `kith node: lets your assistant use this machine, as far as you allow.
 
   kith node 'kith://pair#...'        pair by the line that \`kith pair invite\` printed, then serve
+  kith node                          serve; the first time: look for gateways here, and ask which
   kith node --gateway HOST[:PORT]    pair by code with a gateway elsewhere, then serve
   kith node --local                  pair with the gateway on this machine, then serve
-  kith node                          serve
   kith node setup                    choose what this machine may do (off / ask / allow)
   kith node lock | unlock            everything off, at once; works without a gateway
   kith node ledger                   what was done here

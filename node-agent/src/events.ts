@@ -1,8 +1,14 @@
 /** What the agent tells the person or program that started it: one line each on stdout. */
 import type { Failure, KithError } from "@kith/shared/errors";
+import type { Found } from "./discover.ts";
 
 export type AgentEvent =
   | { event: "starting"; name: string; home: string }
+  /** No gateway is known: who shows itself here? */
+  | { event: "looking" }
+  | { event: "found"; gateways: readonly Found[] }
+  /** What was typed is no number of the list. */
+  | { event: "no-such-gateway" }
   /** The socket is open; nobody has proved anything yet. */
   | { event: "connected"; address: string }
   | { event: "code"; code: string; left_ms: number }
@@ -44,6 +50,18 @@ export function sentence(event: AgentEvent, screen = false): string {
   switch (event.event) {
     case "starting":
       return `This is ${event.name} (${event.home}).`;
+    case "looking":
+      return "No gateway is known yet. Looking around...";
+    case "found":
+      return [
+        "Gateways that show themselves:",
+        ...event.gateways.map(
+          ({ id, addresses, by }, at) =>
+            `  ${at + 1}  ${addresses[0]} (${by === "network" ? "this network" : "your tailnet"}; ${id})`,
+        ),
+      ].join("\n");
+    case "no-such-gateway":
+      return "That is no number of the list.";
     case "connected":
       return `Connected to ${event.address}.`;
     case "code":

@@ -11,6 +11,7 @@ import { Agent } from "./agent.ts";
 import { type Arguments, help, readArguments } from "./arguments.ts";
 import { Home, kithHome, readAddress, type Settings } from "./config.ts";
 import { Consent } from "./consent.ts";
+import { chooseGateway } from "./choose-gateway.ts";
 import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
 import { clipboard } from "./drivers/clipboard/clipboard.ts";
 import { device } from "./drivers/device/device.ts";
@@ -251,10 +252,15 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   await say({ event: "starting", name: home.settings.name, home: home.dir });
   const drivers = await driversOf(home, say);
   const person = personAt(args, drivers);
+  const tailnet = new Tailnet(clock, home);
   if (args.local && (args.pair || !home.settings.gateway?.key)) {
     const choice = await person.choose(capsOf(drivers), home.settings.policy);
     if (choice) await home.save({ policy: turnedOn(choice) });
     await registerHere(home, drivers, say);
+  }
+  if (!home.settings.gateway) {
+    await chooseGateway({ ...{ home, person, say, tailnet, clock }, signal: stop });
+    if (stop.aborted) return hold.release();
   }
   // A line that names nothing leaves it to whoever sits here.
   if (args.invitation?.caps.length === 0 && !home.settings.gateway?.key) {
@@ -266,7 +272,6 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   const outgoing = new Outgoing(home.path("spool"), clock, rng);
   await outgoing.recover(ledger.streams());
   const incoming = new Incoming();
-  const tailnet = new Tailnet(clock, home);
   const policy = new Policy(home, clock, tailnet);
   const consent = new Consent(clock);
   const server = new Server({

@@ -15,6 +15,10 @@ import type { Home } from "./config.ts";
 /** Where an address leads that our own network may not know. */
 const INSIDE = /^(?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|fd7a:115c:a1e0:)/i;
 
+/** How a gateway's machine is called or tagged. */
+const NAME = "kith-gw";
+const MOST_GATEWAYS = 8;
+
 export class Tailnet {
   readonly #api: LocalApi;
   readonly #home: Pick<Home, "settings" | "save">;
@@ -36,6 +40,15 @@ export class Tailnet {
     if (status?.tun !== false || status.state !== "Running") return undefined;
     const known = INSIDE.test(host) || status.peers.some(({ dns }) => dns === host);
     return known ? await this.#api.dial(host, port, signal) : undefined;
+  }
+
+  /** Addresses of machines in the tailnet that are marked as gateways. A mark is a hint: anybody may bear a name. */
+  async gateways(): Promise<readonly string[]> {
+    const peers = (await this.#api.status())?.peers ?? [];
+    return peers
+      .filter(({ online, host, tags }) => online && (host === NAME || tags.includes(`tag:${NAME}`)))
+      .flatMap(({ ips: [first] }) => (first === undefined ? [] : [first]))
+      .slice(0, MOST_GATEWAYS);
   }
 
   /** A link to this address begins: what may be asked by it? Resolves soon, whatever happens. */

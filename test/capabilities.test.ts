@@ -9,6 +9,8 @@ const DAYS = 86_400_000;
 const decided: Readonly<
   Record<string, readonly [effect: string, tier: number, longestGrantMs: number]>
 > = {
+  "audio.record": ["idempotent", 2, 7 * DAYS],
+  "audio.play": ["once", 1, Infinity],
   "camera.list": ["read", 0, Infinity],
   "camera.snap": ["idempotent", 2, 7 * DAYS],
   "camera.clip": ["idempotent", 2, 7 * DAYS],

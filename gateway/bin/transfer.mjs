@@ -1,8 +1,8 @@
 // @ts-check
 /** Files between this computer and devices, and between devices: `kith send`, `get` and `copy`. */
-import { basename, parse, resolve } from "node:path";
+import { basename, extname, parse, resolve } from "node:path";
 import process from "node:process";
-import { copyAs } from "./print.mjs";
+import { copyAs, usage } from "./print.mjs";
 import { print, request } from "./request.mjs";
 import { number, printResult, term } from "./verbs.mjs";
 
@@ -41,6 +41,26 @@ export async function send(context, [file, device, path = basename(file)]) {
   note(context, `Sending ${basename(file)} (${size(content.bytes)}) to ${device} …`);
   const args = { path, ...(root && { root }), ...(replaces && { replaces }) };
   const call = { device, cap: "files.write", args, content, ...asked(context) };
+  await printResult(context, await request(context, "invoke", call));
+}
+
+/** By the end of its name; the device looks at the content itself. @type {Record<string, string>} */
+const SOUNDS = {
+  ".ogg": "audio/ogg",
+  ".opus": "audio/ogg",
+  ".mp3": "audio/mpeg",
+  ".wav": "audio/wav",
+  ".flac": "audio/flac",
+};
+
+/** @param {Context} context @param {any[]} words */
+export async function play(context, [file, device]) {
+  const type = SOUNDS[extname(file).toLowerCase()];
+  if (type === undefined)
+    throw usage(`a device plays ${Object.keys(SOUNDS).join(", ")}, not ${basename(file)}`, "play");
+  const { out: content } = await request(context, "content.put", { path: resolve(file), type });
+  note(context, `Sending ${basename(file)} (${size(content.bytes)}) to ${device} …`);
+  const call = { device, cap: "audio.play", content, ...asked(context) };
   await printResult(context, await request(context, "invoke", call));
 }
 

@@ -204,6 +204,20 @@ export const verbs = {
         (await import("./transfer.mjs")).send(context, words),
     },
   },
+  play: {
+    about: "Play a sound of this computer aloud on a device.",
+    example: "kith play doorbell.mp3 kitchen",
+    options: { allow: string, wait: string, deliver: string },
+    hints: {
+      allow: ALLOW_HINT,
+      wait: WAIT_HINT,
+      deliver: "seconds it may wait for a device that is away",
+    },
+    forms: {
+      "FILE DEVICE": async (context, ...words) =>
+        (await import("./transfer.mjs")).play(context, words),
+    },
+  },
   get: {
     about: "Fetch a file from a shared folder of a device.",
     example: "kith get laptop docs/report.pdf --out .",

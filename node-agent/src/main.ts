@@ -12,6 +12,8 @@ import { type Arguments, help, readArguments } from "./arguments.ts";
 import { Home, kithHome, readAddress, type Settings } from "./config.ts";
 import { Consent } from "./consent.ts";
 import { chooseGateway } from "./choose-gateway.ts";
+import { player } from "./drivers/audio/play.ts";
+import { recorder } from "./drivers/audio/record.ts";
 import { cameras, cameraSources } from "./drivers/camera/cameras.ts";
 import { clipboard } from "./drivers/clipboard/clipboard.ts";
 import { device } from "./drivers/device/device.ts";
@@ -165,6 +167,7 @@ function builtIn({ dir, settings }: Home): AnyDriver[] {
       terminals(),
     ],
     ...[screen.list, screen.snap, screen.record, copied.read, copied.write],
+    ...[recorder(here, { clock }), player(here)],
     ...[notify(here), speaker(here), urlOpener(here), location(place)],
   ];
 }

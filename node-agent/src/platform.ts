@@ -76,6 +76,13 @@ export function cameraPermission(system: System = here): string {
   return "join the group of the camera (`sudo usermod -aG video $USER`) and log in again";
 }
 
+/** What to do when the system keeps this program from the microphone; at most 100 bytes. */
+export function microphonePermission(system: System = here): string {
+  if (system === "darwin") return "allow it in System Settings > Privacy & Security > Microphone";
+  if (system === "win32") return "allow desktop apps in Settings > Privacy & security > Microphone";
+  return "join the group of sound devices (`sudo usermod -aG audio $USER`) and log in again";
+}
+
 export interface Battery {
   /** 0 to 100. */
   readonly percent: number;

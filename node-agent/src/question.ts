@@ -12,6 +12,8 @@ const telling: Readonly<Record<string, readonly string[]>> = {
   "files.write": ["path", "root", "size", "replaces"],
   "camera.snap": ["camera", "facing"],
   "camera.clip": ["camera", "facing", "seconds"],
+  "audio.record": ["seconds"],
+  "audio.play": ["size"],
   "shell.run": ["argv", "cwd", "env", "stdin"],
   "screen.snap": ["screen"],
   "screen.record": ["screen", "seconds"],

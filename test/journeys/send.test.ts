@@ -177,3 +177,28 @@ test("a revoked device gets no more of it", async () => {
   await home.nodes.get("laptop")?.ended;
   expect(readdirSync(root)).toEqual([]);
 });
+
+test("a sound is played on a device, once, and nothing that is no sound leaves", async () => {
+  await using home = await pairedWorld(["laptop"]);
+  await home.startGateway();
+  // A sound server by its own word, and a program that plays nothing but says what it was given.
+  const bin = freshFolder();
+  const heard = join(bin, "heard");
+  const body = `#!/bin/sh\nfor last; do :; done\ncase "$*" in *"-f pulse"*) ;; *) exit 1;; esac\nwhile [ "$1" != "-i" ]; do shift; done\ncat "$2" >> ${heard}\n`;
+  writeFileSync(join(bin, "ffmpeg"), body, { mode: 0o755 });
+  const env = { PATH: `${bin}:${process.env.PATH}`, PULSE_SERVER: "x" };
+  await home.startNode("laptop", { allow: "audio.play=allow", env });
+  const wav = join(bin, "bell.wav");
+  writeFileSync(wav, `RIFF${"x".repeat(100_000)}`);
+  const play = (...args: string[]) => kith(home.home, "play", ...args, "--json");
+  expect((await play(wav, "laptop")).code).toBe(3);
+  const played = await play(wav, "laptop", "--allow", "once");
+  expect(played).toMatchObject({ code: 0 });
+  expect(readFileSync(heard, "utf8")).toBe(readFileSync(wav, "utf8"));
+  expect(await home.ledger("laptop", "audio.play")).toMatchObject([{ state: "done", starts: 1 }]);
+  expect((await play(join(bin, "heard"), "laptop", "--allow", "once")).code).toBe(2);
+  const { out: content } = await home.call("content.put", { path: wav });
+  expect(
+    await home.refused("invoke", { device: "laptop", cap: "audio.play", content, allow: "once" }),
+  ).toMatchObject({ code: "bad-args", message: expect.stringContaining("audio/ogg") });
+});

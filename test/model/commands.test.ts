@@ -83,6 +83,7 @@ test.for<[string, string]>([
   ["/clip laptop", "camera.clip [laptop]"],
   ["/clip old phone 5s", 'camera.clip [old phone] {"seconds":5}'],
   ["/record laptop 30 s", 'screen.record [laptop] {"seconds":30}'],
+  ["/listen laptop 5s", 'audio.record [laptop] {"seconds":5}'],
   ["/record 5s", 'screen.record [] {"seconds":5}'],
   ["/screen laptop", "screen.snap [laptop]"],
   ["take a screenshot of my laptop", "screen.snap [my laptop]"],

@@ -44,6 +44,9 @@ export function callOf(
         ? `${cap} takes no content`
         : `${cap} needs a file to send: \`kith send FILE DEVICE\``,
     );
+  const [taken] = Object.values(capability.takes ?? {});
+  if (content && taken && taken.types !== "any" && !taken.types.includes(content.type))
+    return badArgs(`${cap} takes ${taken.types.join(", ")}, not ${content.type}`);
   if (content && !isHeld(content)) return badArgs(`${cap}: the content is not here`);
   // What is approved is this content and no other: nobody names another size or hash.
   const bound = content && { size: content.bytes, sha256: content.sha256 };

@@ -22,6 +22,7 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
   "image/png": "png",
   "image/webp": "webp",
   "video/mp4": "mp4",
+  "audio/ogg": "ogg",
   "application/pdf": "pdf",
   "text/plain": "txt",
 };

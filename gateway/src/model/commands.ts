@@ -130,7 +130,7 @@ function film(cap: string, rest: string): Answer {
     /^(.*?)\s*\b(\d{1,3}\s*(?:s|sec|seconds?|m|min))?$/i.exec(rest) ?? [];
   const ms = wait === undefined ? undefined : (time(wait) ?? 0);
   if (ms !== undefined && (ms < 1_000 || ms > MOST_FILM_MS))
-    return say("A film has 1 to 60 seconds, as in /clip laptop 5s.");
+    return say("It lasts 1 to 60 seconds, as in /clip laptop 5s.");
   return call(cap, device, ms === undefined ? {} : { seconds: ms / 1_000 });
 }
 
@@ -228,6 +228,11 @@ const commands: Readonly<Record<string, Command>> = {
     form: "/record [device] [5s]",
     what: "film what its screen shows",
     parse: (rest) => film("screen.record", rest),
+  },
+  listen: {
+    form: "/listen [device] [5s]",
+    what: "record sound with its microphone",
+    parse: (rest) => film("audio.record", rest),
   },
   screen: {
     form: "/screen [device]",

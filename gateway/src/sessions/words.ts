@@ -47,6 +47,10 @@ function what(cap: string, args: Readonly<Record<string, unknown>>): string {
       return `take a photo with ${cameraOf(args)}`;
     case "camera.clip":
       return `film for ${String(args.seconds)} s with ${cameraOf(args)}`;
+    case "audio.record":
+      return `record ${String(args.seconds)} s of sound with the microphone`;
+    case "audio.play":
+      return `play a sound aloud (${size(Number(args.size))}, SHA-256 ${String(args.sha256).slice(0, 8)}…)`;
     case "screen.record":
       return `film ${screenOf(args)} for ${String(args.seconds)} s`;
     case "files.list":
@@ -165,6 +169,10 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
       return `Photo from ${name}, camera ${String(out.camera)}, taken ${clock(out.taken_at_ms)} (${String(out.width_px)}×${String(out.height_px)}, ${size(stream?.bytes ?? 0)}).${files}`;
     case "camera.clip":
       return `Film of ${String(out.seconds)} s from ${name}, camera ${String(out.camera)}, begun ${clock(out.taken_at_ms)} (${size(stream?.bytes ?? 0)}).${files}`;
+    case "audio.record":
+      return `Sound of ${String(out.seconds)} s from ${name}, microphone ${String(out.microphone)}, begun ${clock(out.taken_at_ms)} (${size(stream?.bytes ?? 0)}).${files}`;
+    case "audio.play":
+      return `It was played on ${name}.`;
     case "screen.record":
       return `Film of ${String(out.seconds)} s of screen ${String(out.screen)} of ${name}, begun ${clock(out.taken_at_ms)} (${size(stream?.bytes ?? 0)}).${files}`;
     case "camera.list": {

@@ -2,7 +2,7 @@
 import { type Clock, systemClock } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { tame } from "@kith/shared/protocol/words";
-import { installLine } from "../platform.ts";
+import { type Desktop, findProgram, installLine } from "../platform.ts";
 import { type Ran, runProgram } from "./program.ts";
 
 /** Bytes of one picture; as in the capabilities. */
@@ -17,6 +17,13 @@ export const bare = ["-map_metadata", "-1", "-fflags", "+bitexact", "-flags:v", 
 /** A filter: longest edge at most that many px, never enlarged. */
 export const fit = (maxEdge: number): string =>
   `scale='min(${maxEdge},iw)':'min(${maxEdge},ih)':force_original_aspect_ratio=decrease`;
+
+/** @throws KithError ffmpeg-missing */
+export async function needFfmpeg({ env }: Desktop): Promise<string> {
+  const program = await findProgram("ffmpeg", env);
+  if (program !== undefined) return program;
+  throw new KithError("ffmpeg-missing", `ffmpeg was not found; ${await installLine("ffmpeg")}`);
+}
 
 /** What ffmpeg said last, after a colon; empty when it said nothing. */
 export function lastWords(stderr: string): string {

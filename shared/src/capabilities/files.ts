@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { int, list, name, str, u53 } from "../protocol/words.ts";
 import { defineCapability } from "./capability.ts";
 
-const sha256Hex = v.pipe(
+export const sha256Hex = v.pipe(
   v.string(),
   v.maxLength(64),
   v.regex(/^[0-9a-f]{64}$/, "64 hex digits of a SHA-256"),

@@ -1,4 +1,5 @@
 /** The catalogue: every capability both ends know by name. Anything else starts with `x.`. */
+import { audioPlay, audioRecord } from "./audio.ts";
 import { cameraClip, cameraList, cameraSnap } from "./camera.ts";
 import type { Capability } from "./capability.ts";
 import { clipboardRead, clipboardWrite } from "./clipboard.ts";
@@ -13,6 +14,7 @@ import { urlOpen } from "./url.ts";
 
 export const catalogue: ReadonlyMap<string, Capability> = new Map(
   [
+    ...[audioRecord, audioPlay],
     ...[cameraList, cameraSnap, cameraClip],
     ...[clipboardRead, clipboardWrite],
     ...[deviceInfo, deviceStatus],

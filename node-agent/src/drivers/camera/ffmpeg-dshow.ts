@@ -29,20 +29,24 @@ export function dshowCameras(options: Ffmpeg = {}): CameraSource {
  * Reads `"Integrated Camera" (video)` with its `Alternative name "@device_pnp_…"` below;
  * before ffmpeg 5 a headline came before the names instead of a kind behind them.
  */
-export function parseDshow(stderr: string): Camera[] {
+export const parseDshow = (stderr: string): Camera[] => parse(stderr, "video");
+/** Its microphones, in the same words. */
+export const parseDshowSounds = (stderr: string): Camera[] => parse(stderr, "audio");
+
+function parse(stderr: string, wanted: "video" | "audio"): Camera[] {
   if (!/\(video\)|DirectShow|\(audio\)|could not enumerate/i.test(stderr)) throw failureOf(stderr);
   const found: { label: string; at: string }[] = [];
-  let video = false;
+  let fits = false;
   for (const line of stderr.split("\n")) {
     const headline = /DirectShow (video|audio) devices/.exec(line);
-    if (headline) video = headline[1] === "video";
+    if (headline) fits = headline[1] === wanted;
     const device = /\]\s+"(.+)"(?: \((.*)\))?\s*$/.exec(line);
     const unique = /\]\s+Alternative name "(.+)"\s*$/.exec(line);
     if (device) {
-      if (device[2] !== undefined) video = device[2].includes("video");
+      if (device[2] !== undefined) fits = device[2].includes(wanted);
       // `:` separates video from audio in an input, so ffmpeg writes such names with `_`.
-      if (video) found.push({ label: device[1]!, at: device[1]!.replaceAll(":", "_") });
-    } else if (unique && video && found.length > 0) {
+      if (fits) found.push({ label: device[1]!, at: device[1]!.replaceAll(":", "_") });
+    } else if (unique && fits && found.length > 0) {
       found[found.length - 1] = { ...found.at(-1)!, at: unique[1]! };
     }
   }

@@ -34,7 +34,7 @@ const types = new Map(
   (
     "txt text/plain, md text/markdown, csv text/csv, json application/json, pdf application/pdf, " +
     "zip application/zip, jpg image/jpeg, jpeg image/jpeg, png image/png, gif image/gif, " +
-    "webp image/webp, heic image/heic, mp3 audio/mpeg, ogg audio/ogg, wav audio/wav, " +
+    "webp image/webp, heic image/heic, mp3 audio/mpeg, ogg audio/ogg, wav audio/wav, flac audio/flac, " +
     "mp4 video/mp4, webm video/webm"
   )
     .split(", ")

@@ -1,16 +1,9 @@
 /** ffmpeg as X11 and Windows use it for screens: one frame, scaled, on stdout; or a film. */
 import { KithError } from "@kith/shared/errors";
-import { type Desktop, findProgram, installLine } from "../../platform.ts";
-import { bare, fit, lastWords, quiet, runFfmpeg } from "../ffmpeg.ts";
+import type { Desktop } from "../../platform.ts";
+import { bare, fit, lastWords, needFfmpeg, quiet, runFfmpeg } from "../ffmpeg.ts";
 import { type Film, type Filmed, film } from "../film.ts";
 import type { Wanted } from "./source.ts";
-
-/** @throws KithError ffmpeg-missing */
-export async function needFfmpeg({ env }: Desktop): Promise<string> {
-  const program = await findProgram("ffmpeg", env);
-  if (program !== undefined) return program;
-  throw new KithError("ffmpeg-missing", `ffmpeg was not found; ${await installLine("ffmpeg")}`);
-}
 
 /** @throws KithError not-ready, driver, and as `runFfmpeg` does */
 export async function grab(

@@ -1,6 +1,7 @@
 /** The screens of Windows by ffmpeg: all of them as one picture, as they are laid out. */
 import type { Desktop } from "../../platform.ts";
-import { grab, needFfmpeg, record } from "./ffmpeg.ts";
+import { needFfmpeg } from "../ffmpeg.ts";
+import { grab, record } from "./ffmpeg.ts";
 import { ALL, type ScreenSource } from "./source.ts";
 
 const WHOLE = ["-f", "gdigrab", "-draw_mouse", "0", "-i", "desktop"];

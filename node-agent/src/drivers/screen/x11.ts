@@ -6,7 +6,8 @@ import { tame } from "@kith/shared/protocol/words";
 import { type Desktop, findProgram } from "../../platform.ts";
 import { runProgram } from "../program.ts";
 import { display } from "../x11.ts";
-import { grab, needFfmpeg, record } from "./ffmpeg.ts";
+import { needFfmpeg } from "../ffmpeg.ts";
+import { grab, record } from "./ffmpeg.ts";
 import { ALL, MOST_SCREENS, type Screen, type ScreenSource } from "./source.ts";
 
 /** xdpyinfo tells of hundreds of visuals too. */

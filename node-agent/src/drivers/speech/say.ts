@@ -7,7 +7,7 @@ import type { Desktop } from "../../platform.ts";
 import type { Driver } from "../driver.ts";
 import { needPowershell, powershell } from "../powershell.ts";
 import { need, probeOf, type Ran, runProgram } from "../program.ts";
-import { soundOutput } from "./sound.ts";
+import { soundOutput } from "../sound.ts";
 
 type Speech = ArgsOf<typeof speechSay>;
 /** Resolves when all was said. @throws KithError bad-args (no voice), driver */

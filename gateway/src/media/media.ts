@@ -26,11 +26,18 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
   "application/pdf": "pdf",
   "text/plain": "txt",
 };
+/** Content is kept for so long after it came: longer than any call may wait for its device. */
+const KEEP_MS = 30 * 86_400_000;
+/** How often the whole folder is looked through. */
+const LOOK_MS = 86_400_000;
 /** Partial content that nobody resumed for so long is thrown away. */
 const KEEP_PARTIAL_MS = 3_600_000;
 const READ_BYTES = 1_048_576;
 /** What the wire allows for one content. */
 const MOST_BYTES = limits.streamBytesMost;
+
+/** As `#path` names it; what somebody else put there is not ours to remove. */
+const OURS = /^[0-9a-f]{64}\.[a-z0-9]{1,4}$/;
 
 /** O_NONBLOCK: opening a pipe must not wait for its other end. Windows has none. */
 const FILE = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
@@ -47,6 +54,7 @@ export class MediaStore implements Media {
   readonly #folder: string;
   readonly #partial: string;
   readonly #open = new Map<string, PartialFile>();
+  #looked = -Infinity;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -58,14 +66,12 @@ export class MediaStore implements Media {
     await mkdir(this.#partial, { recursive: true, mode: 0o700 });
   }
 
-  /** Clears what nobody will resume: at the start and from time to time. `now` in Unix ms. */
+  /** Clears what nobody will resume, and once a day what is old: at the start and from time to time. `now` in Unix ms. */
   async sweep(now: number): Promise<void> {
-    for (const name of (await readdir(this.#partial)).toSorted()) {
-      if (this.#open.has(name)) continue;
-      const path = join(this.#partial, name);
-      const found = await stat(path).catch(() => undefined);
-      if (found && now - found.mtimeMs > KEEP_PARTIAL_MS) await rm(path, { force: true });
-    }
+    await clear(this.#partial, now - KEEP_PARTIAL_MS, (name) => !this.#open.has(name));
+    if (now - this.#looked < LOOK_MS) return;
+    this.#looked = now;
+    await clear(this.#folder, now - KEEP_MS, (name) => OURS.test(name));
   }
 
   /** The call is over: nobody will bring the rest of its content. */
@@ -164,6 +170,20 @@ export class MediaStore implements Media {
     } finally {
       await file.close();
     }
+  }
+}
+
+/** Removes the files of a folder that are older than that, one after the other: nobody waits for it. */
+async function clear(
+  folder: string,
+  before: number,
+  may: (name: string) => boolean,
+): Promise<void> {
+  for (const name of (await readdir(folder)).toSorted()) {
+    if (!may(name)) continue;
+    const path = join(folder, name);
+    const found = await stat(path).catch(() => undefined); // gone meanwhile
+    if (found?.isFile() && found.mtimeMs < before) await rm(path, { force: true });
   }
 }
 

@@ -168,7 +168,7 @@ function builtIn({ dir, settings }: Home): AnyDriver[] {
     ],
     ...[screen.list, screen.snap, screen.record, copied.read, copied.write],
     ...[recorder(here, { clock }), player(here)],
-    ...[notify(here), speaker(here), urlOpener(here), location(place)],
+    ...[notify(here), speaker(here), urlOpener(here), location(place, here)],
   ];
 }
 

@@ -1,14 +1,17 @@
 /** Where a device is: what its owner said, rounded as was asked. */
 import { location } from "@kith/node-agent/drivers/location/place";
+import { desktop } from "@kith/node-agent/platform";
 import { locationGet } from "@kith/shared/capabilities/location";
 import * as v from "valibot";
-import { expect, test } from "vitest";
-import { codeOf, lend } from "./support.ts";
+import { describe, expect, test } from "vitest";
+import { codeOf, folder, lend } from "./support.ts";
 
 const home = { latitude: 48.137_154, longitude: 11.576_124, name: "Home" };
 
+const here = desktop({ PATH: "/none" }, "linux");
+
 const get = async (precision: "exact" | "street" | "city", place = home, tools = lend()) =>
-  v.parse(locationGet.out, await location(place).run({ precision }, tools));
+  v.parse(locationGet.out, await location(place, here).run({ precision }, tools));
 
 test.each([
   ["exact", 48_137_150, 11_576_120, 1],
@@ -55,16 +58,73 @@ test("it is told after a notice, and not without one", async () => {
   await get("street", home, tools);
   expect(tools.said).toEqual(["notice: location: street"]);
   const mute = { ...lend(), notice: () => Promise.reject(new Error("nobody reads")) };
-  await expect(location(home).run({ precision: "city" }, mute)).rejects.toThrow("nobody reads");
+  await expect(location(home, here).run({ precision: "city" }, mute)).rejects.toThrow(
+    "nobody reads",
+  );
 });
 
-test("without a place it says what to do", async () => {
-  expect(await location(home).probe()).toEqual({ state: "ready" });
-  expect(await location(undefined).probe()).toEqual({
-    state: "unavailable",
-    reason: "no place is set here; say `kith node --place LAT,LON`",
+describe("without a place of its owner's", () => {
+  const GEOCLUE = `Client object: /org/freedesktop/GeoClue2/Client/1
+
+New location:
+Latitude:    10.000000°
+Longitude:   20.000000°
+Accuracy:    5000.000000 meters
+
+New location:
+Latitude:    -33.865143°
+Longitude:   151.209900°
+Accuracy:    24.300000 meters
+Description: Wi-Fi
+`;
+  const measure = async (words: string, precision: "exact" | "city" = "exact") => {
+    await using at = await folder();
+    await at.file("told", words);
+    const program = await at.file("where-am-i", `#!/bin/sh\n/bin/cat ${at.path}/told\n`, 0o755);
+    const driver = location(undefined, here, [program]);
+    expect(await driver.probe()).toEqual({ state: "ready" });
+    return v.parse(locationGet.out, await driver.run({ precision }, lend()));
+  };
+
+  test("GeoClue's last word counts, rounded like any other", async () => {
+    expect(await measure(GEOCLUE)).toMatchObject({
+      ...{ latitude_microdeg: -33_865_140, longitude_microdeg: 151_209_900 },
+      ...{ source: "geoclue", accuracy_m: 25, rounded_m: 1 },
+    });
+    expect(await measure(GEOCLUE, "city")).toMatchObject({
+      ...{ latitude_microdeg: -33_900_000, accuracy_m: 25, rounded_m: 8_000 },
+    });
   });
-  const tools = lend();
-  expect(await codeOf(location(undefined).run({ precision: "city" }, tools))).toBe("not-ready");
-  expect(tools.said).toEqual([]);
+
+  test.each(["", "Latitude: 91\nLongitude: 0\n", "Latitude: x\nLongitude: 1\n"])(
+    "%j is no place",
+    async (words) => {
+      expect(await codeOf(measure(words))).toBe("driver");
+    },
+  );
+
+  test("CoreLocation's one line is read, and its no is told as one", async () => {
+    await using at = await folder();
+    const mac = desktop({ PATH: at.path }, "darwin");
+    await at.file("CoreLocationCLI", "#!/bin/sh\necho 48.137154 11.576124 65.0\n", 0o755);
+    const get = () => location(undefined, mac).run({ precision: "exact" }, lend());
+    expect(await get()).toMatchObject({ source: "corelocation", accuracy_m: 65 });
+    await at.file(
+      "CoreLocationCLI",
+      "#!/bin/sh\necho Location services denied >&2; exit 1\n",
+      0o755,
+    );
+    expect(await codeOf(get())).toBe("os-permission");
+  });
+
+  test("and without a program that measures it says what to do", async () => {
+    for (const [system, words] of [
+      ["linux", "geoclue-2-demo"],
+      ["darwin", "corelocationcli"],
+    ] as const)
+      expect(await location(undefined, desktop({ PATH: "/none" }, system), []).probe()).toEqual({
+        state: "unavailable",
+        reason: expect.stringContaining(words) as string,
+      });
+  });
 });

@@ -246,7 +246,7 @@ const commands: Readonly<Record<string, Command>> = {
   },
   where: {
     form: "/where [device]",
-    what: "the place that its owner set",
+    what: "where it is, to within 8 km",
     parse: (rest) => call("location.get", rest),
   },
   tell: {

@@ -10,7 +10,7 @@ export const locationGet = defineCapability({
   effect: "read",
   tier: 2,
   longestGrantMs: 7 * 86_400_000,
-  ttlMs: 10_000,
+  ttlMs: 20_000,
   args: v.strictObject({
     precision: v.optional(
       v.pipe(
@@ -27,8 +27,10 @@ export const locationGet = defineCapability({
     /** How far off rounding alone may have put it. What the source itself is worth comes on top. */
     rounded_m: int(0, 100_000),
     precision: v.picklist(["exact", "street", "city"]),
-    /** Nothing was measured: the device's owner said it once. */
-    source: v.picklist(["set-by-owner"]),
+    /** `set-by-owner`: nothing was measured, the device's owner said it once. */
+    source: v.picklist(["set-by-owner", "geoclue", "corelocation"]),
+    /** What the source thinks that it may be off by, in metres; of what was measured. */
+    accuracy_m: v.optional(int(0, 20_000_000)),
     /** What the owner calls the place; only with `exact`. */
     name: v.optional(name(64)),
   }),

@@ -1,9 +1,10 @@
-/** Where this machine is, by the word of its owner. Nothing is measured and nobody is asked. */
+/** Where this machine is: by the word of its owner, else by what the system measures, where it does. */
 import { locationGet } from "@kith/shared/capabilities/location";
-import { KithError } from "@kith/shared/errors";
 import type { Place } from "../../config.ts";
 import type { Driver } from "../driver.ts";
+import type { Desktop } from "../../platform.ts";
 import { probeOf } from "../program.ts";
+import { measuring } from "./measured.ts";
 
 /**
  * Steps in millionths of a degree, and how far off rounding to them may be. A degree of latitude
@@ -15,22 +16,25 @@ const steps = {
   city: { step: 100_000, roundedM: 8_000 },
 } as const;
 
-export function location(place: Place | undefined): Driver<typeof locationGet> {
+/** The owner's word comes first; without one the system is asked. `examples`: see measured.ts. */
+export function location(
+  place: Place | undefined,
+  desktop: Desktop,
+  examples?: readonly string[],
+): Driver<typeof locationGet> {
   /** @throws KithError not-ready, with what to do */
-  const look = (): Promise<Place> =>
-    place
-      ? Promise.resolve(place)
-      : Promise.reject(
-          new KithError("not-ready", "no place is set here; say `kith node --place LAT,LON`"),
-        );
+  const look = async () => place ?? (await measuring(desktop, examples && [...examples]));
   return {
     capability: locationGet,
     parallel: 2,
-    maxMs: 5_000,
+    maxMs: 15_000,
     probe: () => probeOf(look),
     async run({ precision }, tools) {
-      const { latitude, longitude, name } = await look();
+      const found = await look();
       await tools.notice(`location: ${precision}`);
+      const measured = "measure" in found ? await found.measure(tools.signal) : undefined;
+      const { latitude, longitude } = measured ?? (found as Place);
+      const called = "measure" in found ? undefined : found.name;
       const { step, roundedM } = steps[precision];
       const rounded = (degrees: number) => Math.round((degrees * 1_000_000) / step) * step || 0;
       return {
@@ -38,9 +42,10 @@ export function location(place: Place | undefined): Driver<typeof locationGet> {
         longitude_microdeg: rounded(longitude),
         rounded_m: roundedM,
         precision,
-        source: "set-by-owner",
+        source: "measure" in found ? found.name : "set-by-owner",
+        ...(measured && { accuracy_m: Math.ceil(measured.accuracy) }),
         // A name may be an address: it goes with the exact place only.
-        ...(precision === "exact" && name !== undefined && { name }),
+        ...(precision === "exact" && called !== undefined && { name: called }),
       };
     },
   };

@@ -5,10 +5,12 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { access, constants, readdir, readFile, stat } from "node:fs/promises";
+import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
 import { basename, delimiter, isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
 import { KithError } from "@kith/shared/errors";
 import type { kinds } from "@kith/shared/protocol/session";
+import { isTailnet } from "@kith/shared/tailnet/address";
 
 type System = NodeJS.Platform;
 const here: System = process.platform;
@@ -119,6 +121,49 @@ export async function battery(
     };
   }
   return undefined;
+}
+
+/** Whether a laptop is open, where the system tells. */
+export async function lid(
+  system: System = here,
+  acpi = "/proc/acpi/button/lid",
+): Promise<"open" | "closed" | undefined> {
+  if (system === "darwin") {
+    const options = { env: childEnvironment(), timeout: 3_000, maxBuffer: 262_144 };
+    const told = await promisify(execFile)(
+      "/usr/sbin/ioreg",
+      ["-r", "-k", "AppleClamshellState", "-d", "1"],
+      options,
+    ).catch(() => undefined);
+    const [, closed] = /"AppleClamshellState" = (Yes|No)/.exec(told?.stdout ?? "") ?? [];
+    return closed === undefined ? undefined : closed === "Yes" ? "closed" : "open";
+  }
+  const [name] = await readdir(acpi).catch(() => []);
+  const state = name === undefined ? undefined : await text(join(acpi, name, "state"));
+  return /\bclosed\b/.test(state ?? "")
+    ? "closed"
+    : /\bopen\b/.test(state ?? "")
+      ? "open"
+      : undefined;
+}
+
+export type NetworkKind = "wifi" | "ethernet" | "mobile" | "tailnet" | "other";
+
+/** What kinds of network this machine is in; only Linux tells wires from waves. */
+export async function networkKinds(
+  interfaces: NodeJS.Dict<NetworkInterfaceInfo[]> = networkInterfaces(),
+  sys = "/sys/class/net",
+): Promise<NetworkKind[]> {
+  const kinds = Object.entries(interfaces).map(async ([name, addresses = []]) => {
+    const outside = addresses.filter(({ internal }) => !internal);
+    if (outside.length === 0) return [];
+    if (outside.some(({ address }) => isTailnet(address))) return ["tailnet" as const];
+    if (/^(?:wwan|wwp|rmnet|ppp)/.test(name)) return ["mobile" as const];
+    const inside: readonly string[] = await readdir(join(sys, name)).catch(() => []);
+    if (inside.includes("wireless") || inside.includes("phy80211")) return ["wifi" as const];
+    return inside.includes("device") ? ["ethernet" as const] : ["other" as const];
+  });
+  return [...new Set((await Promise.all(kinds)).flat())].toSorted();
 }
 
 /** What sort of machine this seems to be; a person may say otherwise at pairing. */

@@ -8,12 +8,10 @@
 import { isIP } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Clock } from "@kith/shared/clock";
+import { isTailnet } from "@kith/shared/tailnet/address";
 import { permits } from "@kith/shared/tailnet/ceiling";
 import { LocalApi } from "@kith/shared/tailnet/local-api.node";
 import type { Home } from "./config.ts";
-
-/** Where an address leads that our own network may not know. */
-const INSIDE = /^(?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|fd7a:115c:a1e0:)/i;
 
 /** How a gateway's machine is called or tagged. */
 const NAME = "kith-gw";
@@ -35,10 +33,10 @@ export class Tailnet {
    * @throws KithError gateway-unreachable
    */
   async connect(host: string, port: number, signal: AbortSignal): Promise<Duplex | undefined> {
-    if (isIP(host) > 0 && !INSIDE.test(host)) return undefined;
+    if (isIP(host) > 0 && !isTailnet(host)) return undefined;
     const status = await this.#api.status();
     if (status?.tun !== false || status.state !== "Running") return undefined;
-    const known = INSIDE.test(host) || status.peers.some(({ dns }) => dns === host);
+    const known = isTailnet(host) || status.peers.some(({ dns }) => dns === host);
     return known ? await this.#api.dial(host, port, signal) : undefined;
   }
 
@@ -54,7 +52,7 @@ export class Tailnet {
   /** A link to this address begins: what may be asked by it? Resolves soon, whatever happens. */
   async reached(host: string, remote: string): Promise<void> {
     const ip = remote.replace(/^::ffff:/i, "");
-    this.#gateway = INSIDE.test(ip) ? ip : INSIDE.test(host) ? host : await this.#ipOf(host);
+    this.#gateway = isTailnet(ip) ? ip : isTailnet(host) ? host : await this.#ipOf(host);
     await this.look();
   }
 

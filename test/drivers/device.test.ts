@@ -7,6 +7,8 @@ import {
   childEnvironment,
   installLine,
   kindGuess,
+  lid,
+  networkKinds,
   osName,
 } from "@kith/node-agent/platform";
 import { deviceInfo, deviceStatus } from "@kith/shared/capabilities/device";
@@ -143,4 +145,33 @@ test("a child's environment is a fixed list of names", () => {
   };
   expect(childEnvironment(planted, "linux")).toEqual({ PATH: "/bin", HOME: "/h" });
   expect(childEnvironment(planted, "win32")).toEqual({ PATH: "/bin", SystemRoot: "C:\\W" });
+});
+
+describe("a lid", () => {
+  test("is read where the system tells", async () => {
+    await using home = await folder();
+    expect(await lid("linux", home.path)).toBeUndefined();
+    await linux(home, { "LID0/state": "state:      closed\n" });
+    expect(await lid("linux", home.path)).toBe("closed");
+    await linux(home, { "LID0/state": "state:      open\n" });
+    expect(await lid("linux", home.path)).toBe("open");
+    expect(await lid("win32", "/no/such/folder")).toBeUndefined();
+  });
+});
+
+test("the kinds of network are told, each once, and nothing of their names", async () => {
+  await using home = await folder();
+  const sys = await linux(home, { "wlan0/wireless/link": "", "eth0/device/id": "", "br0/x": "" });
+  const at = (address: string, internal = false) => [
+    { address, internal, family: "IPv4", netmask: "", mac: "", cidr: null } as const,
+  ];
+  const interfaces = {
+    ...{ lo: at("127.0.0.1", true), wlan0: at("192.168.1.2"), eth0: at("10.0.0.2") },
+    ...{ br0: at("172.17.0.1"), br1: at("172.18.0.1"), tailscale0: at("100.64.0.9") },
+    wwan0: at("10.9.9.9"),
+  };
+  expect(await networkKinds(interfaces, sys)).toEqual([
+    ...["ethernet", "mobile", "other", "tailnet", "wifi"],
+  ]);
+  expect(await networkKinds({ lo: at("127.0.0.1", true) }, sys)).toEqual([]);
 });

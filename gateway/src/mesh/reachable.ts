@@ -1,19 +1,18 @@
 /** Which of this machine's addresses others can dial. */
 import { networkInterfaces } from "node:os";
+import { isTailnet } from "@kith/shared/tailnet/address";
 import type { Address } from "./server.ts";
 
 /** What a network is for: `machine` is loopback, `tailnet` a Tailscale address, `network` all else, mostly the LAN. */
 export type Reach = "machine" | "tailnet" | "network";
 
-/** Tailscale's ranges. They are no proof of anything: an address is a way to dial, never identity. */
-const TAILNET = /^(?:100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.|fd7a:115c:a1e0:)/i;
 const LOOPBACK = /^(?:127\.|::1$|localhost$)/i;
 /** An address that needs to say on which of our interfaces it is cannot be dialled from elsewhere. */
 const LINK_LOCAL = /^(?:169\.254\.|fe[89ab][0-9a-f]:)/i;
 const ANY = new Set(["0.0.0.0", "::"]);
 
 export const reachOf = (host: string): Reach =>
-  LOOPBACK.test(host) ? "machine" : TAILNET.test(host) ? "tailnet" : "network";
+  LOOPBACK.test(host) ? "machine" : isTailnet(host) ? "tailnet" : "network";
 
 export interface Own {
   readonly host: string;

@@ -187,7 +187,9 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
         out.battery_percent === undefined
           ? ""
           : `, battery ${String(out.battery_percent)} %${out.charging === true ? " and charging" : ""}`;
-      return `${name}: load ${(Number(out.load_percent) / 100).toFixed(2)}, ${size(Number(out.memory_free_bytes))} of memory free, up ${Math.floor(Number(out.uptime_s) / 3_600)} h${battery}.`;
+      const kinds = (out.network ?? []) as string[];
+      const network = kinds.length > 0 ? `, network: ${kinds.join(", ")}` : "";
+      return `${name}: load ${(Number(out.load_percent) / 100).toFixed(2)}, ${size(Number(out.memory_free_bytes))} of memory free, up ${Math.floor(Number(out.uptime_s) / 3_600)} h${battery}${out.lid === "closed" ? ", lid closed" : ""}${network}.`;
     }
     case "files.list": {
       const entries = (out.entries ?? []) as Found[];

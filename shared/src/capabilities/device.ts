@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { int, name, str, u53 } from "../protocol/words.ts";
+import { int, list, name, str, u53 } from "../protocol/words.ts";
 import { defineCapability } from "./capability.ts";
 
 /** What kind of machine it is: facts that do not change while it runs. Since protocol 1.0. */
@@ -27,7 +27,8 @@ export const deviceInfo = defineCapability({
 export const deviceStatus = defineCapability({
   name: "device.status",
   version: 1,
-  summary: "Tell how the named device is doing: load, free memory and disk, battery, uptime.",
+  summary:
+    "Tell how the named device is doing: load, free memory and disk, battery, lid, network, uptime.",
   effect: "read",
   tier: 0,
   longestGrantMs: Number.POSITIVE_INFINITY,
@@ -41,6 +42,9 @@ export const deviceStatus = defineCapability({
     disk_free_bytes: v.optional(u53),
     battery_percent: v.optional(int(0, 100)),
     charging: v.optional(v.boolean()),
+    lid: v.optional(v.picklist(["open", "closed"])),
+    /** What kinds of network it is in now; no names. Empty: none. */
+    network: v.optional(list(v.picklist(["wifi", "ethernet", "mobile", "tailnet", "other"]), 5)),
     host: v.optional(name(64)),
   }),
   streams: {},

@@ -3,7 +3,7 @@ import { statfs } from "node:fs/promises";
 import os from "node:os";
 import { deviceInfo, deviceStatus } from "@kith/shared/capabilities/device";
 import { tame } from "@kith/shared/protocol/words";
-import { battery, osName } from "../../platform.ts";
+import { battery, lid, networkKinds, osName } from "../../platform.ts";
 import type { Driver, Probe } from "../driver.ts";
 
 const ready = (): Promise<Probe> => Promise.resolve({ state: "ready" });
@@ -13,12 +13,16 @@ export function device({
   agent,
   home = os.homedir(),
   power = battery,
+  cover = lid,
+  networks = networkKinds,
 }: {
   /** Name and version of this program. */
   readonly agent: string;
   /** Its disk is the one a person asks about. */
   readonly home?: string;
   readonly power?: typeof battery;
+  readonly cover?: typeof lid;
+  readonly networks?: typeof networkKinds;
 }): { info: Driver<typeof deviceInfo>; status: Driver<typeof deviceStatus> } {
   return {
     info: {
@@ -45,7 +49,7 @@ export function device({
       async run() {
         // A home that is gone, or a system that cannot tell: the field is absent.
         const disk = await statfs(home).catch(() => undefined);
-        const charge = await power();
+        const [charge, lidNow, network] = await Promise.all([power(), cover(), networks()]);
         const host = tame(os.hostname(), 64);
         return {
           uptime_s: count(os.uptime()),
@@ -53,6 +57,8 @@ export function device({
           memory_free_bytes: count(os.freemem()),
           ...(disk && { disk_free_bytes: count(disk.bavail * disk.bsize) }),
           ...(charge && { battery_percent: charge.percent, charging: charge.charging }),
+          ...(lidNow && { lid: lidNow }),
+          network,
           ...(host && { host }),
         };
       },

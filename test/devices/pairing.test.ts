@@ -293,9 +293,19 @@ test("a restart drops who waits and gives no slot back", () => {
   expect(begin(desk)).toMatchObject({ refuse: "pairing-full" });
 });
 
+test("an address that was opened is in the audit, by whose word", () => {
+  const desk = start();
+  desk.owed();
+  desk.send({ type: "owner.opened", address: "192.168.1.2:5484", by: "console:owner" });
+  expect(desk.owed()).toMatchObject([
+    { kind: "audit", what: "pairing.opened", data: { address: "192.168.1.2:5484" } },
+  ]);
+});
+
 test("it handles exactly the events of its type", () => {
   const all: Record<PairingEvent["type"], true> = {
     ...{ "gateway.started": true, "desk.read": true, "owner.listened": true, "owner.typed": true },
+    "owner.opened": true,
     ...{
       "attempt.begun": true,
       "attempt.revealed": true,

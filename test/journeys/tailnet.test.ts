@@ -73,6 +73,10 @@ test("a device dials by its daemon, and the gateway records whose machine it is"
   expect(connected?.data.tailnet).toMatchObject({
     ...{ node: "nLAP", name: "laptop.tail1234.ts.net", login: "anna@example.com", tags: [] },
   });
+  const { out: why } = await home.call("why", { id: "laptop" });
+  expect(JSON.stringify(why)).toContain(
+    "by the tailnet as laptop.tail1234.ts.net (anna@example.com)",
+  );
   // No policy speaks of Kith, so there is no ceiling.
   expect(connected?.data.tailnet).not.toHaveProperty("may");
   expect((await home.call("invoke", info)).out).toMatchObject({ name: "laptop" });

@@ -45,6 +45,7 @@ export type PairingEvent = Event & { readonly at: number } & (
     | { readonly type: "gateway.started" }
     | { readonly type: "desk.read" }
     | { readonly type: "owner.listened"; readonly by: string }
+    | { readonly type: "owner.opened"; readonly by: string; readonly address: string }
     | { readonly type: "attempt.begun"; readonly attempt: Omit<Attempt, "since"> }
     | {
         readonly type: "attempt.revealed";
@@ -144,6 +145,12 @@ export const pairingMachine = setup({
       ],
     },
     "desk.read": { actions: reply(({ context }) => context) },
+    // It is done already; what is opened stays open, so it is told for good.
+    "owner.opened": {
+      actions: note("opened", ({ event }) =>
+        event.type === "owner.opened" ? { address: event.address } : {},
+      ),
+    },
     "attempt.abandoned": {
       actions: change((args) => ({ pending: without(named(args)?.id, args.context.pending) })),
     },

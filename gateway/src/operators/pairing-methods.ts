@@ -151,6 +151,7 @@ export function pairingMethods(options: MethodsOptions): [string, Method][] {
             `${address} is no address of this machine; there is ${own.map((one) => one.host).join(", ") || "none that others reach"}`,
           );
         const opened = await options.open(host, by);
+        runtime.tell("pairing/desk", event({ type: "owner.opened", address: opened, by } as never));
         return {
           out: { listen: options.addresses(), opened },
           text: `Devices reach this gateway at ${opened} now, and after every start.`,

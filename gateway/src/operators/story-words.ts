@@ -24,10 +24,20 @@ const SAID: Readonly<Record<string, (data: Data) => string>> = {
   "call.cancelled": ({ code }) => `it was stopped (${String(code)})`,
   "call.replaced": ({ by }) => `the device had lost it; tried again as ${String(by)}`,
   "call.unknown": () => "it may or may not have happened",
-  "device.connected": ({ epoch }) => `the device connected (link ${String(epoch)})`,
+  "device.connected": ({ epoch, tailnet }) =>
+    `the device connected (link ${String(epoch)})${tailnet === undefined ? "" : `, by the tailnet as ${inTailnet(tailnet as Data)}`}`,
+  "device.tailnet": ({ tailnet }) => `the tailnet says: ${inTailnet(tailnet as Data)}`,
+  "pairing.opened": ({ address, by }) =>
+    `${String(by)} let devices in by ${String(address)}, from then on`,
   "device.disconnected": ({ why }) => `the device went away: ${String(why)}`,
   "message.dead": ({ event, error }) =>
     `${String(event)} was put aside after three failures (${String(error)}): \`kith dead\``,
+};
+
+const inTailnet = ({ name, login, tags, may }: Data): string => {
+  const whose = [login, ...(tags as string[])].filter(Boolean).join(", ");
+  const permits = may && `; its policy permits ${(may as string[]).join(", ") || "nothing"}`;
+  return `${String(name)}${whose && ` (${whose})`}${permits ?? ""}`;
 };
 
 /** `about`: whose story it is. Rows of a call in a device's story say which call. */

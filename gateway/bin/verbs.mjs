@@ -120,7 +120,7 @@ export const verbs = {
   node: {
     about: "Be a device: run the node-agent, which brings all its own arguments.",
     example: "kith node --gateway 192.168.1.10 --name laptop --allow camera.snap=ask",
-    forms: { "[setup|lock|unlock|ledger] [OPTIONS...]": async () => {} },
+    forms: { "[setup|yes|no|lock|unlock|ledger] [OPTIONS...]": async () => {} },
     hints: {
       gateway: "HOST[:PORT] to connect to, or --local for this machine's own",
       name: "what the device is called",

@@ -18,6 +18,7 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   kith node --gateway HOST[:PORT]    pair by code with a gateway elsewhere, then serve
   kith node --local                  pair with the gateway on this machine, then serve
   kith node setup                    choose what this machine may do (off / ask / allow)
+  kith node yes | no                 answer what your assistant asks on this machine
   kith node lock | unlock            everything off, at once; works without a gateway
   kith node ledger                   what was done here
 
@@ -43,7 +44,7 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   kith node --root docs=~/Documents --allow files.read=ask
 `;
 
-const verbs = ["run", "setup", "lock", "unlock", "ledger"] as const;
+const verbs = ["run", "setup", "yes", "no", "lock", "unlock", "ledger"] as const;
 
 export interface Arguments {
   readonly verb: (typeof verbs)[number];

@@ -16,6 +16,8 @@ export interface Question {
   readonly text: string;
   /** On our monotonic clock. */
   readonly until: number;
+  /** Fires when it is settled, however. */
+  readonly over: AbortSignal;
 }
 
 export class Consent {
@@ -45,10 +47,13 @@ export class Consent {
     signal: AbortSignal,
   ): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    const question = { ...asked, until: this.#clock.mono() + Math.min(PATIENCE_MS, leftMs) };
+    const ended = new AbortController();
+    const until = this.#clock.mono() + Math.min(PATIENCE_MS, leftMs);
+    const question = { ...asked, until, over: ended.signal };
     let cancel = () => {};
     const settle = (yes: boolean): void => {
       cancel();
+      ended.abort();
       signal.removeEventListener("abort", no);
       this.#open.delete(question.call);
       resolve(yes);

@@ -8,7 +8,9 @@ import { hex, newId } from "@kith/shared/ids";
 import { ticketKey } from "@kith/shared/noise/ticket";
 import { tame } from "@kith/shared/protocol/words";
 import { Agent } from "./agent.ts";
+import { answerHere } from "./answer.ts";
 import { type Arguments, help, readArguments } from "./arguments.ts";
+import { askOnDesktop } from "./ask-on-desktop.ts";
 import { Home, kithHome, readAddress, type Settings } from "./config.ts";
 import { Consent } from "./consent.ts";
 import { chooseGateway } from "./choose-gateway.ts";
@@ -312,6 +314,7 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
     }),
   });
   askHere(consent, person, say, stop);
+  askOnDesktop(consent, desktop());
   try {
     await agent.run(stop);
     await say({ event: "ended", why: "stopped" });
@@ -378,6 +381,15 @@ async function main(argv: readonly string[]): Promise<number> {
       // Whatever node.json says, and whoever runs: a lock must always work.
       await setLock(args.home ?? defaultHome(), args.verb === "lock");
       await write({ event: "locked", locked: args.verb === "lock" });
+      return 0;
+    }
+    if (args.verb === "yes" || args.verb === "no") {
+      const yes = args.verb === "yes";
+      await write({
+        event: "answered",
+        text: await answerHere(args.home ?? defaultHome(), yes),
+        yes,
+      });
       return 0;
     }
     const home = await openHome(args);

@@ -22,6 +22,8 @@ const SIZES = [
   { mib: 60, rounds: 5 },
 ] as const;
 const SAMPLE_MS = 10;
+/** For a baseline that does not answer: a bench that hangs measures nothing. */
+const PATIENCE_MS = 60_000;
 
 /** Moves one file and resolves when whoever asked was told that it is there. */
 type Move = (name: string) => Promise<void>;
@@ -145,7 +147,7 @@ async function relay(
 }
 
 async function asked(operator: Socket, name: string): Promise<void> {
-  const done = once(operator, "data");
+  const done = once(operator, "data", { signal: AbortSignal.timeout(PATIENCE_MS) });
   operator.write(`${name}\n`);
   await done;
 }

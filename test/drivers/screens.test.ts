@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pngSize } from "@kith/node-agent/drivers/picture-size";
-import { parseDisplays } from "@kith/node-agent/drivers/screen/screencapture";
+import { captureInput, parseDisplays } from "@kith/node-agent/drivers/screen/screencapture";
 import { screens, screenSource } from "@kith/node-agent/drivers/screen/screens";
 import { parseXdpyinfo, parseXrandr } from "@kith/node-agent/drivers/screen/x11";
 import { desktop } from "@kith/node-agent/platform";
@@ -200,6 +200,30 @@ describe.runIf(posix)("on macOS", () => {
     expect(tools.said[0]).toBe("notice: screen: Beamer");
     const [, file = ""] = /^-x -t png -D 2 (.*)\n$/.exec(await readFile(log, "utf8")) ?? [];
     await expect(readFile(file)).rejects.toThrow("ENOENT");
+  });
+
+  test("is filmed by the number that ffmpeg gives its screen", async () => {
+    await using home = await folder();
+    const log = join(home.path, "log");
+    const list = [
+      "[AVFoundation indev @ 0x7f] AVFoundation video devices:",
+      "[AVFoundation indev @ 0x7f] [0] FaceTime HD Camera",
+      "[AVFoundation indev @ 0x7f] [1] Capture screen 0",
+      "[AVFoundation indev @ 0x7f] [2] Capture screen 1",
+      "[AVFoundation indev @ 0x7f] AVFoundation audio devices:",
+    ].join("\n");
+    await home.file("list", list);
+    const body = `case "$*" in *list_devices*) cat ${home.path}/list >&2; exit 1;; esac; echo "$*" > ${log}; for f; do :; done; echo film > "$f"`;
+    await home.file("ffmpeg", `#!/bin/sh\n${body}\n`, 0o755);
+    const { record } = await mac(home, "exit 1");
+    const tools = lend();
+    const film = { screen: "screen2", seconds: 3, max_edge_px: 640 };
+    expect(await record.run(film, tools)).toMatchObject({ screen: "screen2", seconds: 3 });
+    expect(await readFile(log, "utf8")).toMatch(/-f avfoundation .*-i 2:none .*-t 3 /);
+    expect(tools.said).toEqual(["notice: film of the screen: Beamer", "stream: video video/mp4"]);
+    const [content] = tools.contents;
+    if (content && "file" in content) await content.file.close();
+    expect(captureInput(list, 2)).toBeUndefined();
   });
 
   test("no picture means no permission", async () => {

@@ -165,23 +165,16 @@ describe("the program", () => {
       cap: "device.info",
       policy: "ask",
     });
-    link.send({
-      t: "invoke",
-      call: id("B"),
-      n: 1,
-      epoch: 1,
-      cap: "device.info",
-      v: 1,
-      args: {},
-      effect: "read",
-      ttl_ms: 60_000,
-      seen: 0,
-      grant: id("G"),
-      why: { origin: "owner", text: "why" },
-      max_bytes: 0,
-    });
-    expect(await link.next("accept")).toMatchObject({ state: "asking" });
-    await node.event("asked");
+    const ask = async (letter: string, n: number) => {
+      link.send({
+        ...{ t: "invoke", call: id(letter), n, epoch: 1, cap: "device.info", v: 1, args: {} },
+        ...{ effect: "read", ttl_ms: 60_000, seen: 0, grant: id("G"), max_bytes: 0 },
+        why: { origin: "owner", text: "why" },
+      });
+      expect(await link.next("accept")).toMatchObject({ state: "asking" });
+      await node.event("asked");
+    };
+    await ask("B", 1);
     const answers = await localSocket(
       place.path,
       [
@@ -199,6 +192,19 @@ describe("the program", () => {
       { id: 4, ok: false, error: { code: "call-unknown" } },
     ]);
     await link.next("result");
+
+    // By the verbs, for whoever sits at a machine whose agent has no terminal.
+    await ask("C", 2);
+    const yes = run(place.path, "yes");
+    expect(await yes.code).toBe(0);
+    expect(yes.lines).toEqual([expect.stringMatching(/device\.info.* Yes\.$/)]);
+    await link.next("result");
+    await ask("D", 3);
+    expect(await run(place.path, "no").code).toBe(0);
+    expect(await link.next("error")).toMatchObject({ code: "denied-person" });
+    const late = run(place.path, "no");
+    expect(await late.code).toBe(1);
+    expect(late.lines[0]).toBe("nothing is asked on this device now");
     node.child.kill("SIGINT");
     expect(await node.code).toBe(0);
   });

@@ -55,8 +55,19 @@ test.each<[string, Record<string, unknown>, string]>([
   ["url.open", { url: "https://a.example/" }, "desk opened https://a.example/."],
   [
     "location.get",
-    { latitude_microdeg: 48_100_000, longitude_microdeg: -11_600_000, rounded_m: 8_000 },
+    {
+      ...{ latitude_microdeg: 48_100_000, longitude_microdeg: -11_600_000, rounded_m: 8_000 },
+      source: "set-by-owner",
+    },
     "desk is at 48.10000, -11.60000 (set by its owner, rounded to within 8000 m).",
+  ],
+  [
+    "location.get",
+    {
+      ...{ latitude_microdeg: 0, longitude_microdeg: 0, rounded_m: 80 },
+      ...{ source: "geoclue", accuracy_m: 25 },
+    },
+    "desk is at 0.00000, 0.00000 (by geoclue, to 25 m, rounded to within 80 m).",
   ],
 ])("a result of %s with %j is told in words", (cap, out, text) => {
   expect(told(cap, out)).toBe(text);

@@ -49,6 +49,8 @@ function plain(name: string, socket: WebSocket): Taker {
         file.once("error", reject);
         file.end(resolve);
       });
+      // A file that ends says nothing more of room: what had to wait for it would wait for ever.
+      socket.resume();
       if (hash.digest("hex") !== sha256) throw new Error("the content changed on the way");
       const written = await open(draft, "r+");
       await written.sync();

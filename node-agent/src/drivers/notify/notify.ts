@@ -9,11 +9,20 @@ import { need, probeOf, runProgram } from "../program.ts";
 import { sessionBus } from "../session.ts";
 
 type Notification = ArgsOf<typeof notifyShow>;
-/** Shows it. @throws KithError not-ready, driver */
-type Show = (notification: Notification, signal: AbortSignal) => Promise<void>;
+/**
+ * Shows it. With `button`, where the system has them: waits until the notification goes, and resolves with whether
+ * that button was pressed. @throws KithError not-ready, driver
+ */
+export type Show = (
+  notification: Notification,
+  signal: AbortSignal,
+  button?: string,
+) => Promise<boolean>;
 
 const SAYS_BYTES = 4_096;
 const MARK = "Assistant: ";
+/** What notify-send prints when the button was pressed. */
+const PRESSED = "pressed";
 
 export function notify(desktop: Desktop): Driver<typeof notifyShow> {
   return {
@@ -30,7 +39,7 @@ export function notify(desktop: Desktop): Driver<typeof notifyShow> {
 }
 
 /** The way that works in this session. @throws KithError not-ready, with what to do */
-function showOf(desktop: Desktop): Promise<Show> {
+export function showOf(desktop: Desktop): Promise<Show> {
   if (desktop.os === "macos") return mac(desktop);
   return desktop.os === "windows" ? windows(desktop) : freedesktop(desktop);
 }
@@ -38,12 +47,17 @@ function showOf(desktop: Desktop): Promise<Show> {
 async function freedesktop(desktop: Desktop): Promise<Show> {
   await sessionBus(desktop);
   const program = await need(desktop, "notify-send", "libnotify");
-  return async ({ title, body, urgency }, signal) => {
-    const options = ["--app-name=Kith", `--urgency=${urgency}`, "--"];
-    const ran = await runProgram(program, [...options, title, plain(body)], {
-      ...{ signal, env: desktop.env, most: SAYS_BYTES },
-    });
-    if (ran.code === 0) return;
+  return async ({ title, body, urgency }, signal, button) => {
+    const run = (...more: readonly string[]) => {
+      const options = ["--app-name=Kith", `--urgency=${urgency}`, ...more, "--"];
+      const how = { signal, env: desktop.env, most: SAYS_BYTES };
+      return runProgram(program, [...options, title, plain(body)], how);
+    };
+    let ran = await run(...(button === undefined ? [] : [`--action=${PRESSED}=${button}`]));
+    // Before 0.7.10 it knew no buttons.
+    if (button !== undefined && ran.code !== 0 && /unknown option/i.test(ran.stderr))
+      ran = await run();
+    if (ran.code === 0) return Buffer.from(ran.stdout).toString("utf8").trim() === PRESSED;
     const nobody = /not provided by any|ServiceUnknown|could not connect|cannot autolaunch/i;
     if (nobody.test(ran.stderr))
       throw new KithError("not-ready", "no program of this desktop shows notifications");
@@ -72,6 +86,7 @@ async function mac(desktop: Desktop): Promise<Show> {
     const run = { signal, env: desktop.env, most: SAYS_BYTES };
     const { code } = await runProgram(program, [...script, title, body], run);
     if (code !== 0) throw new KithError("driver", "the notification could not be shown");
+    return false;
   };
 }
 
@@ -91,5 +106,6 @@ async function windows(desktop: Desktop): Promise<Show> {
   return async ({ title, body }, signal) => {
     const { code } = await powershell(desktop, toast, { title, body }, signal);
     if (code !== 0) throw new KithError("driver", "the notification could not be shown");
+    return false;
   };
 }

@@ -7,7 +7,9 @@ import { tame } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import type { Desktop } from "../../platform.ts";
 import { jpegSize, pngSize } from "../picture-size.ts";
+import { needFfmpeg, runFfmpeg } from "../ffmpeg.ts";
 import { need, runProgram } from "../program.ts";
+import { record } from "./ffmpeg.ts";
 import { MOST_SCREENS, type Screen, type ScreenSource } from "./source.ts";
 
 const LIST_BYTES = 1_048_576;
@@ -47,8 +49,24 @@ export function macScreens(desktop: Desktop): ScreenSource {
         await rm(folder, { recursive: true, force: true });
       }
     },
+    async record({ at }, wanted, signal) {
+      const program = await needFfmpeg(desktop);
+      const ask = ["-hide_banner", "-f", "avfoundation", "-list_devices", "true", "-i", ""];
+      const told = await runFfmpeg(program, ask, signal, undefined, env);
+      const input = captureInput(told.stderr, Number(at) - 1);
+      if (input === undefined)
+        throw new KithError("not-ready", "ffmpeg does not offer this screen for capture");
+      const args = ["-f", "avfoundation", "-capture_cursor", "0", "-i", `${input}:none`];
+      return record(desktop, args, wanted, signal);
+    },
   };
 }
+
+/** The number of `[2] Capture screen 0` in what ffmpeg lists; it counts screens from 0, the main one first. */
+export const captureInput = (told: string, screen: number): string | undefined =>
+  [...told.matchAll(/\] \[(\d{1,3})\] Capture screen (\d{1,2})\s*$/gm)].find(
+    ([, , nth]) => Number(nth) === screen,
+  )?.[1];
 
 const displays = v.object({
   SPDisplaysDataType: v.array(

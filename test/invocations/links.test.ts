@@ -32,6 +32,28 @@ describe("after a broken link", () => {
     ]);
   });
 
+  test("absent after the settings read the tailnet's policy more strictly: it does not go again", () => {
+    const desk = broken();
+    desk.ceiling = "strict";
+    desk.restart();
+    desk.tell("*", { type: "link.ready", device: "laptop", epoch: 2, ledger: "LEDGER" });
+    desk.ledger("C", "absent");
+    expect(desk.state("C")).toBe("cancelled revoked none");
+  });
+
+  test("what waited for its device does not leave when the settings are stricter since", () => {
+    const desk = new Desk();
+    desk.links.clear();
+    desk.settling = true;
+    desk.request("C", { cap: "device.info" } as never);
+    expect(desk.state("C")).toBe("ready");
+    desk.ceiling = "strict";
+    desk.restart();
+    desk.links.set("laptop", 2);
+    desk.tell("*", { type: "link.ready", device: "laptop", epoch: 2, ledger: "LEDGER" });
+    expect([desk.steps(), desk.state("C")]).toEqual([[], "denied revoked none"]);
+  });
+
   test.for([
     ["another ledger", { ledger: "OTHER" }],
     ["a number below its floor", { floor: Number.MAX_SAFE_INTEGER }],

@@ -60,8 +60,9 @@ export function ceilingBy(
   const { tailnet } = device;
   if (tailnet?.may) return tailnet.may;
   if (mode === "strict") return [];
-  const used = all.some((one) => one.state !== "revoked" && one.tailnet?.may !== undefined);
-  return tailnet && used ? [] : undefined;
+  // Nothing is looked through for a device that the tailnet says nothing of.
+  const used = (one: DeviceRow) => one.state !== "revoked" && one.tailnet?.may !== undefined;
+  return tailnet && all.some(used) ? [] : undefined;
 }
 
 /** Whether a ceiling stands in the way of that. */

@@ -62,6 +62,11 @@ const WAITING_PER_DEVICE = 64;
 const WAITING_PER_REQUESTER = 32;
 /** Devices that one sentence may mean. */
 const MOST_TOGETHER = 16;
+const OUTSIDE: Failure = {
+  code: "revoked",
+  message: "the tailnet's policy does not permit it any more",
+  effect: "none",
+};
 /** A read is tried again so often, when its device keeps no trace of it. */
 const MOST_TRIES = 2;
 
@@ -134,11 +139,7 @@ export class Calls implements TableKind {
           effect: "none",
         });
       case "ceiling.changed":
-        return this.#revoked((call) => this.#beyond(call), {
-          code: "revoked",
-          message: "the tailnet's policy does not permit it any more",
-          effect: "none",
-        });
+        return this.#revoked((call) => this.#beyond(call), OUTSIDE);
       case "grant.revoked":
         return this.#revokeGrant(event.grant, event.by);
       case "owner.cancelled":
@@ -591,7 +592,7 @@ export class Calls implements TableKind {
 
   /** Whether what the call rests on is still there: the device's rights, and a standing grant that has not ended. */
   #holds(call: Call): boolean {
-    if (!this.#rights(call)) return false;
+    if (!this.#rights(call) || this.#beyond(call)) return false;
     return call.grant === undefined || this.#grants.holds(call.grant, this.#turn.at);
   }
 
@@ -622,6 +623,11 @@ export class Calls implements TableKind {
     for (const call of this.#slots.ready(device).values()) {
       if (this.#waitedOut(call)) {
         this.#apply(call, { type: "deadline.passed", away: call.deliverMs !== undefined });
+        continue;
+      }
+      // The settings may be other ones since it was allowed.
+      if (this.#beyond(call)) {
+        this.#apply(call, { type: "rights.revoked", failure: OUTSIDE });
         continue;
       }
       if (this.#slots.sent(device) >= limits.callsPerDevice) return;

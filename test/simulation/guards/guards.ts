@@ -1125,7 +1125,7 @@ export const guards: readonly Guard[] = [
   guard(
     "a device that the tailnet's policy leaves out has no ceiling",
     "gateway/src/devices/device.ts",
-    "return tailnet && used ? [] : undefined;",
+    "return tailnet && all.some(used) ? [] : undefined;",
     "return undefined;",
     "test/tailnet/gateway.test.ts",
   ),
@@ -1139,9 +1139,23 @@ export const guards: readonly Guard[] = [
   guard(
     "what is open is not looked at when the ceiling changes",
     "gateway/src/invocations/calls.ts",
-    "return this.#revoked((call) => this.#beyond(call), {",
-    "return this.#revoked(() => false, {",
+    "return this.#revoked((call) => this.#beyond(call), OUTSIDE);",
+    "return this.#revoked(() => false, OUTSIDE);",
     "test/invocations/frames.test.ts",
+  ),
+  guard(
+    "what waits is sent although the ceiling is another one since",
+    "gateway/src/invocations/calls.ts",
+    "if (this.#beyond(call)) {",
+    "if (false) {",
+    "test/invocations/links.test.ts",
+  ),
+  guard(
+    "a call that its link lost goes again although the ceiling is another one since",
+    "gateway/src/invocations/calls.ts",
+    " || this.#beyond(call)) return false;",
+    ") return false;",
+    "test/invocations/links.test.ts",
   ),
   guard(
     "the device does what its own tailnet does not let this gateway ask",

@@ -62,8 +62,16 @@ async function dialled(home) {
     return [wrong("this device", `${file} cannot be read`, "Mend or remove it.")];
   }
   if (!gateway?.id) return [note("this device", "it is not paired", "`kith node` pairs it.")];
-  return Promise.all(
+  /** @type {Check[]} */
+  const checks = await Promise.all(
     gateway.addresses.map((/** @type {string} */ address) => port(address, gateway.id)),
+  );
+  // One is enough: a laptop away from home does not reach the gateway's address there.
+  const reached = checks.some(({ state }) => state === "ok");
+  return checks.map((check) =>
+    reached && check.state === "wrong"
+      ? note("port", check.text, "Another address leads there.")
+      : check,
   );
 }
 

@@ -118,9 +118,9 @@ export const verbs = {
     forms: { "": async (context) => (await import("./up.mjs")).up(context) },
   },
   node: {
-    about: "Be a device: run the node-agent, which brings all its own arguments.",
-    example: "kith node --gateway 192.168.1.10 --name laptop --allow camera.snap=ask",
-    forms: { "[setup|yes|no|lock|unlock|ledger] [OPTIONS...]": async () => {} },
+    about: "Be a device: run the node-agent. All of its options: kith node run --help.",
+    example: "kith node\nkith node --gateway 192.168.1.10 --name laptop --allow camera.snap=ask",
+    forms: { "[setup|questions|yes|no|lock|unlock|ledger] [OPTIONS...]": async () => {} },
     hints: {
       gateway: "HOST[:PORT] to connect to, or --local for this machine's own",
       name: "what the device is called",

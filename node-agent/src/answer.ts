@@ -1,4 +1,4 @@
-/** `kith node yes` and `kith node no`: answers what the agent of this machine asks, by its socket. */
+/** `kith node questions`, `yes` and `no`: what the agent of this machine asks, and the answer, by its socket. */
 import { connect } from "node:net";
 import { KithError } from "@kith/shared/errors";
 import { id26 } from "@kith/shared/protocol/words";
@@ -13,9 +13,12 @@ const asked = v.object({
 });
 const answered = v.object({ id: v.literal(2), ok: v.boolean() });
 
-/** The question that was answered, the oldest one. @throws KithError call-unknown, service-unavailable */
-export function answerHere(dir: string, yes: boolean): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>();
+/**
+ * The questions that are open, the oldest first; with `yes` that one is answered, and it alone is returned.
+ * @throws KithError call-unknown, service-unavailable
+ */
+export function answerHere(dir: string, yes?: boolean): Promise<readonly string[]> {
+  const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
   const nobody = () => new KithError("call-unknown", "nothing is asked on this device now");
   let question: string | undefined;
   const socket = connect(socketPath(dir, "node.sock"));
@@ -23,7 +26,9 @@ export function answerHere(dir: string, yes: boolean): Promise<string> {
   readLines(socket, (line) => {
     const first = v.safeParse(asked, line);
     if (first.success) {
-      const [oldest] = first.output.out.questions;
+      const { questions } = first.output.out;
+      if (yes === undefined) return resolve(questions.map(({ text }) => text));
+      const [oldest] = questions;
       if (!oldest) return reject(nobody());
       question = oldest.text;
       return writeLine(socket, {
@@ -34,7 +39,7 @@ export function answerHere(dir: string, yes: boolean): Promise<string> {
     }
     const last = v.safeParse(answered, line);
     if (last.success && question !== undefined)
-      return last.output.ok ? resolve(question) : reject(nobody());
+      return last.output.ok ? resolve([question]) : reject(nobody());
   });
   const silent = () =>
     reject(new KithError("service-unavailable", "no agent of this device runs here"));

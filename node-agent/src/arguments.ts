@@ -18,7 +18,8 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   kith node --gateway HOST[:PORT]    pair by code with a gateway elsewhere, then serve
   kith node --local                  pair with the gateway on this machine, then serve
   kith node setup                    choose what this machine may do (off / ask / allow)
-  kith node yes | no                 answer what your assistant asks on this machine
+  kith node questions                what your assistant asks on this machine now
+  kith node yes | no                 answer the first of these
   kith node lock | unlock            everything off, at once; works without a gateway
   kith node ledger                   what was done here
 
@@ -44,7 +45,7 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   kith node --root docs=~/Documents --allow files.read=ask
 `;
 
-const verbs = ["run", "setup", "yes", "no", "lock", "unlock", "ledger"] as const;
+const verbs = ["run", "setup", "questions", "yes", "no", "lock", "unlock", "ledger"] as const;
 
 export interface Arguments {
   readonly verb: (typeof verbs)[number];

@@ -1,6 +1,6 @@
 /**
  * On-device questions as notifications, for whoever sits at a machine whose agent runs unseen. Their one button
- * says no: a yes needs a terminal, where the whole question was read.
+ * says no: a yes is typed in a terminal of this machine.
  */
 import type { Consent } from "./consent.ts";
 import { showOf } from "./drivers/notify/notify.ts";

@@ -23,6 +23,8 @@ export type AgentEvent =
   | { event: "notice"; what: string; on: boolean }
   /** Somebody at the device may answer, on the terminal or through node.sock. */
   | { event: "asked"; call: string; cap: string; text: string; left_ms: number }
+  /** What is asked on this device now, the oldest first. */
+  | { event: "questions"; texts: readonly string[] }
   /** Somebody answered by `kith node yes` or `no`. */
   | { event: "answered"; text: string; yes: boolean }
   /** A module of the owner's own does not fit; everything else goes on. */
@@ -86,6 +88,8 @@ export function sentence(event: AgentEvent, screen = false): string {
       return event.on ? `● in use: ${event.what}` : `○ no longer in use: ${event.what}`;
     case "asked":
       return `${event.text} [y/N] (${Math.round(event.left_ms / 1_000)} s)`;
+    case "questions":
+      return event.texts.join("\n") || "Nothing is asked on this device now.";
     case "answered":
       return `${event.text} ${event.yes ? "Yes." : "No."}`;
     case "driver-failed":

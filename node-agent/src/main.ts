@@ -383,13 +383,14 @@ async function main(argv: readonly string[]): Promise<number> {
       await write({ event: "locked", locked: args.verb === "lock" });
       return 0;
     }
+    if (args.verb === "questions") {
+      await write({ event: "questions", texts: await answerHere(args.home ?? defaultHome()) });
+      return 0;
+    }
     if (args.verb === "yes" || args.verb === "no") {
       const yes = args.verb === "yes";
-      await write({
-        event: "answered",
-        text: await answerHere(args.home ?? defaultHome(), yes),
-        yes,
-      });
+      const [text = ""] = await answerHere(args.home ?? defaultHome(), yes);
+      await write({ event: "answered", text, yes });
       return 0;
     }
     const home = await openHome(args);

@@ -96,6 +96,11 @@ Description: Wi-Fi
     });
   });
 
+  test("what says nothing of its accuracy has none", async () => {
+    const told = await measure("Latitude: 1.0\nLongitude: 2.0\n");
+    expect(told).not.toHaveProperty("accuracy_m");
+  });
+
   test.each(["", "Latitude: 91\nLongitude: 0\n", "Latitude: x\nLongitude: 1\n"])(
     "%j is no place",
     async (words) => {

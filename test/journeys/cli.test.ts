@@ -505,6 +505,6 @@ describe("init", () => {
 test("every verb but those with a terminal of their own was called", () => {
   // test/journeys/gateway.test.ts starts `up`, test/cli the chat and the service, send.test.ts moves files,
   // terminal.test.ts has shells.
-  const others = new Set(["up", "chat", "service", "send", "get", "copy", "shell"]);
+  const others = new Set(["up", "chat", "service", "send", "play", "get", "copy", "shell"]);
   expect(Object.keys(verbs).filter((verb) => !called.has(verb) && !others.has(verb))).toEqual([]);
 });

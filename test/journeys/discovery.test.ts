@@ -27,6 +27,11 @@ class Lan implements Disposable {
     return ["ip", "netns", "exec", this.#name];
   }
 
+  /** One more address, as a network gives it that comes up later. */
+  add(address: string): void {
+    execFileSync("ip", ["-n", this.#name, "addr", "add", `${address}/24`, "dev", "lan"]);
+  }
+
   [Symbol.dispose](): void {
     execFileSync("ip", ["netns", "del", this.#name]);
   }
@@ -62,6 +67,16 @@ const looking = (home: World, net: Lan) =>
     ["--home", home.nodeHome("laptop"), "--name", "laptop", "--json", "--camera", "test-pattern"],
     { through: net.through },
   );
+
+test("an address that is not there yet is listened on as soon as it is", async ({ skip }) => {
+  using net = lan();
+  if (!net) return skip(NO_LAN);
+  await using home = await gateway(net, "10.99.0.2");
+  const listen = async () => (await home.call("status")).out.listen as string[];
+  expect(await listen()).toEqual([`127.0.0.1:${home.port}`]);
+  net.add("10.99.0.2");
+  await until("the address", async () => (await listen()).includes(`10.99.0.2:${home.port}`));
+});
 
 describe("a machine that knows no gateway", () => {
   test("finds the one that is open for pairing, asks, and pairs by code", async ({ skip }) => {

@@ -195,6 +195,9 @@ describe("the program", () => {
 
     // By the verbs, for whoever sits at a machine whose agent has no terminal.
     await ask("C", 2);
+    const listed = run(place.path, "questions");
+    expect(await listed.code).toBe(0);
+    expect(listed.lines).toEqual([expect.stringMatching(/device\.info.*Allow it this once\?$/)]);
     const yes = run(place.path, "yes");
     expect(await yes.code).toBe(0);
     expect(yes.lines).toEqual([expect.stringMatching(/device\.info.* Yes\.$/)]);

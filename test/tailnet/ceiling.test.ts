@@ -35,7 +35,9 @@ describe("a ceiling", () => {
     [["camera"], "cameras.snap", false],
     [["camera.snap"], "camera.snap", true],
     [["camera.snap"], "camera.clip", false],
-    [["camera.snap"], "camera.snap.more", false],
+    [["x.lamp"], "x.lamp.set", true],
+    [["x.lamp.set"], "x.lamp.set", true],
+    [["x.lamp.set"], "x.lamp.get", false],
     [[], "device.info", false],
   ])("%j and %s: %s", (may, cap, expected) => {
     expect(permits(may, cap)).toBe(expected);

@@ -38,6 +38,8 @@ const SUBPROTOCOL = "kith.v1";
 const HEADER_BYTES = 4_096;
 const FRAGMENTS = 64;
 const BUFFERED_CHUNKS = 1_024;
+/** How often an address is tried again that this machine does not have now: a tailnet's, before its daemon is up. */
+const AWAY_MS = 5_000;
 /** What `close` gives the peers to take our `bye`. */
 const FAREWELL_MS = 1_000;
 
@@ -62,7 +64,10 @@ export interface Mesh {
   close(): Promise<void>;
 }
 
-/** @throws KithError port-taken */
+/**
+ * An address that this machine does not have now is listened on as soon as it has; with none at all it does not start.
+ * @throws KithError port-taken, config-invalid
+ */
 export async function startMesh({ listen, agent, ...options }: MeshOptions): Promise<Mesh> {
   const { clock, gateway, log } = options;
   const house = makeHouse(options);
@@ -174,7 +179,19 @@ export async function startMesh({ listen, agent, ...options }: MeshOptions): Pro
     return address;
   };
 
+  let closing = false;
+  const later = (address: Address): void => {
+    clock.after(AWAY_MS, () => {
+      if (closing) return;
+      bind(address).then(
+        () => log(`${address.host} is there now, and listened on`),
+        () => later(address),
+      );
+    });
+  };
+
   const close = async (): Promise<void> => {
+    closing = true;
     const closed = servers.map(
       ({ server }) => new Promise<void>((resolve) => server.close(() => resolve())),
     );
@@ -188,7 +205,18 @@ export async function startMesh({ listen, agent, ...options }: MeshOptions): Pro
   };
 
   try {
-    for (const address of listen) await bind(address);
+    let away: unknown;
+    for (const address of listen) {
+      try {
+        await bind(address);
+      } catch (error) {
+        if (!isAway(error)) throw error;
+        away = error;
+        log(`${address.host} is no address of this machine now; it is tried again`);
+        later(address);
+      }
+    }
+    if (servers.length === 0) throw away;
   } catch (error) {
     await close();
     throw error;
@@ -216,6 +244,10 @@ function refuse(socket: Duplex, status: number): void {
   const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`;
   socket.end(head, () => socket.destroy());
 }
+
+const isAway = (error: unknown): boolean =>
+  error instanceof KithError &&
+  (error.cause as NodeJS.ErrnoException | undefined)?.code === "EADDRNOTAVAIL";
 
 async function listening(server: Server, { host, port }: Address): Promise<Address> {
   await new Promise<void>((resolve, reject) => {

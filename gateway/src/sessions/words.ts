@@ -222,7 +222,7 @@ function done({ cap, name, out = {}, streams = [] }: Outcome): string {
     case "location.get": {
       const degrees = (value: unknown) => (Number(value) / 1_000_000).toFixed(5);
       const called = out.name === undefined ? "" : `, ${String(out.name)}`;
-      return `${name} is at ${degrees(out.latitude_microdeg)}, ${degrees(out.longitude_microdeg)}${called} (${out.source === "set-by-owner" ? "set by its owner" : `by ${String(out.source)}, to ${String(out.accuracy_m)} m`}, rounded to within ${String(out.rounded_m)} m).`;
+      return `${name} is at ${degrees(out.latitude_microdeg)}, ${degrees(out.longitude_microdeg)}${called} (${out.source === "set-by-owner" ? "set by its owner" : `by ${String(out.source)}${out.accuracy_m === undefined ? "" : `, to ${String(out.accuracy_m)} m`}`}, rounded to within ${String(out.rounded_m)} m).`;
     }
     case "notify.show":
       return `The notification is on ${name}.`;

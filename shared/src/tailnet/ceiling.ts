@@ -14,8 +14,8 @@ export const NODE_CAP = "kith.dev/cap/node";
 /** What a device may ever be asked by a gateway; read by the device about the gateway. */
 export const INVOKE_CAP = "kith.dev/cap/invoke";
 
-/** `camera`, `camera.snap` or `*`. */
-const word = v.pipe(str(64), v.regex(/^(?:\*|[a-z][a-z0-9]*(?:\.[a-z][a-z0-9_-]*)?)$/));
+/** `*`, `camera.snap`, or the first parts of a name: `camera`, `x.lamp`. */
+const word = v.pipe(str(64), v.regex(/^(?:\*|[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*)$/));
 const grant = v.strictObject({ may: list(word, 64) });
 const grants = list(v.unknown(), 64);
 
@@ -40,6 +40,4 @@ export function ceilingOf(values: unknown): readonly string[] | undefined {
 
 /** `camera` permits all that begin so, as it does at pairing. */
 export const permits = (may: readonly string[], cap: string): boolean =>
-  may.some(
-    (one) => one === "*" || one === cap || (!one.includes(".") && cap.startsWith(`${one}.`)),
-  );
+  may.some((one) => one === "*" || one === cap || cap.startsWith(`${one}.`));

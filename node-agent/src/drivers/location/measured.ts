@@ -7,8 +7,8 @@ import { need, runProgram } from "../program.ts";
 export interface Measured {
   readonly latitude: number;
   readonly longitude: number;
-  /** What the system thinks it may be off by, in metres. */
-  readonly accuracy: number;
+  /** What the system thinks it may be off by, in metres, if it says so. */
+  readonly accuracy: number | undefined;
 }
 
 export interface Source {
@@ -72,10 +72,11 @@ async function coreLocation(
 }
 
 /** @throws KithError driver when that is no place on earth */
-function checked(latitude?: string, longitude?: string, accuracy = "0"): Measured {
+function checked(latitude?: string, longitude?: string, accuracy?: string): Measured {
+  const metres = Number(accuracy ?? NaN);
   const found = {
     ...{ latitude: Number(latitude ?? NaN), longitude: Number(longitude ?? NaN) },
-    accuracy: Math.min(20_000_000, Math.max(0, Number(accuracy) || 0)),
+    accuracy: metres >= 0 && metres <= 20_000_000 ? metres : undefined,
   };
   if (Math.abs(found.latitude) <= 90 && Math.abs(found.longitude) <= 180) return found;
   throw new KithError("driver", "the system does not know where it is");

@@ -43,7 +43,7 @@ export function location(
         rounded_m: roundedM,
         precision,
         source: "measure" in found ? found.name : "set-by-owner",
-        ...(measured && { accuracy_m: Math.ceil(measured.accuracy) }),
+        ...(measured?.accuracy !== undefined && { accuracy_m: Math.ceil(measured.accuracy) }),
         // A name may be an address: it goes with the exact place only.
         ...(precision === "exact" && called !== undefined && { name: called }),
       };

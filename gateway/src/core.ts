@@ -15,6 +15,7 @@ import type { LinkHandlers, PairingHandlers, TicketHandlers } from "./devices/li
 import { pairingHandlers } from "./devices/pairing.ts";
 import { ticketHandlers } from "./devices/tickets.ts";
 import { Presence } from "./devices/presence.ts";
+import { followTailnet } from "./devices/tailnet.ts";
 import { latestTime } from "./grants/latest.ts";
 import { SAFE_MODE, countStart } from "./invocations/boots.ts";
 import { type Call, ended } from "./invocations/call.ts";
@@ -47,8 +48,8 @@ export interface Contents {
   put(path: string, type: string, id: string): Promise<StoredContent>;
   /** The call is over: nobody brings the rest. */
   drop(call: string): Promise<void>;
-  /** Clears what nobody will resume. `now` in Unix ms. */
-  sweep(now: number): Promise<void>;
+  /** Clears what nobody will resume, and what is old and not `held` (SHA-256) by an open call. `now` in Unix ms. */
+  sweep(now: number, held: ReadonlySet<string>): Promise<void>;
 }
 
 export interface CoreOptions
@@ -84,7 +85,7 @@ export interface Core {
 }
 
 export function assemble(options: CoreOptions): Core {
-  const { store, clock, rng, report, contents, model, gateway } = options;
+  const { store, clock, rng, report, contents, model, gateway, tailnet } = options;
   const presence = new Presence();
   const startedAt = clock.mono();
   const console = new Console(report);
@@ -165,7 +166,8 @@ export function assemble(options: CoreOptions): Core {
   });
 
   const sweep = (): void => {
-    contents.sweep(clock.now()).catch((error: unknown) => report("media", error));
+    const held = new Set(calls.list().flatMap(({ content }) => (content ? [content.sha256] : [])));
+    contents.sweep(clock.now(), held).catch((error: unknown) => report("media", error));
     runtime.due.set("media", SWEEP_MS, sweep);
   };
   runtime.due.set("media", SWEEP_MS, sweep);
@@ -187,11 +189,8 @@ export function assemble(options: CoreOptions): Core {
     methods: table,
     terminals,
     links: linkHandlers({
-      runtime,
-      calls,
-      presence,
-      clock,
-      sending,
+      ...{ runtime, calls, presence, clock, sending },
+      ...(tailnet && { askTailnet: followTailnet(runtime, tailnet, report) }),
       sink: (content) => contents.sink(content),
     }),
     pairing: pairingHandlers(runtime),

@@ -171,6 +171,8 @@ export class Agent {
       const open = pinned
         ? this.#openChannel(wire, secured)
         : await this.#pair(wire, secured, signal);
+      // Whom we pinned just now is known by its id from here on.
+      if (!pinned) await tailnet?.reached(hostAndPort(wire.address).host, wire.remote);
       const link = new Link(wire, open, this.#hello(), {
         ...{
           clock,

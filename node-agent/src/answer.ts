@@ -13,33 +13,44 @@ const asked = v.object({
 });
 const answered = v.object({ id: v.literal(2), ok: v.boolean() });
 
+/** A question with the few characters that name it. */
+export interface Asked {
+  readonly code: string;
+  readonly text: string;
+}
+
+/** What stands beside a question, and is typed to answer it and no other. */
+export const codeOf = (call: string): string => call.slice(-4);
+
 /**
- * The questions that are open, the oldest first; with `yes` that one is answered, and it alone is returned.
- * @throws KithError call-unknown, service-unavailable
+ * The questions that are open, the oldest first; with an answer, the one of that code is answered, and it alone
+ * is returned. @throws KithError call-unknown, service-unavailable
  */
-export function answerHere(dir: string, yes?: boolean): Promise<readonly string[]> {
-  const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
-  const nobody = () => new KithError("call-unknown", "nothing is asked on this device now");
-  let question: string | undefined;
+export function answerHere(
+  dir: string,
+  answer?: { readonly code: string; readonly yes: boolean },
+): Promise<readonly Asked[]> {
+  const { promise, resolve, reject } = Promise.withResolvers<readonly Asked[]>();
+  const unknown = () =>
+    new KithError("call-unknown", "that is not asked on this device (any more)");
+  let question: Asked | undefined;
   const socket = connect(socketPath(dir, "node.sock"));
   socket.setTimeout(ANSWER_MS, () => socket.destroy());
   readLines(socket, (line) => {
     const first = v.safeParse(asked, line);
     if (first.success) {
-      const { questions } = first.output.out;
-      if (yes === undefined) return resolve(questions.map(({ text }) => text));
-      const [oldest] = questions;
-      if (!oldest) return reject(nobody());
-      question = oldest.text;
-      return writeLine(socket, {
-        id: 2,
-        op: "consent.answer",
-        args: { call: oldest.call, yes },
-      });
+      const all = first.output.out.questions.map(({ call, text }) => ({
+        ...{ call, text, code: codeOf(call) },
+      }));
+      if (!answer) return resolve(all.map(({ code, text }) => ({ code, text })));
+      const meant = all.find(({ code }) => code === answer.code.toUpperCase());
+      if (!meant) return reject(unknown());
+      question = { code: meant.code, text: meant.text };
+      const args = { call: meant.call, yes: answer.yes };
+      return writeLine(socket, { id: 2, op: "consent.answer", args });
     }
     const last = v.safeParse(answered, line);
-    if (last.success && question !== undefined)
-      return last.output.ok ? resolve([question]) : reject(nobody());
+    if (last.success && question) return last.output.ok ? resolve([question]) : reject(unknown());
   });
   const silent = () =>
     reject(new KithError("service-unavailable", "no agent of this device runs here"));

@@ -19,7 +19,7 @@ export const help = `kith node: lets your assistant use this machine, as far as 
   kith node --local                  pair with the gateway on this machine, then serve
   kith node setup                    choose what this machine may do (off / ask / allow)
   kith node questions                what your assistant asks on this machine now
-  kith node yes | no                 answer the first of these
+  kith node yes CODE | no CODE       answer the one of that code
   kith node lock | unlock            everything off, at once; works without a gateway
   kith node ledger                   what was done here
 
@@ -56,6 +56,8 @@ export interface Arguments {
   readonly pair: boolean;
   /** Started by a launcher that holds our input open: the agent ends when that closes. */
   readonly supervised: boolean;
+  /** Which question is answered. */
+  readonly code?: string;
   readonly home?: string;
   readonly gateway?: string;
   /** From a pairing link, or a ticket typed by hand, which knows no gateway. */
@@ -112,7 +114,12 @@ export function readArguments(argv: readonly string[]): Arguments {
   const link = positionals.find(isInvitation);
   if (link !== undefined) positionals.splice(positionals.indexOf(link), 1);
   const verb = verbs.find((one) => one === (positionals[0] ?? "run"));
-  if (!verb || positionals.length > 1) throw usage(`no such verb: ${positionals.join(" ")}`);
+  const answers = verb === "yes" || verb === "no";
+  if (!verb || positionals.length > (answers ? 2 : 1))
+    throw usage(`no such verb: ${positionals.join(" ")}`);
+  const code = answers ? positionals[1] : undefined;
+  if (answers && code === undefined)
+    throw usage(`say which: kith node ${verb} CODE, as in \`kith node questions\``);
   if (values.gateway !== undefined && values.local)
     throw usage("--gateway and --local exclude each other");
   if (link !== undefined && (verb !== "run" || values.local || values.ticket !== undefined))
@@ -127,6 +134,7 @@ export function readArguments(argv: readonly string[]): Arguments {
         : undefined;
   return {
     ...(invitation && { invitation }),
+    ...(code !== undefined && { code }),
     ...{ verb, json: values.json, help: values.help, version: values.version },
     ...{ local: values.local, pair: values.pair },
     supervised: values.supervised,

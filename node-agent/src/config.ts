@@ -83,8 +83,6 @@ const settingsSchema = v.strictObject({
       ceiling: v.optional(v.picklist(modes)),
       /** Where its daemon listens, if not in its usual place. */
       socket: v.optional(str(4_096)),
-      /** What the policy let this gateway ask when it was last heard. */
-      may: v.optional(list(str(64), 4_096)),
     }),
   ),
 });

@@ -19,6 +19,10 @@ const LISTEN_MS = 2_500;
 const ASK_AGAIN_MS = 1_000;
 const PROBE_MS = 2_000;
 const PROBES_AT_ONCE = 3;
+/** All of the probes together, however many there are. */
+const PROBING_MS = 5_000;
+/** Addresses of one gateway that are kept. */
+const MOST_ADDRESSES = 8;
 /** Whoever shouts does not drown the others. */
 const MOST_PER_SENDER = 4;
 const MOST_SENDERS = 16;
@@ -42,7 +46,7 @@ export interface Looking {
   readonly signal: AbortSignal;
 }
 
-/** Takes about three seconds. */
+/** Takes about three seconds, eight at most. */
 export async function discover({ clock, tailnet, signal }: Looking): Promise<Found[]> {
   const [near, far] = await Promise.all([heard(clock, signal), tailnet?.gateways() ?? []]);
   const candidates = [
@@ -51,9 +55,10 @@ export async function discover({ clock, tailnet, signal }: Looking): Promise<Fou
   ];
   const found = new Map<string, { addresses: string[]; by: Found["by"] }>();
   const waiting = [...candidates];
+  const probing = AbortSignal.any([signal, AbortSignal.timeout(PROBING_MS)]);
   const work = async (): Promise<void> => {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const id = await whoAnswers(next.address, tailnet?.connect, signal);
+    for (let next = waiting.shift(); next && !probing.aborted; next = waiting.shift()) {
+      const id = await whoAnswers(next.address, tailnet?.connect, probing);
       if (id === undefined) continue;
       const known = found.get(id);
       if (known) known.addresses.push(next.address);
@@ -64,7 +69,12 @@ export async function discover({ clock, tailnet, signal }: Looking): Promise<Fou
   // In the order in which they were heard, the local network first.
   const rank = ({ addresses: [first] }: Found) =>
     candidates.findIndex(({ address }) => address === first);
-  return [...found].map(([id, one]) => ({ id, ...one })).toSorted((a, b) => rank(a) - rank(b));
+  return [...found]
+    .map(([id, { addresses, by }]) => ({
+      ...{ id, by },
+      addresses: addresses.slice(0, MOST_ADDRESSES),
+    }))
+    .toSorted((a, b) => rank(a) - rank(b));
 }
 
 /** Addresses that say that they are gateways, from whoever answers in this network. */
@@ -91,23 +101,14 @@ async function heard(clock: Clock, signal: AbortSignal): Promise<string[]> {
   return [...new Set([...bySender.values()].flatMap((addresses) => [...addresses]))];
 }
 
-/** What a packet says of gateways. Whoever spoke is there; what else it names comes after that. */
+/** What a packet says of gateways: ports of whoever sent it, and of nobody else. */
 function named({ answers = [], additionals = [] }: ResponsePacket, sender: string): string[] {
-  const records = [...answers, ...additionals].map((record) => ({
-    ...{ data: undefined, ttl: undefined },
-    ...record,
-  }));
-  const hosts = [sender, ...records.flatMap(({ type, data }) => (type === "A" ? [data] : []))];
-  const ports = records.flatMap(({ name, type, ttl, data }) => {
-    if (type !== "SRV" || ttl === 0 || !name.toLowerCase().endsWith(`.${SERVICE}`)) return [];
-    const said = v.safeParse(srv, data);
-    return said.success ? [said.output.port] : [];
+  return [...answers, ...additionals].flatMap((record) => {
+    if (record.type !== "SRV" || record.ttl === 0) return [];
+    if (!record.name.toLowerCase().endsWith(`.${SERVICE}`)) return [];
+    const said = v.safeParse(srv, record.data);
+    return said.success && isIP(sender) > 0 ? [written(sender, said.output.port)] : [];
   });
-  return ports.flatMap((port) =>
-    hosts.flatMap((host) =>
-      typeof host === "string" && isIP(host) > 0 ? [written(host, port)] : [],
-    ),
-  );
 }
 
 /** The id of the gateway there, by its own word; undefined: none. */

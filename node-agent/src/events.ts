@@ -1,5 +1,6 @@
 /** What the agent tells the person or program that started it: one line each on stdout. */
 import type { Failure, KithError } from "@kith/shared/errors";
+import type { Asked } from "./answer.ts";
 import type { Found } from "./discover.ts";
 
 export type AgentEvent =
@@ -24,7 +25,7 @@ export type AgentEvent =
   /** Somebody at the device may answer, on the terminal or through node.sock. */
   | { event: "asked"; call: string; cap: string; text: string; left_ms: number }
   /** What is asked on this device now, the oldest first. */
-  | { event: "questions"; texts: readonly string[] }
+  | { event: "questions"; questions: readonly Asked[] }
   /** Somebody answered by `kith node yes` or `no`. */
   | { event: "answered"; text: string; yes: boolean }
   /** A module of the owner's own does not fit; everything else goes on. */
@@ -89,7 +90,10 @@ export function sentence(event: AgentEvent, screen = false): string {
     case "asked":
       return `${event.text} [y/N] (${Math.round(event.left_ms / 1_000)} s)`;
     case "questions":
-      return event.texts.join("\n") || "Nothing is asked on this device now.";
+      return (
+        event.questions.map(({ code, text }) => `${code}  ${text}`).join("\n") ||
+        "Nothing is asked on this device now."
+      );
     case "answered":
       return `${event.text} ${event.yes ? "Yes." : "No."}`;
     case "driver-failed":

@@ -1,5 +1,6 @@
 /** The node agent: the only file that knows every concrete part. */
 import "./new-enough.ts";
+import { rm } from "node:fs/promises";
 import os from "node:os";
 import { join } from "node:path";
 import { systemClock, systemRng } from "@kith/shared/clock";
@@ -122,6 +123,8 @@ async function openHome(args: Arguments): Promise<Home> {
     ...(tailnet && { tailnet: { ...home.settings.tailnet, ...tailnet } }),
   };
   if (Object.keys(change).length > 0) await home.save(change);
+  // Whoever pairs anew begins anew: the gateway's machine may be another one.
+  if (args.pair) await rm(home.path("tailnet.json"), { force: true });
   return home;
 }
 
@@ -257,7 +260,7 @@ async function run(home: Home, args: Arguments, write: Say, stop: AbortSignal): 
   await say({ event: "starting", name: home.settings.name, home: home.dir });
   const drivers = await driversOf(home, say);
   const person = personAt(args, drivers);
-  const tailnet = new Tailnet(clock, home);
+  const tailnet = await Tailnet.open(clock, home);
   if (args.local && (args.pair || !home.settings.gateway?.key)) {
     const choice = await person.choose(capsOf(drivers), home.settings.policy);
     if (choice) await home.save({ policy: turnedOn(choice) });
@@ -384,13 +387,14 @@ async function main(argv: readonly string[]): Promise<number> {
       return 0;
     }
     if (args.verb === "questions") {
-      await write({ event: "questions", texts: await answerHere(args.home ?? defaultHome()) });
+      await write({ event: "questions", questions: await answerHere(args.home ?? defaultHome()) });
       return 0;
     }
     if (args.verb === "yes" || args.verb === "no") {
       const yes = args.verb === "yes";
-      const [text = ""] = await answerHere(args.home ?? defaultHome(), yes);
-      await write({ event: "answered", text, yes });
+      const { code = "" } = args;
+      const [question] = await answerHere(args.home ?? defaultHome(), { code, yes });
+      await write({ event: "answered", text: question?.text ?? "", yes });
       return 0;
     }
     const home = await openHome(args);

@@ -254,7 +254,14 @@ test("its owner may let it be asked for more than it was paired for, once", () =
 });
 
 describe("a link by the tailnet", () => {
-  const tailnet = { node: "nLAP", name: "laptop.ts.net", login: "a@b", tags: [], may: ["camera"] };
+  const tailnet = {
+    node: "nLAP",
+    ip: "100.64.0.2",
+    name: "laptop.ts.net",
+    login: "a@b",
+    tags: [],
+    may: ["camera"],
+  };
   const comes = (device: Device) => device.send({ type: "link.asked", hello: hello(), tailnet });
   const connected = (device: Device) => {
     device.owed();
@@ -273,13 +280,37 @@ describe("a link by the tailnet", () => {
     expect(device.context().row.tailnet).toMatchObject({ may: ["camera"], epoch: 1 });
   });
 
+  test("by another machine permits nothing, and is not taken for the one that was seen", () => {
+    const device = start();
+    comes(device);
+    const other = { ...tailnet, node: "nEVIL", ip: "100.64.0.9", may: ["*"] };
+    device.send({ type: "link.asked", hello: hello({ last_epoch: 1 }), tailnet: other });
+    expect(device.context().row.tailnet).toMatchObject({ node: "nLAP", ip: "100.64.0.2", may: [] });
+    device.owed();
+    device.send({ type: "tailnet.changed", tailnet });
+    expect(device.context().row.tailnet?.may).toEqual(["camera"]);
+    // Pairing anew, by both codes, begins anew.
+    device.send({ ...pairing, device: "key16" });
+    expect(device.context().row).not.toHaveProperty("tailnet");
+  });
+
+  test("whose machine changes its name again and again fills no audit", () => {
+    const device = start();
+    comes(device);
+    device.owed();
+    device.send({ type: "tailnet.changed", tailnet: { ...tailnet, name: "other.ts.net" } });
+    const owed = device.owed();
+    expect(owed.map(({ kind }) => kind)).toEqual(["put"]);
+    expect(device.context().row.tailnet?.name).toBe("other.ts.net");
+  });
+
   test("is told anew only when something changed; then what is open is looked at", () => {
     const device = start();
     comes(device);
     device.owed();
-    device.send({ type: "tailnet.changed", tailnet, epoch: 1 });
+    device.send({ type: "tailnet.changed", tailnet });
     expect(device.owed()).toEqual([]);
-    device.send({ type: "tailnet.changed", tailnet: { ...tailnet, may: [] }, epoch: 1 });
+    device.send({ type: "tailnet.changed", tailnet: { ...tailnet, may: [] } });
     const owed = device.owed();
     expect(whats(owed)).toEqual(["device.tailnet"]);
     expect(owed).toContainEqual(

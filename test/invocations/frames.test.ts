@@ -168,7 +168,7 @@ describe("rights that end in mid-call", () => {
     [
       "the tailnet's policy",
       (desk) => {
-        const seen = { node: "n", name: "n", login: "", tags: [], epoch: 1 };
+        const seen = { node: "n", ip: "100.64.0.2", name: "n", login: "", tags: [], epoch: 1 };
         desk.device("laptop", { tailnet: { ...seen, may: ["screen"] } });
         desk.tell("*", { type: "ceiling.changed" });
       },

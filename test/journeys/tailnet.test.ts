@@ -133,10 +133,8 @@ test("a device does not do what its own daemon says that this gateway may not as
   home.via.set("laptop", home.port);
   await home.startNode("laptop");
   expect(await home.refused("invoke", info)).toMatchObject({ code: "denied-local" });
-  const { tailnet: kept } = JSON.parse(
-    readFileSync(join(home.nodeHome("laptop"), "node.json"), "utf8"),
-  ) as { tailnet: object };
-  expect(kept).toMatchObject({ may: ["camera"] });
+  const kept = readFileSync(join(home.nodeHome("laptop"), "tailnet.json"), "utf8");
+  expect(JSON.parse(kept)).toMatchObject({ node: "nGW", ip: "100.64.0.1", may: ["camera"] });
 });
 
 test("strict: who comes by another way than the tailnet may nothing, at either end", async () => {

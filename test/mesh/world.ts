@@ -109,7 +109,6 @@ export async function world({
     standing: (device) => (device === node ? "paired" : "unknown"),
     hello: async () => ({ epoch: ++epoch, wantCaps: false }),
     up: (link) => void heard.up.push(link),
-    tailnet: () => {},
     frame: (_, frame) => void heard.frames.push(frame),
     sink: async () => Promise.reject(new Error("no sink in this test")),
     stream: (_, _call, stream, failed) => void heard.streams.push({ stream, failed: failed?.code }),

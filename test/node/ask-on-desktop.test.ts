@@ -33,7 +33,7 @@ test("a press of its button is a no", async () => {
   expect(await world.answer).toBe(false);
   const args = await readFile(join(world.home.path, "args"), "utf8");
   expect(args).toContain("--urgency=critical --action=pressed=No -- Assistant asks");
-  expect(args).toContain("Allow it this once? (kith node yes)");
+  expect(args).toContain(`Allow it this once? (kith node yes ${id("A").slice(-4)})`);
 });
 
 test("a notification that goes by itself says nothing, and none can say yes", async () => {

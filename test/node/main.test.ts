@@ -194,20 +194,27 @@ describe("the program", () => {
     await link.next("result");
 
     // By the verbs, for whoever sits at a machine whose agent has no terminal.
-    await ask("C", 2);
+    await ask("C".repeat(26), 2);
     const listed = run(place.path, "questions");
     expect(await listed.code).toBe(0);
-    expect(listed.lines).toEqual([expect.stringMatching(/device\.info.*Allow it this once\?$/)]);
-    const yes = run(place.path, "yes");
+    expect(listed.lines).toEqual([
+      expect.stringMatching(/^[0-9A-Z]{4} {2}.*device\.info.*Allow it this once\?$/),
+    ]);
+    const code = "CCCC";
+    const nameless = run(place.path, "yes");
+    expect(await nameless.code).toBe(2);
+    const yes = run(place.path, "yes", code.toLowerCase());
     expect(await yes.code).toBe(0);
     expect(yes.lines).toEqual([expect.stringMatching(/device\.info.* Yes\.$/)]);
     await link.next("result");
-    await ask("D", 3);
-    expect(await run(place.path, "no").code).toBe(0);
+    await ask("D".repeat(26), 3);
+    // A yes for the one that was read is none for another that came in its place.
+    expect(await run(place.path, "yes", code).code).toBe(1);
+    expect(await run(place.path, "no", "DDDD").code).toBe(0);
     expect(await link.next("error")).toMatchObject({ code: "denied-person" });
-    const late = run(place.path, "no");
+    const late = run(place.path, "no", "DDDD");
     expect(await late.code).toBe(1);
-    expect(late.lines[0]).toBe("nothing is asked on this device now");
+    expect(late.lines[0]).toBe("that is not asked on this device (any more)");
     node.child.kill("SIGINT");
     expect(await node.code).toBe(0);
   });

@@ -1,4 +1,4 @@
-import { ceilingOf, permits } from "@kith/shared/tailnet/ceiling";
+import { ceilingAfter, ceilingOf, permits } from "@kith/shared/tailnet/ceiling";
 import { describe, expect, test } from "vitest";
 
 describe("a ceiling", () => {
@@ -41,5 +41,28 @@ describe("a ceiling", () => {
     [[], "device.info", false],
   ])("%j and %s: %s", (may, cap, expected) => {
     expect(permits(may, cap)).toBe(expected);
+  });
+});
+
+describe("a ceiling that was seen", () => {
+  const before = { node: "nA", may: ["camera"] };
+
+  test("is widened and narrowed by what the policy says of the same machine", () => {
+    expect(ceilingAfter(before, { node: "nA", may: ["*"] })).toEqual(["*"]);
+    expect(ceilingAfter(before, { node: "nA", may: [] })).toEqual([]);
+    expect(ceilingAfter({ node: "nA", may: [] }, { node: "nA", may: ["screen"] })).toEqual([
+      "screen",
+    ]);
+  });
+
+  test("permits nothing after silence, and with another machine in its place, whatever that may", () => {
+    expect(ceilingAfter(before, { node: "nA" })).toEqual([]);
+    expect(ceilingAfter(before, { node: "nB" })).toEqual([]);
+    expect(ceilingAfter(before, { node: "nB", may: ["*"] })).toEqual([]);
+  });
+
+  test("was none where the policy never spoke: then any machine's word counts", () => {
+    expect(ceilingAfter(undefined, { node: "nA" })).toBeUndefined();
+    expect(ceilingAfter({ node: "nA" }, { node: "nB", may: ["camera"] })).toEqual(["camera"]);
   });
 });

@@ -10,6 +10,27 @@ import { freshFolder, until } from "../support/home.ts";
 const laptop = { id: "nLAP", host: "laptop", ip: "100.64.0.2", relay: "fra" };
 const signal = AbortSignal.timeout(60_000);
 
+/** Something at a socket that says that to everybody. */
+async function saying(words: string) {
+  let connections = 0;
+  const server = createServer((socket) => {
+    connections++;
+    socket.on("error", () => {});
+    socket.once("data", () => socket.write(words, () => setTimeout(() => socket.destroy(), 20)));
+  });
+  const path = `${freshFolder()}/said.sock`;
+  await once(server.listen(path), "listening");
+  return {
+    path,
+    get connections() {
+      return connections;
+    },
+    async [Symbol.asyncDispose]() {
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
 describe("the daemon of this machine", () => {
   test("tells its state, its names and its peers", async () => {
     await using tail = await FakeTailscale.start((fake) => {
@@ -34,10 +55,16 @@ describe("the daemon of this machine", () => {
     });
     const api = new LocalApi(systemClock, tail.socket);
     expect(await api.whois("100.64.0.2", 4711)).toEqual({
-      ...{ node: "nLAP", name: "laptop.tail1234.ts.net", login: "anna@example.com", tags: [] },
+      ...{
+        node: "nLAP",
+        ip: "100.64.0.2",
+        name: "laptop.tail1234.ts.net",
+        login: "anna@example.com",
+        tags: [],
+      },
       may: { node: ["camera"], invoke: undefined },
     });
-    expect(await api.whois("100.64.0.9")).toBeUndefined();
+    expect(await api.whois("100.64.0.9")).toBe("nobody");
   });
 
   test("names no person for a tagged machine: all of them share one", async () => {
@@ -58,7 +85,7 @@ describe("the daemon of this machine", () => {
     await until("the first question", () => tail.asked.length > 0);
     tail.forwarded.set(4711, laptop.ip);
     expect(await asking).toMatchObject({ node: "nLAP" });
-    expect(await api.whois("127.0.0.1", 4712)).toBeUndefined();
+    expect(await api.whois("127.0.0.1", 4712)).toBe("nobody");
   });
 
   test("that is not there, hangs, or answers nonsense tells nothing, and nobody fails", async () => {
@@ -69,11 +96,19 @@ describe("the daemon of this machine", () => {
       fake.hangs = true;
     });
     expect(await new LocalApi(systemClock, tail.socket).status()).toBeUndefined();
-    const junk = createServer((socket) => socket.end("HTTP/1.1 200 OK\r\n\r\n{"));
-    const path = `${freshFolder()}/junk.sock`;
-    await once(junk.listen(path), "listening");
-    expect(await new LocalApi(systemClock, path).status()).toBeUndefined();
-    junk.close();
+    for (const words of [
+      "HTTP/1.1 200 OK\r\n\r\n{",
+      // Nobody asked for another protocol.
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+      "no words of HTTP",
+    ]) {
+      await using junk = await saying(words);
+      expect(await new LocalApi(systemClock, junk.path).status()).toBeUndefined();
+      await expect(
+        new LocalApi(systemClock, junk.path).dial("100.64.0.2", 1, signal),
+      ).rejects.toMatchObject({ code: "gateway-unreachable" });
+    }
   });
 
   test("never hands on control characters of other people's machines", async () => {
@@ -102,6 +137,26 @@ describe("a change in the network", () => {
     await until("its end", () => changes === 3);
     stop.abort();
   });
+});
+
+test("a daemon that breaks off in the middle is listened to again, once each time", async () => {
+  await using broken = await saying("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n");
+  const stop = new AbortController();
+  const waits: (() => void)[] = [];
+  // Time that stands still: what would be done later is counted.
+  const clock = {
+    ...systemClock,
+    after: (_: number, fn: () => void) => (waits.push(fn), () => {}),
+  };
+  new LocalApi(clock, broken.path).watch(() => {}, stop.signal);
+  for (let round = 1; round <= 3; round++) {
+    await until("the next wait", () => broken.connections === round && waits.length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    // One to listen again, and one to tell that something changed.
+    expect(waits.length).toBeLessThanOrEqual(2);
+    for (const wait of waits.splice(0)) wait();
+  }
+  stop.abort();
 });
 
 describe("ts-dial", () => {

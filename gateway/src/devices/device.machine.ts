@@ -11,6 +11,7 @@
  * now is nobody's state but the socket's (presence.ts).
  */
 import { catalogue } from "@kith/shared/capabilities/index";
+import { ceilingAfter } from "@kith/shared/tailnet/ceiling";
 import type { PairBegin } from "@kith/shared/protocol/pairing";
 import type { Hello, Offered } from "@kith/shared/protocol/session";
 import { assign, setup } from "xstate";
@@ -35,7 +36,7 @@ export type DeviceEvent = Event & { readonly at: number } & (
         readonly how: "code" | "ticket" | "local";
       }
     | { readonly type: "link.asked"; readonly hello: Hello; readonly tailnet?: TailnetFacts }
-    | { readonly type: "tailnet.changed"; readonly tailnet: TailnetFacts; readonly epoch: number }
+    | { readonly type: "tailnet.changed"; readonly tailnet: TailnetFacts }
     | { readonly type: "link.up"; readonly epoch: number }
     | { readonly type: "link.down"; readonly epoch: number; readonly why: string }
     | {
@@ -125,7 +126,7 @@ const numberLink = change(({ context: { row }, event }) => {
   const tailnet = event.type === "link.asked" ? event.tailnet : undefined;
   return {
     epoch,
-    ...(tailnet && { tailnet: { ...tailnet, epoch } }),
+    ...(tailnet && { tailnet: { ...learnt(row, tailnet), epoch } }),
     kind: kind as DeviceKind,
     os,
     arch,
@@ -151,12 +152,37 @@ const capped = owe(() => ({
   event: { type: "ceiling.changed" } as Event,
 }));
 
-/** Another machine, other names or another ceiling; the same again writes nothing. */
-const otherTailnet = ({ context: { row }, event }: Args): boolean => {
-  if (event.type !== "tailnet.changed") return false;
-  const { epoch: _, ...known } = row.tailnet ?? { epoch: 0 };
-  return JSON.stringify(known) !== JSON.stringify(event.tailnet);
+/**
+ * What is known after the tailnet said that. Where a ceiling was seen, another machine in its place permits
+ * nothing, and is not taken for it: its owner pairs the device anew.
+ */
+const learnt = ({ tailnet: before }: DeviceRow, now: TailnetFacts): TailnetFacts => {
+  const may = ceilingAfter(before, now);
+  const known = before?.may && before.node !== now.node ? before : now;
+  return { ...known, ...(may && { may }) };
 };
+
+const differs = (one: unknown, other: unknown) => JSON.stringify(one) !== JSON.stringify(other);
+
+/** Another ceiling, or another machine: that is told. */
+const otherCeiling = ({ context: { row }, event }: Args): boolean => {
+  if (event.type !== "tailnet.changed" || !row.tailnet) return false;
+  const { tailnet } = event;
+  return differs(row.tailnet.may, learnt(row, tailnet).may) || row.tailnet.node !== tailnet.node;
+};
+
+/** Another name or another person: only kept, since a device's name is its own to change, all day long. */
+const otherNames = ({ context: { row }, event }: Args): boolean => {
+  if (event.type !== "tailnet.changed" || !row.tailnet) return false;
+  const { epoch: _, ...known } = row.tailnet;
+  return differs(known, learnt(row, event.tailnet));
+};
+
+const learn = change(({ context: { row }, event }) =>
+  event.type === "tailnet.changed" && row.tailnet
+    ? { tailnet: { ...learnt(row, event.tailnet), epoch: row.tailnet.epoch } }
+    : {},
+);
 
 const birth = (event: DeviceEvent): DeviceRow => {
   if (event.type !== "device.paired") throw new Error("a device begins by pairing");
@@ -175,7 +201,15 @@ const birth = (event: DeviceEvent): DeviceRow => {
 };
 
 /** Paired, for the first time or anew: no right of an earlier pairing is left, whatever the clock says. */
-const pair = change(({ context: { row }, event }) =>
+const pair = {
+  type: "assign" as const,
+  params: ({ context: { row }, event }: Args) => {
+    // Nor what a tailnet said of it: whoever is paired now may be another machine.
+    const { tailnet: _, ...rest } = row;
+    return { row: { ...rest, ...afresh(row, event) } };
+  },
+};
+const afresh = (row: DeviceRow, event: DeviceEvent): Partial<DeviceRow> =>
   event.type === "device.paired"
     ? {
         ...event.about,
@@ -185,8 +219,7 @@ const pair = change(({ context: { row }, event }) =>
         pairedAt: event.at,
         seenAt: event.at,
       }
-    : {},
-);
+    : {};
 /**
  * Until the device says what it offers now, what it named while pairing is taken as there: it is
  * usable at once, and it has the last word on its own policy anyway.
@@ -320,19 +353,22 @@ export const deviceMachine = setup({
             return { epoch, ...(row.tailnet?.epoch === epoch && { tailnet: row.tailnet }) };
           }),
         },
-        "tailnet.changed": {
-          guard: otherTailnet,
-          actions: [
-            change(({ event }) =>
-              event.type === "tailnet.changed"
-                ? { tailnet: { ...event.tailnet, epoch: event.epoch } }
-                : {},
-            ),
-            keep,
-            note("tailnet", ({ context: { row } }) => ({ tailnet: row.tailnet })),
-            capped,
-          ],
-        },
+        "tailnet.changed": [
+          {
+            guard: otherCeiling,
+            actions: [
+              learn,
+              keep,
+              note("tailnet", ({ context: { row }, event }) => ({
+                tailnet: row.tailnet,
+                ...(event.type === "tailnet.changed" &&
+                  event.tailnet.node !== row.tailnet?.node && { found: event.tailnet }),
+              })),
+              capped,
+            ],
+          },
+          { guard: otherNames, actions: [learn, keep] },
+        ],
         "link.down": {
           actions: [
             change(({ event }) => ({ seenAt: event.at })),

@@ -39,6 +39,8 @@ export interface DeviceRow {
 export interface TailnetFacts {
   /** Its stable id there. */
   readonly node: string;
+  /** Its address there: by it the tailnet is asked again, whichever way the device comes. */
+  readonly ip: string;
   readonly name: string;
   readonly login: string;
   readonly tags: readonly string[];

@@ -96,8 +96,6 @@ export interface LinkHandlers {
     source: string,
     tailnet: TailnetFacts | undefined,
   ): Promise<{ epoch: number; wantCaps: boolean } | { refuse: ByeCode }>;
-  /** What the tailnet says about it now; it may have changed. */
-  tailnet(link: DeviceLink, facts: TailnetFacts): void;
   /** `welcome` was sent: the link may be used. */
   up(link: DeviceLink): void;
   frame(link: DeviceLink, frame: CallFrame): void;

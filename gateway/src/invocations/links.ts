@@ -22,6 +22,8 @@ import { Conduct } from "./conduct.ts";
 import type { Sending } from "./sending.ts";
 
 export interface LinksOptions {
+  /** Asks the tailnet anew about every device that came by it. */
+  readonly askTailnet?: () => void;
   readonly runtime: Runtime;
   readonly calls: Calls;
   readonly presence: Presence;
@@ -55,6 +57,7 @@ export function linkHandlers({
   clock,
   sink,
   sending,
+  askTailnet = () => {},
 }: LinksOptions): LinkHandlers {
   const parts = new WeakMap<DeviceLink, Parts>();
   const revs = new WeakMap<DeviceLink, number>();
@@ -183,7 +186,11 @@ export function linkHandlers({
         { deadlineMs: 5_000 },
       );
       if ("refuse" in answer) return answer;
-      if (tailnet) tell("*", { type: "ceiling.changed" });
+      if (tailnet) {
+        tell("*", { type: "ceiling.changed" });
+        // What changed while it was asked was told to nobody who knew of this device.
+        askTailnet();
+      }
       const stored = runtime.documents.get<OfferedSet>("device", `caps/${device}`);
       const same =
         stored !== undefined &&
@@ -192,10 +199,6 @@ export function linkHandlers({
       if (same) expecting.delete(device);
       else expecting.add(device);
       return { epoch: answer.epoch, wantCaps: !same };
-    },
-    tailnet(link, facts) {
-      const { device, epoch } = link;
-      runtime.tell(`device/${device}`, { type: "tailnet.changed", tailnet: facts, epoch } as Event);
     },
     up(link) {
       presence.up(link)?.end("superseded", "a newer link of the same device");

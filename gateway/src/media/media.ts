@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { constants, existsSync, statSync } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
 import { hex } from "@kith/shared/ids";
@@ -28,8 +28,12 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
 };
 /** Content is kept for so long after it came: longer than any call may wait for its device. */
 const KEEP_MS = 30 * 86_400_000;
+const SHA256_DIGITS = 64;
+/** No content of ours is older. A file that says so came while the clock was not set yet. */
+const FIRST_MS = Date.UTC(2026, 0, 1);
 /** How often the whole folder is looked through. */
 const LOOK_MS = 86_400_000;
+const SETTLED_MS = 3_600_000;
 /** Partial content that nobody resumed for so long is thrown away. */
 const KEEP_PARTIAL_MS = 3_600_000;
 const READ_BYTES = 1_048_576;
@@ -54,7 +58,8 @@ export class MediaStore implements Media {
   readonly #folder: string;
   readonly #partial: string;
   readonly #open = new Map<string, PartialFile>();
-  #looked = -Infinity;
+  /** When the whole is looked through next. */
+  #next: number | undefined;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -67,11 +72,14 @@ export class MediaStore implements Media {
   }
 
   /** Clears what nobody will resume, and once a day what is old: at the start and from time to time. `now` in Unix ms. */
-  async sweep(now: number): Promise<void> {
+  async sweep(now: number, held: ReadonlySet<string> = new Set()): Promise<void> {
     await clear(this.#partial, now - KEEP_PARTIAL_MS, (name) => !this.#open.has(name));
-    if (now - this.#looked < LOOK_MS) return;
-    this.#looked = now;
-    await clear(this.#folder, now - KEEP_MS, (name) => OURS.test(name));
+    // Not at the start: a clock that is wrong then may be set right within the hour.
+    this.#next ??= now + SETTLED_MS;
+    if (now < this.#next) return;
+    this.#next = now + LOOK_MS;
+    const old = (name: string) => OURS.test(name) && !held.has(name.slice(0, SHA256_DIGITS));
+    await clear(this.#folder, now - KEEP_MS, old, now);
   }
 
   /** The call is over: nobody will bring the rest of its content. */
@@ -178,12 +186,17 @@ async function clear(
   folder: string,
   before: number,
   may: (name: string) => boolean,
+  now?: number,
 ): Promise<void> {
   for (const name of (await readdir(folder)).toSorted()) {
     if (!may(name)) continue;
     const path = join(folder, name);
     const found = await stat(path).catch(() => undefined); // gone meanwhile
-    if (found?.isFile() && found.mtimeMs < before) await rm(path, { force: true });
+    if (!found?.isFile() || found.mtimeMs >= before) continue;
+    // With `now`: what came before the clock was set counts from now on.
+    if (now !== undefined && found.mtimeMs < FIRST_MS)
+      await utimes(path, found.atime, new Date(now));
+    else await rm(path, { force: true });
   }
 }
 

@@ -22,8 +22,6 @@ export interface HouseOptions {
   readonly tailnet?: {
     /** Who is behind that address and port, if it came by the tailnet. Soon, whatever happens; never rejects. */
     facts(address: string, port: number): Promise<TailnetFacts | undefined>;
-    /** Calls `again` whenever the answer may be another one. Returns stop. */
-    changed(again: () => void): () => void;
   };
   /** For the operator: our own words and our own errors, never a peer's text, never a key. */
   readonly log: (what: string, error?: unknown) => void;

@@ -50,7 +50,6 @@ export class Link implements DeviceLink {
   readonly #broken: () => boolean;
   readonly #born: number;
   readonly #port: number;
-  #cancelTailnet = () => {};
   #cancelHello: () => void;
   #heartbeat: Heartbeat | undefined;
   #state: "silent" | "greeting" | "up" | "over" = "silent";
@@ -344,8 +343,6 @@ export class Link implements DeviceLink {
       now: Math.max(0, Math.floor(clock.now())),
     });
     this.#tell(() => handlers.up(this));
-    this.#cancelTailnet =
-      this.#house.tailnet?.changed(() => void this.#lookAtTailnet()) ?? this.#cancelTailnet;
   }
 
   async #ask(hello: Hello): Promise<{ epoch: number; wantCaps: boolean } | { refuse: ByeCode }> {
@@ -356,12 +353,6 @@ export class Link implements DeviceLink {
       this.#house.log("hello failed here", error);
       return { refuse: "overload" };
     }
-  }
-
-  /** Never rejects. */
-  async #lookAtTailnet(): Promise<void> {
-    const facts = await this.#house.tailnet?.facts(this.source, this.#port);
-    if (facts && this.#state === "up") this.#tell(() => this.#house.handlers.tailnet(this, facts));
   }
 
   #busy(): boolean {
@@ -388,7 +379,6 @@ export class Link implements DeviceLink {
     // "rate" is our word for too much; a peer that is only slow ends with the same close code.
     this.#broke = code === closeCodes.protocol || why === "rate";
     this.#cancelHello();
-    this.#cancelTailnet();
     this.#heartbeat?.stop();
     this.#channel.close();
     this.#streams.stop();

@@ -28,6 +28,8 @@ export class Tailnet {
   readonly #stop = new AbortController();
   readonly #listeners = new Set<() => void>();
   #status: TailnetStatus | undefined;
+  /** As it was said last: a daemon that is silent for a moment does not change its mode. */
+  #kernel = false;
   #first: Promise<unknown>;
 
   constructor({ clock, socket }: TailnetOptions) {
@@ -44,6 +46,7 @@ export class Tailnet {
   /** Asks anew. Undefined: nobody answers. */
   async look(): Promise<TailnetStatus | undefined> {
     this.#status = await this.#api.status();
+    if (this.#status) this.#kernel = this.#status.tun;
     return this.#status;
   }
 
@@ -55,17 +58,21 @@ export class Tailnet {
   async facts(address: string, port: number): Promise<TailnetFacts | undefined> {
     await this.#first;
     const peer = await this.#peer(address, port);
-    if (!peer) return undefined;
-    const { node, name, login, tags, may } = peer;
-    return { ...{ node, name, login, tags }, ...(may.node && { may: may.node }) };
+    return peer && peer !== "nobody" ? factsOf(peer) : undefined;
   }
 
-  async #peer(address: string, port: number): Promise<TailnetPeer | undefined> {
+  /** Who has that address of the tailnet. Undefined: no daemon answers. */
+  async of(ip: string): Promise<TailnetFacts | "nobody" | undefined> {
+    const peer = await this.#api.whois(ip);
+    return peer && peer !== "nobody" ? factsOf(peer) : peer;
+  }
+
+  async #peer(address: string, port: number): Promise<TailnetPeer | "nobody" | undefined> {
     switch (reachOf(address)) {
       case "tailnet":
         return await this.#api.whois(address, port);
       case "machine":
-        return this.#status?.tun === false ? await this.#api.whois(address, port) : undefined;
+        return this.#kernel ? undefined : await this.#api.whois(address, port);
       case "network":
         return undefined;
     }
@@ -110,6 +117,11 @@ export class Tailnet {
     for (const again of this.#listeners) again();
   }
 }
+
+const factsOf = ({ node, ip, name, login, tags, may }: TailnetPeer): TailnetFacts => ({
+  ...{ node, ip, name, login, tags },
+  ...(may.node && { may: may.node }),
+});
 
 export const routeOf = ({ direct, relay }: TailnetNode): string | undefined =>
   direct ? "direct" : relay ? `relayed by ${relay}` : undefined;

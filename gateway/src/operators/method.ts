@@ -46,7 +46,7 @@ export interface MethodsOptions {
   /** The one that the device of this machine dials. */
   readonly local: () => string;
   /** This machine's place in a tailnet; undefined: not looked at. */
-  readonly tailnet: Pick<Tailnet, "look" | "route"> | undefined;
+  readonly tailnet: Pick<Tailnet, "changed" | "look" | "of" | "route"> | undefined;
 }
 
 /** Whose word it is, such as `console:owner`. */

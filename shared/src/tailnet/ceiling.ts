@@ -38,6 +38,21 @@ export function ceilingOf(values: unknown): readonly string[] | undefined {
   return [...new Set(words)].toSorted();
 }
 
+/** What is remembered of a machine: its stable id in the tailnet, and what the policy permitted of it. */
+export interface Seen {
+  readonly node: string;
+  readonly may?: readonly string[] | undefined;
+}
+
+/**
+ * The ceiling after a new answer. Once there was one, only what the policy says of the same machine widens it:
+ * silence, or another machine in its place, permits nothing.
+ */
+export function ceilingAfter(before: Seen | undefined, now: Seen): readonly string[] | undefined {
+  if (!before?.may) return now.may;
+  return before.node === now.node ? (now.may ?? []) : [];
+}
+
 /** `camera` permits all that begin so, as it does at pairing. */
 export const permits = (may: readonly string[], cap: string): boolean =>
   may.some((one) => one === "*" || one === cap || cap.startsWith(`${one}.`));

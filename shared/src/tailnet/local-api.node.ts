@@ -57,6 +57,8 @@ export interface TailnetStatus {
 /** Whoever is behind an address of the tailnet, as its control server says. */
 export interface TailnetPeer {
   readonly node: string;
+  /** Its first address in the tailnet. */
+  readonly ip: string;
   readonly name: string;
   /** Empty for tagged machines, which share one. */
   readonly login: string;
@@ -81,7 +83,7 @@ const statusSchema = v.object({
   Peer: v.optional(v.nullable(v.record(v.string(), v.unknown()))),
 });
 const whoisSchema = v.object({
-  Node: v.object({ StableID: v.string(), Name: text, Tags: texts }),
+  Node: v.object({ StableID: v.string(), Name: text, Tags: texts, Addresses: texts }),
   UserProfile: v.object({ LoginName: text }),
   CapMap: v.optional(v.nullable(v.record(v.string(), v.unknown()))),
 });
@@ -111,7 +113,8 @@ export class LocalApi {
 
   /** Undefined: no daemon answers here. */
   async status(): Promise<TailnetStatus | undefined> {
-    const said = v.safeParse(statusSchema, await this.#get("status?peers=true"));
+    const answer = await this.#get("status?peers=true", AbortSignal.timeout(ANSWER_MS));
+    const said = v.safeParse(statusSchema, answer);
     if (!said.success) return undefined;
     const { BackendState: state, TUN: tun, Self: self, Peer: peers } = said.output;
     return {
@@ -126,26 +129,29 @@ export class LocalApi {
 
   /**
    * Who is behind an address of the tailnet. With a port also behind one of 127.0.0.1 that a daemon in
-   * userspace mode forwards. Undefined: nobody that it knows, or no daemon.
+   * userspace mode forwards. Undefined: no daemon answers. In 2 s at most.
    */
-  async whois(address: string, port?: number): Promise<TailnetPeer | undefined> {
+  async whois(address: string, port?: number): Promise<TailnetPeer | "nobody" | undefined> {
     const where = port === undefined ? address : `${bracketed(address)}:${port}`;
+    const patience = AbortSignal.timeout(ANSWER_MS);
     for (const wait of port === undefined ? [0] : RACE_MS) {
       if (wait > 0) await new Promise<void>((resolve) => this.#clock.after(wait, resolve));
-      const answer = await this.#get(`whois?proto=tcp&addr=${encodeURIComponent(where)}`);
+      const answer = await this.#get(`whois?proto=tcp&addr=${encodeURIComponent(where)}`, patience);
       if (answer === undefined) return undefined;
       if (answer === NOBODY) continue;
       const said = v.safeParse(whoisSchema, answer);
       if (!said.success) return undefined;
       const { Node: node, UserProfile: user, CapMap: caps } = said.output;
       const tags = few(node.Tags);
+      const [ip = ""] = few(node.Addresses);
       return {
+        ip: ip.replace(/\/\d+$/, ""),
         ...{ node: short(node.StableID), name: bare(node.Name), tags },
         login: tags.length > 0 ? "" : short(user.LoginName),
         may: { node: ceilingOf(caps?.[NODE_CAP]), invoke: ceilingOf(caps?.[INVOKE_CAP]) },
       };
     }
-    return undefined;
+    return "nobody";
   }
 
   /**
@@ -171,13 +177,21 @@ export class LocalApi {
         ...{ "dial-host": host, "dial-port": String(port) },
       },
     });
-    asked.once("error", failed).once("response", (response) => {
-      response.destroy();
-      if (response.statusCode === 200 && response.headers["dial-self"] === "true")
-        resolve(undefined);
-      else failed();
-    });
-    asked.once("upgrade", (_response, socket, head) => {
+    // `close` comes last, also where neither of the others did.
+    asked
+      .once("error", failed)
+      .once("close", failed)
+      .once("response", (response) => {
+        response.destroy();
+        if (response.statusCode === 200 && response.headers["dial-self"] === "true")
+          resolve(undefined);
+        else failed();
+      });
+    asked.once("upgrade", ({ headers }, socket, head) => {
+      if (headers.upgrade !== "ts-dial") {
+        socket.destroy();
+        return failed();
+      }
       if (head.length > 0) socket.unshift(head);
       resolve(socket);
     });
@@ -207,28 +221,29 @@ export class LocalApi {
       const endpoint = this.#find();
       if (!endpoint) return again();
       const asked = ask(endpoint, `watch-ipn-bus?mask=${BUS_MASK}`, { signal });
-      asked.once("error", again).once("response", (response) => {
-        // What it says is not looked at: whoever wants to know asks, and gets the whole of it.
-        response.on("data", soon).on("error", () => {});
-        response.once("close", () => {
-          soon();
-          again();
+      asked
+        .on("error", () => {})
+        .once("response", (response) => {
+          // What it says is not looked at: whoever wants to know asks, and gets the whole of it.
+          response.on("data", soon).on("error", () => {});
+          response.once("close", soon);
+          wait = FIRST_WAIT_MS;
         });
-        wait = FIRST_WAIT_MS;
-      });
+      // Comes once, however it ends.
+      asked.once("close", again);
       asked.end();
     };
     listen();
   }
 
   /** The answer as JSON; NOBODY for a 404; undefined where there was none. */
-  async #get(path: string): Promise<unknown> {
+  async #get(path: string, signal: AbortSignal): Promise<unknown> {
     const endpoint = this.#find();
     if (!endpoint) return undefined;
     try {
       const response = await new Promise<IncomingMessage>((resolve, reject) => {
-        const signal = AbortSignal.timeout(ANSWER_MS);
-        ask(endpoint, path, { signal }).once("error", reject).once("response", resolve).end();
+        const asked = ask(endpoint, path, { signal });
+        asked.once("error", reject).once("close", reject).once("response", resolve).end();
       });
       const parts: Uint8Array[] = [];
       let bytes = 0;

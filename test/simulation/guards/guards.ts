@@ -1132,9 +1132,30 @@ export const guards: readonly Guard[] = [
   guard(
     "loopback in userspace mode is taken for this machine itself",
     "gateway/src/mesh/tailscale.ts",
-    "return this.#status?.tun === false ? await this.#api.whois(address, port) : undefined;",
+    "return this.#kernel ? undefined : await this.#api.whois(address, port);",
     "return undefined;",
     "test/tailnet/gateway.test.ts",
+  ),
+  guard(
+    "a tailnet that says nothing any more lifts the ceiling",
+    "shared/src/tailnet/ceiling.ts",
+    "before.node === now.node ? (now.may ?? []) : [];",
+    "before.node === now.node ? now.may : [];",
+    "test/tailnet/ceiling.test.ts",
+  ),
+  guard(
+    "another machine in a device's place brings its own ceiling",
+    "shared/src/tailnet/ceiling.ts",
+    "before.node === now.node ? (now.may ?? []) : [];",
+    "(now.may ?? []);",
+    "test/tailnet/ceiling.test.ts",
+  ),
+  guard(
+    "a yes answers another question than the one that was read",
+    "node-agent/src/answer.ts",
+    "code === answer.code.toUpperCase()",
+    'code !== ""',
+    "test/node/main.test.ts",
   ),
   guard(
     "what is open is not looked at when the ceiling changes",

@@ -110,12 +110,14 @@ describe("a real tailnet", { timeout: 180_000 }, () => {
     await home.offers("laptop", (caps) => caps.some(({ state }) => state === "denied"));
     expect((await home.call("invoke", info)).out).toMatchObject({ name: "laptop" });
 
-    // The policy speaks of Kith no more: no ceiling is left.
+    // The policy speaks of Kith no more: silence opens nothing that was shut.
     from = await newest(both);
     net.setPolicy({});
     await changed(both, from);
-    await home.offers("laptop", (caps) => !caps.some(({ state }) => state === "denied"));
-    expect((await home.call("invoke", snap)).out).toMatchObject({ name: "laptop" });
+    await home.offers("laptop", (caps) =>
+      caps.every(({ state }) => state === "denied" || state === "off"),
+    );
+    expect(await home.refused("invoke", info)).toMatchObject({ code: "denied-local" });
     expect(await home.auditIsWhole()).toBe(true);
   });
 

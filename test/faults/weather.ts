@@ -96,6 +96,11 @@ export const slowConsumer: FaultPart = {
     const pid = house.world.gateway?.pid ?? 0;
     for (let n = 0; n < 30; n++) house.askIn(n % 3, "desk"); // Something to list, and warm.
     await until("thirty answers", () => house.runs.length >= 30);
+    // What it takes to answer such questions is no growth by somebody who does not read.
+    for (let n = 0; n < 10; n++)
+      await Promise.all(
+        Array.from({ length: 64 }, () => house.world.call("audit.list", { limit: 1_000 })),
+      );
     const before = residentMiB(pid);
     network.weather = { bytesPerSecond: 8_000 };
     // Each picture would take half a minute there: it ends by its time, in words.

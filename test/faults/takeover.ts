@@ -33,8 +33,8 @@ const UNFENCED: Patch = [
 /** Numbers links by its own memory alone, whatever a device remembers. */
 const FORGETFUL: Patch = [
   "gateway/src/devices/device.machine.ts",
-  "epoch: Math.max(row.epoch, last_epoch) + 1,",
-  "epoch: row.epoch + 1,",
+  "const epoch = Math.max(row.epoch, last_epoch) + 1;",
+  "const epoch = row.epoch + 1;",
 ];
 const TRUSTING: Patch = [
   "node-agent/src/link.ts",

@@ -220,7 +220,7 @@ export const verbs = {
   },
   get: {
     about: "Fetch a file from a shared folder of a device.",
-    example: "kith get laptop docs/report.pdf --out .",
+    example: "kith get laptop report.pdf --out .",
     options: { root: string, allow: string, wait: string, out: string },
     hints: { root: ROOT_HINT, allow: ALLOW_HINT, wait: WAIT_HINT, out: `${OUT_HINT} (here)` },
     forms: {
@@ -230,7 +230,7 @@ export const verbs = {
   },
   copy: {
     about: "Copy a file from a shared folder of one device to another device.",
-    example: "kith copy laptop docs/report.pdf phone",
+    example: "kith copy laptop report.pdf phone",
     options: { allow: string, wait: string },
     hints: { allow: ALLOW_HINT, wait: WAIT_HINT },
     forms: {

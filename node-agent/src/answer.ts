@@ -24,7 +24,7 @@ export const codeOf = (call: string): string => call.slice(-4);
 
 /**
  * The questions that are open, the oldest first; with an answer, the one of that code is answered, and it alone
- * is returned. @throws KithError call-unknown, service-unavailable
+ * is returned. @throws KithError call-unknown, not-ready
  */
 export function answerHere(
   dir: string,
@@ -32,7 +32,10 @@ export function answerHere(
 ): Promise<readonly Asked[]> {
   const { promise, resolve, reject } = Promise.withResolvers<readonly Asked[]>();
   const unknown = () =>
-    new KithError("call-unknown", "that is not asked on this device (any more)");
+    new KithError(
+      "call-unknown",
+      "that is not asked on this device (any more); `kith node questions` lists what is",
+    );
   let question: Asked | undefined;
   const socket = connect(socketPath(dir, "node.sock"));
   socket.setTimeout(ANSWER_MS, () => socket.destroy());
@@ -53,7 +56,7 @@ export function answerHere(
     if (last.success && question) return last.output.ok ? resolve([question]) : reject(unknown());
   });
   const silent = () =>
-    reject(new KithError("service-unavailable", "no agent of this device runs here"));
+    reject(new KithError("not-ready", "no agent of this device runs here; `kith node` starts it"));
   socket.once("error", silent).once("close", silent);
   writeLine(socket, { id: 1, op: "consent.list" });
   return promise.finally(() => socket.destroy());

@@ -24,6 +24,8 @@ export type AgentEvent =
   | { event: "notice"; what: string; on: boolean }
   /** Somebody at the device may answer, on the terminal or through node.sock. */
   | { event: "asked"; call: string; cap: string; text: string; left_ms: number }
+  /** The agent that runs with this home takes the changes over; `drivers`: those at its next start. */
+  | { event: "stored"; drivers: boolean }
   /** What is asked on this device now, the oldest first. */
   | { event: "questions"; questions: readonly Asked[] }
   /** Somebody answered by `kith node yes` or `no`. */
@@ -89,6 +91,8 @@ export function sentence(event: AgentEvent, screen = false): string {
       return event.on ? `● in use: ${event.what}` : `○ no longer in use: ${event.what}`;
     case "asked":
       return `${event.text} [y/N] (${Math.round(event.left_ms / 1_000)} s)`;
+    case "stored":
+      return `Stored. The agent that runs here takes it over${event.drivers ? ", and the driver when it starts anew" : ""}.`;
     case "questions":
       return (
         event.questions.map(({ code, text }) => `${code}  ${text}`).join("\n") ||

@@ -10,11 +10,7 @@ export function holdHome(path: string): { release(): void } {
     database.exec("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE");
   } catch (cause) {
     database.close();
-    throw new KithError(
-      "home-locked",
-      "another agent runs with this home; it takes over what was changed just now",
-      { cause },
-    );
+    throw new KithError("home-locked", "another agent runs with this home", { cause });
   }
   return { release: () => database.close() };
 }

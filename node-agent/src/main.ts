@@ -14,6 +14,7 @@ import { type Arguments, help, readArguments } from "./arguments.ts";
 import { askOnDesktop } from "./ask-on-desktop.ts";
 import { Home, kithHome, readAddress, type Settings } from "./config.ts";
 import { Consent } from "./consent.ts";
+import { current, remade } from "./current.ts";
 import { chooseGateway } from "./choose-gateway.ts";
 import { player } from "./drivers/audio/play.ts";
 import { recorder } from "./drivers/audio/record.ts";
@@ -86,7 +87,9 @@ function exitCode(error: unknown): number {
       : 1;
 }
 
-async function openHome(args: Arguments): Promise<Home> {
+async function openHome(
+  args: Arguments,
+): Promise<{ readonly home: Home; readonly changed: boolean }> {
   const guess = await kindGuess();
   const kind = guess === "operator" || guess === "browser" ? "server" : guess;
   const home = await Home.open(args.home ?? defaultHome(), {
@@ -122,10 +125,11 @@ async function openHome(args: Arguments): Promise<Home> {
     ...(place && { place: place === "off" ? undefined : place }),
     ...(tailnet && { tailnet: { ...home.settings.tailnet, ...tailnet } }),
   };
-  if (Object.keys(change).length > 0) await home.save(change);
+  const changed = Object.keys(change).length > 0;
+  if (changed) await home.save(change);
   // Whoever pairs anew begins anew: the gateway's machine may be another one.
   if (args.pair) await rm(home.path("tailnet.json"), { force: true });
-  return home;
+  return { home, changed };
 }
 
 /** All that this device can do; a module of its owner that does not fit is told of and left out. */
@@ -146,10 +150,17 @@ async function driversOf(home: Home, say: Say): Promise<AnyDriver[]> {
   return drivers;
 }
 
-function builtIn({ dir, settings }: Home): AnyDriver[] {
-  const { cameras: names, place } = settings;
-  const roots = new Map(Object.entries(settings.roots));
-  const { list, snap, clip } = cameras({ sources: cameraSources(names) });
+function builtIn(home: Home): AnyDriver[] {
+  const { dir } = home;
+  // What another `kith node` stored counts from the next look on, without a new start.
+  const roots = current(
+    remade(
+      () => home.settings.roots,
+      (now) => new Map(Object.entries(now)),
+    ),
+  );
+  const sources = current(remade(() => home.settings.cameras, cameraSources));
+  const { list, snap, clip } = cameras({ sources });
   const { info, status } = device({ agent: AGENT });
   const closed = { home: os.homedir(), own: [dir, kithHome()] };
   const shared = () => sharedFolders(roots);
@@ -173,7 +184,7 @@ function builtIn({ dir, settings }: Home): AnyDriver[] {
     ],
     ...[screen.list, screen.snap, screen.record, copied.read, copied.write],
     ...[recorder(here, { clock }), player(here)],
-    ...[notify(here), speaker(here), urlOpener(here), location(place, here)],
+    ...[notify(here), speaker(here), urlOpener(here), location(() => home.settings.place, here)],
   ];
 }
 
@@ -397,10 +408,17 @@ async function main(argv: readonly string[]): Promise<number> {
       await write({ event: "answered", text: question?.text ?? "", yes });
       return 0;
     }
-    const home = await openHome(args);
+    const { home, changed } = await openHome(args);
     switch (args.verb) {
       case "run":
-        await run(home, args, write, stop.signal);
+        try {
+          await run(home, args, write, stop.signal);
+        } catch (error) {
+          // It was not started to be a second agent, but to change what the first one does.
+          if (!changed || !(error instanceof KithError && error.code === "home-locked"))
+            throw error;
+          await write({ event: "stored", drivers: args.drivers !== undefined });
+        }
         break;
       case "setup":
         await setup(home, args, write);

@@ -301,5 +301,10 @@ function refusal(why: string): KithError {
     return new KithError("pairing-locked", "pairing is locked at the gateway");
   if (/expired/.test(why))
     return new KithError("pairing-unfinished", "the time for this code is over");
+  if (/pairing-refused/.test(why))
+    return new KithError(
+      "pairing-refused",
+      "the gateway refused: that line was used by another device, or its device was revoked; `kith pair invite` makes a new one",
+    );
   return new KithError("pairing-refused", `the gateway refused (${why})`);
 }

@@ -44,6 +44,8 @@ export const remedies = {
   "device-away": "Wake the device or start its agent (`kith node`), then ask again.",
   "not-offered": "`kith devices` shows what each device offers.",
   "bad-args": "Check the arguments against the capability's schema in docs/capabilities.md.",
+  "no-file":
+    "A path begins inside the shared folder and does not name it: `/files DEVICE` lists what is there.",
   "bad-result":
     "The device answered with something its capability does not allow. Update its agent.",
   "outside-tailnet":
@@ -52,7 +54,7 @@ export const remedies = {
   "approval-needed": "Allow it with `kith allow ID once` (or 15m, 1h, today), or `kith deny ID`.",
   "approval-unknown": "`kith approvals` lists what waits for an answer.",
   "approval-ambiguous": "Add the id that `kith approvals` shows.",
-  "denied-owner": "The owner said no. Ask again if that was a mistake.",
+  "denied-owner": "Ask again if that was a mistake.",
   "owner-silent": "Nobody answered in 15 minutes, which means no. Ask again.",
   revoked: "Pair it, or allow it, again if that was a mistake.",
   "safe-mode": "`kith safe off` ends it; the log and `kith dead` tell why it began.",
@@ -168,6 +170,7 @@ const wireCodes: ReadonlySet<string> = new Set<ErrorCode>([
     "bad-args",
     "disk-full",
     "outside-tailnet",
+    "no-file",
   ] as const),
 ]);
 

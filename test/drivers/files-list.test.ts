@@ -62,7 +62,7 @@ describe.each(ways)("%s", (_, hold) => {
       ...{ name: "a", kind: "file", size: 5, modified_at_ms: expect.any(Number) },
     });
     expect(await stat.run({ path: "link" }, lend())).toMatchObject({ kind: "other", size: 0 });
-    expect(await codeOf(stat.run({ path: "docs/none" }, lend()))).toBe("gone");
+    expect(await codeOf(stat.run({ path: "docs/none" }, lend()))).toBe("no-file");
   });
 
   test.for([

@@ -204,7 +204,7 @@ describe.each(ways)("reading a shared folder %s", (_way, how) => {
       );
       if (typeof told === "string") escapes.push(`${JSON.stringify(path)}: ${told}`);
       else {
-        expect(["bad-args", "gone"], `${JSON.stringify(path)}: ${told.message}`).toContain(
+        expect(["bad-args", "no-file"], `${JSON.stringify(path)}: ${told.message}`).toContain(
           told.code,
         );
         expect(told.message).not.toContain(home.path);
@@ -300,7 +300,7 @@ describe("several shared folders", () => {
         });
     };
     expect(await ask("b", "deep/picture.JPG")).toMatchObject({ name: "picture.JPG" });
-    expect(await codeOf(ask("b", "note.txt"))).toBe("gone");
+    expect(await codeOf(ask("b", "note.txt"))).toBe("no-file");
     for (const root of [undefined, "c", "", "__proto__", home.root])
       expect(await codeOf(ask(root, "note.txt"))).toBe("bad-args");
     expect(await reader.probe()).toMatchObject({
@@ -391,7 +391,7 @@ test.runIf(linux)(
     console.log(`swapper: ${JSON.stringify(counts)}`);
     expect(counts[SECRET] ?? 0).toBe(0);
     expect(
-      Object.keys(counts).filter((end) => !["inside", "bad-args", "gone"].includes(end)),
+      Object.keys(counts).filter((end) => !["inside", "bad-args", "no-file", "gone"].includes(end)),
     ).toEqual([]);
     expect(counts["inside"]).toBeGreaterThan(0);
   },

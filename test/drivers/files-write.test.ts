@@ -136,7 +136,7 @@ describe.each([
     ["pipe", "bad-args"],
     ["docs", "bad-args"],
     ["old.txt/x", "bad-args"],
-    ["nowhere/x", "gone"],
+    ["nowhere/x", "no-file"],
     [".kith-old/x", "bad-args"],
     ["docs/.kith-draft-x", "bad-args"],
     ["a//b", "bad-args"],

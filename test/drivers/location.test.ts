@@ -11,7 +11,7 @@ const home = { latitude: 48.137_154, longitude: 11.576_124, name: "Home" };
 const here = desktop({ PATH: "/none" }, "linux");
 
 const get = async (precision: "exact" | "street" | "city", place = home, tools = lend()) =>
-  v.parse(locationGet.out, await location(place, here).run({ precision }, tools));
+  v.parse(locationGet.out, await location(() => place, here).run({ precision }, tools));
 
 test.each([
   ["exact", 48_137_150, 11_576_120, 1],
@@ -58,7 +58,7 @@ test("it is told after a notice, and not without one", async () => {
   await get("street", home, tools);
   expect(tools.said).toEqual(["notice: location: street"]);
   const mute = { ...lend(), notice: () => Promise.reject(new Error("nobody reads")) };
-  await expect(location(home, here).run({ precision: "city" }, mute)).rejects.toThrow(
+  await expect(location(() => home, here).run({ precision: "city" }, mute)).rejects.toThrow(
     "nobody reads",
   );
 });
@@ -81,7 +81,7 @@ Description: Wi-Fi
     await using at = await folder();
     await at.file("told", words);
     const program = await at.file("where-am-i", `#!/bin/sh\n/bin/cat ${at.path}/told\n`, 0o755);
-    const driver = location(undefined, here, [program]);
+    const driver = location(() => undefined, here, [program]);
     expect(await driver.probe()).toEqual({ state: "ready" });
     return v.parse(locationGet.out, await driver.run({ precision }, lend()));
   };
@@ -112,7 +112,7 @@ Description: Wi-Fi
     await using at = await folder();
     const mac = desktop({ PATH: at.path }, "darwin");
     await at.file("CoreLocationCLI", "#!/bin/sh\necho 48.137154 11.576124 65.0\n", 0o755);
-    const get = () => location(undefined, mac).run({ precision: "exact" }, lend());
+    const get = () => location(() => undefined, mac).run({ precision: "exact" }, lend());
     expect(await get()).toMatchObject({ source: "corelocation", accuracy_m: 65 });
     await at.file(
       "CoreLocationCLI",
@@ -127,7 +127,9 @@ Description: Wi-Fi
       ["linux", "geoclue-2-demo"],
       ["darwin", "corelocationcli"],
     ] as const)
-      expect(await location(undefined, desktop({ PATH: "/none" }, system), []).probe()).toEqual({
+      expect(
+        await location(() => undefined, desktop({ PATH: "/none" }, system), []).probe(),
+      ).toEqual({
         state: "unavailable",
         reason: expect.stringContaining(words) as string,
       });

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { formatInvitation, readInvitation } from "@kith/shared/protocol/invitation";
 import { describe, expect, test } from "vitest";
-import { type World, freshFolder, freshWorld, until, world } from "../support/home.ts";
+import { Running, type World, freshFolder, freshWorld, until, world } from "../support/home.ts";
 
 const CAMERA = ["--camera", "test-pattern"];
 
@@ -134,6 +134,28 @@ describe("one line", () => {
     expect(error).toMatchObject({ code: "usage", message: expect.stringContaining("--pair") });
     expect(readFileSync(join(home.nodeHome("laptop"), "node.json"), "utf8")).toBe(before);
   });
+});
+
+test("what a line did not name is said to be missing from the pairing, and added by its owner's hand", async () => {
+  await using home = await freshWorld();
+  await home.startGateway();
+  const { link } = await invite(home);
+  await paste(home, link).event("ready");
+  const more = ["--allow", "files.list=allow", "--root", `docs=${home.folder}`, "--json"];
+  const stored = new Running(home.agent, ["--home", home.nodeHome("laptop"), ...more]);
+  await stored.event("stored");
+  await home.offers("laptop", (caps) =>
+    caps.some(
+      ({ cap, state, agreed }) => cap === "files.list" && state === "ready" && agreed === false,
+    ),
+  );
+  const list = { device: "laptop", cap: "files.list", allow: "once" };
+  expect(await home.refused("invoke", list)).toMatchObject({
+    code: "not-offered",
+    message: expect.stringContaining('kith devices widen "laptop" files.list'),
+  });
+  await home.call("devices.widen", { device: "laptop", cap: "files.list" });
+  expect((await home.call("invoke", list)).out).toMatchObject({ name: "laptop" });
 });
 
 describe("a machine with Node and nothing of Kith", () => {

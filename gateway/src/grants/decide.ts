@@ -15,6 +15,8 @@ export interface Question {
   readonly device: DeviceRow | undefined;
   readonly capability: Capability | undefined;
   readonly offered: Offered | undefined;
+  /** It offers that, but was paired without: nothing beyond what was agreed then is ever asked. */
+  readonly unagreed?: boolean;
   /** `owner` acts for themselves and may be asked; anybody else needs a grant. */
   readonly requester: string;
   readonly grants: readonly Grant[];
@@ -64,7 +66,9 @@ export function decide(question: Question): Decision {
     return deny(
       "capability-offered",
       "not-offered",
-      `${device.name} does not offer ${capability.name}`,
+      question.unagreed
+        ? `${device.name} was paired without ${capability.name}: \`kith devices widen "${device.name}" ${capability.name}\` lets it be asked for that`
+        : `${device.name} does not offer ${capability.name}`,
     );
   if (offered.v !== capability.version || weaker(offered.effect, capability.effect)) {
     return deny(

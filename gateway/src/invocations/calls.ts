@@ -188,10 +188,13 @@ export class Calls implements TableKind {
   /** What decide() says about this use now, for the decision itself and for `grants explain`. */
   decide(device: DeviceRow | undefined, cap: string, requester: string, at: number): Decision {
     const { documents } = this.#options;
+    const offered = device && this.#offered(device.id, cap);
+    const agreed = device !== undefined && within(device.ceiling, cap);
     return decide({
       device,
       capability: capabilityOf(documents, device?.id, cap),
-      offered: device && within(device.ceiling, cap) ? this.#offered(device.id, cap) : undefined,
+      offered: agreed ? offered : undefined,
+      unagreed: offered !== undefined && !agreed,
       requester,
       grants: this.#grants.list(),
       ceiling: device && this.#ceiling(device),

@@ -287,7 +287,7 @@ const commands: Readonly<Record<string, Command>> = {
         ? operate("pair.approve", { code: rest })
         : say("Say /approve with the code that the device shows."),
   },
-  allow: { form: "/allow once|15m|1h|today [id]", what: "permit what was asked", parse: allow },
+  allow: { form: "/allow once|15m|1h|today [id|all]", what: "permit what was asked", parse: allow },
   deny: {
     form: "/deny [id]",
     what: "refuse what was asked",

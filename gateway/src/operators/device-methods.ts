@@ -1,6 +1,6 @@
 /** Methods about devices: list, rename, release, revoke; and the one of this machine. */
 import { catalogue } from "@kith/shared/capabilities/index";
-import { isOwn } from "@kith/shared/capabilities/own";
+import { isOwn, within } from "@kith/shared/capabilities/own";
 import { KithError } from "@kith/shared/errors";
 import { fromHex, keyId } from "@kith/shared/ids";
 import { about } from "@kith/shared/protocol/session";
@@ -11,6 +11,9 @@ import { freeName } from "../devices/resolve.ts";
 import { ASK, NOTHING, event, lookup, words } from "./lookup.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
 import { ago, table } from "./text.ts";
+
+/** Lines that say why something does not work; `kith doctor` has all of them. */
+const MOST_REASONS = 8;
 
 export function deviceMethods(options: MethodsOptions): [string, Method][] {
   const { runtime, presence, clock, gateway } = options;
@@ -42,6 +45,7 @@ export function deviceMethods(options: MethodsOptions): [string, Method][] {
             cap,
             state,
             policy,
+            ...(within(row.ceiling, cap) ? {} : { agreed: false }),
             ...(reason === undefined ? {} : { reason }),
           })),
         }));
@@ -57,18 +61,26 @@ export function deviceMethods(options: MethodsOptions): [string, Method][] {
                 : `${one.state}${one.route === undefined ? "" : `, ${one.route}`}`,
               `${one.kind}, ${one.os}`,
               on
-                .map(({ cap, state, policy }) =>
-                  state === "ready"
-                    ? `${cap}${policy === "ask" ? " (asks there)" : ""}`
-                    : `${cap} (${state})`,
+                .map(({ cap, state, policy, agreed }) =>
+                  agreed === false
+                    ? `${cap} (not paired for)`
+                    : state === "ready"
+                      ? `${cap}${policy === "ask" ? " (asks there)" : ""}`
+                      : `${cap} (${state})`,
                 )
                 .join(", ") || "nothing turned on",
             ],
           ];
         });
         const locked = documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false;
+        const reasons = devices.flatMap(({ name: called, caps }) =>
+          caps.flatMap(({ cap, state, reason }) =>
+            state !== "off" && state !== "ready" && reason ? [`${called}: ${cap}: ${reason}`] : [],
+          ),
+        );
+        const why = reasons.length > 0 ? `\n${reasons.slice(0, MOST_REASONS).join("\n")}` : "";
         const note = locked ? "\nLOCKED: nothing is done on any of them until /unlock." : "";
-        return { out: { devices }, text: `${table(lines)}${note}` };
+        return { out: { devices }, text: `${table(lines)}${why}${note}` };
       }),
     ],
     [

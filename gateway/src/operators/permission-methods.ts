@@ -2,6 +2,7 @@
 import { KithError } from "@kith/shared/errors";
 import { name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
+import { offer } from "../devices/device.ts";
 import { type Grant, durations } from "../grants/grant.ts";
 import type { Call } from "../invocations/call.ts";
 import { short } from "../sessions/words.ts";
@@ -32,6 +33,12 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
     return [...new Map(found.map((call) => [call.id, call])).values()];
   };
   const answered = (key: string | undefined): Call | undefined => allAnswered(key)[0];
+
+  /** Who permitted it here may have to say yes there as well. */
+  const asksThere = ({ device: id, cap, name: called }: Call): string =>
+    offer(documents, id, cap)?.policy === "ask"
+      ? ` ${called} asks whoever sits there, for a minute at most.`
+      : "";
 
   /** Ends a question; the same order again changes nothing. @throws KithError approval-unknown when it is over */
   const answer = async (
@@ -109,7 +116,7 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
           forget();
           return {
             out: { approval: call.id, call: call.id, grant: wish },
-            text: `Allowed ${FOR[wish]}: ${call.cap} of ${call.name}.`,
+            text: `Allowed ${FOR[wish]}: ${call.cap} of ${call.name}.${asksThere(call)}`,
           };
         },
       ),

@@ -199,11 +199,11 @@ export function failureOf(thrown: unknown, doing: "read" | "write" = "read"): Ki
   if (thrown instanceof KithError) return thrown;
   const code = thrown instanceof Error && "code" in thrown ? String(thrown.code) : "";
   const failure = (
-    kith: "gone" | "bad-args" | "os-permission" | "disk-full" | "driver",
+    kith: "no-file" | "bad-args" | "os-permission" | "disk-full" | "driver",
     message: string,
   ) => new KithError(kith, message, { cause: thrown });
   if (code === "ENOENT")
-    return failure("gone", doing === "read" ? "no such file" : "no such folder");
+    return failure("no-file", doing === "read" ? "no such file there" : "no such folder there");
   if (code === "EACCES" || code === "EPERM" || code === "EROFS")
     return failure("os-permission", `this program may not ${doing} that file`);
   if (code === "ENOSPC" || code === "EDQUOT")

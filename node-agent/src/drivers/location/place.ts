@@ -18,12 +18,12 @@ const steps = {
 
 /** The owner's word comes first; without one the system is asked. `examples`: see measured.ts. */
 export function location(
-  place: Place | undefined,
+  place: () => Place | undefined,
   desktop: Desktop,
   examples?: readonly string[],
 ): Driver<typeof locationGet> {
   /** @throws KithError not-ready, with what to do */
-  const look = async () => place ?? (await measuring(desktop, examples && [...examples]));
+  const look = async () => place() ?? (await measuring(desktop, examples && [...examples]));
   return {
     capability: locationGet,
     parallel: 2,

@@ -38,7 +38,9 @@ export function shell({
   sandbox = sandboxHere(),
   clock = systemClock,
 }: Shell): Driver<typeof shellRun> {
-  let found: { readonly at: number; readonly probe: Promise<Probe> } | undefined;
+  let found:
+    | { readonly at: number; readonly of: string; readonly probe: Promise<Probe> }
+    | undefined;
 
   /** @throws KithError not-ready and gone, with nothing run; interrupted; what `signal` says */
   async function start(
@@ -86,7 +88,9 @@ export function shell({
     maxMs: 600_000,
     probe() {
       const now = clock.mono();
-      if (!found || now - found.at > BELIEVED_MS) found = { at: now, probe: look() };
+      const of = JSON.stringify([...roots]);
+      if (!found || found.of !== of || now - found.at > BELIEVED_MS)
+        found = { at: now, of, probe: look() };
       return found.probe;
     },
     async run({ argv, cwd, env, stdin, timeout_s }, tools) {

@@ -45,7 +45,10 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
       const words = hint ? `${text}\n/allow once, 15m, 1h or today, or /deny` : text;
       const lines = person ? wrap(words, process.stdout.columns - 1) : words;
       if (words) put(message.question ? paint("yellow", lines) : lines);
-      if (message.error && !text.includes(message.error.message)) wrong(message.error);
+      // A question which device is meant says all of it already.
+      const said =
+        message.error?.code === "device-ambiguous" || text.includes(message.error?.message);
+      if (message.error && !said) wrong(message.error);
       if (message.picture) put(message.picture);
     }
     if (message.final && waiting > 0) waiting--;

@@ -144,7 +144,11 @@ async function here(home, ask, asking) {
       ),
     );
   if (wish && asking && !known) await asking.lend(() => setup());
-  if (!wish) return { device: false };
+  if (!wish) {
+    if (asking)
+      line(paint("dim", "\n4. (A folder is shared by a device, so there is nothing to ask.)"));
+    return { device: false };
+  }
   const typed = await ask(
     "4. Share a folder of it, so that files can be asked for? Path, or nothing. []",
     "",

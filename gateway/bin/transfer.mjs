@@ -32,7 +32,11 @@ const firstLine = (text) => text.split("\n", 1)[0] ?? "";
 
 /** @param {number} bytes */
 const size = (bytes) =>
-  bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  bytes < 1e3
+    ? `${bytes} bytes`
+    : bytes < 1e6
+      ? `${Math.ceil(bytes / 1e3)} kB`
+      : `${(bytes / 1e6).toFixed(1)} MB`;
 
 /** @param {Context} context @param {any[]} words */
 export async function send(context, [file, device, path = basename(file)]) {

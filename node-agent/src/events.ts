@@ -26,6 +26,8 @@ export type AgentEvent =
   | { event: "asked"; call: string; cap: string; text: string; left_ms: number }
   /** The agent that runs with this home takes the changes over; `drivers`: those at its next start. */
   | { event: "stored"; drivers: boolean }
+  /** A question that was put here was answered elsewhere, or is over. */
+  | { event: "settled"; call: string }
   /** What is asked on this device now, the oldest first. */
   | { event: "questions"; questions: readonly Asked[] }
   /** Somebody answered by `kith node yes` or `no`. */
@@ -91,6 +93,8 @@ export function sentence(event: AgentEvent, screen = false): string {
       return event.on ? `● in use: ${event.what}` : `○ no longer in use: ${event.what}`;
     case "asked":
       return `${event.text} [y/N] (${Math.round(event.left_ms / 1_000)} s)`;
+    case "settled":
+      return "That question is over: it was answered elsewhere, or nobody answered.";
     case "stored":
       return `Stored. The agent that runs here takes it over${event.drivers ? ", and the driver when it starts anew" : ""}.`;
     case "questions":

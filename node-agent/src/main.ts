@@ -350,9 +350,13 @@ function askHere(consent: Consent, person: Person, say: Say, stop: AbortSignal):
       await say({ event: "asked", call, cap, text, left_ms: consent.leftMs(question) });
       if (!process.stdin.isTTY) return;
       const typed = await person.line(
-        AbortSignal.any([stop, AbortSignal.timeout(Math.max(1, consent.leftMs(question)))]),
+        AbortSignal.any([
+          ...[stop, question.over],
+          AbortSignal.timeout(Math.max(1, consent.leftMs(question))),
+        ]),
       );
       if (typed !== undefined) consent.answer(call, isYes(typed));
+      else await say({ event: "settled", call });
     });
   });
 }

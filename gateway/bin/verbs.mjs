@@ -168,11 +168,12 @@ export const verbs = {
   invoke: {
     about: "Run one capability of one device.",
     example: `kith invoke laptop camera.snap '{"facing":"any"}' --allow once --out .`,
-    options: { allow: string, wait: string, deliver: string, out: string },
+    options: { allow: string, wait: string, deliver: string, unlocked: boolean, out: string },
     hints: {
       allow: ALLOW_HINT,
       wait: WAIT_HINT,
       deliver: "seconds it may wait for a device that is away; it is done when the device is back",
+      unlocked: "with --deliver: also until somebody unlocks the device",
       out: OUT_HINT,
     },
     forms: {
@@ -183,7 +184,8 @@ export const verbs = {
         const wait_ms = wait === undefined ? undefined : Number(wait) * 1_000;
         const deliver = number(context.flags.deliver, "--deliver", "invoke");
         const deliver_s = deliver === undefined ? undefined : Number(deliver);
-        const asked = { device, cap, args, allow, deliver_s, wait_ms };
+        const { unlocked } = context.flags;
+        const asked = { device, cap, args, allow, deliver_s, unlocked, wait_ms };
         await printResult(context, await request(context, "invoke", asked));
       },
     },

@@ -19,6 +19,7 @@ export interface Offer {
   readonly caps: readonly Offered[];
   /** SHA-256 that changes with the set. */
   readonly hash: Uint8Array<ArrayBuffer>;
+  readonly locked: boolean;
 }
 
 /** What is off is not even looked at: a camera's name is nobody's business then. */
@@ -60,7 +61,10 @@ export async function makeOffer(
       };
     }),
   );
-  return { caps, hash: new Uint8Array(createHash("sha256").update(JSON.stringify(caps)).digest()) };
+  const hash = createHash("sha256")
+    .update(JSON.stringify([caps, locked]))
+    .digest();
+  return { caps, locked, hash: new Uint8Array(hash) };
 }
 
 /** One driver's look, bounded. Never rejects. */
@@ -81,7 +85,7 @@ export function probe(driver: AnyDriver, clock: Clock): Promise<Probe> {
 }
 
 /** The frames of one whole set, in order. */
-export function advertisement({ caps, hash }: Offer, rev: number): ToGateway[] {
+export function advertisement({ caps, hash, locked }: Offer, rev: number): ToGateway[] {
   const parts: Offered[][] = [[]];
   let bytes = 0;
   for (const cap of caps) {
@@ -100,5 +104,6 @@ export function advertisement({ caps, hash }: Offer, rev: number): ToGateway[] {
     parts: parts.length,
     hash,
     caps: part,
+    ...(locked && { locked }),
   }));
 }

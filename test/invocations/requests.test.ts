@@ -364,3 +364,53 @@ test("what is sent is the content that the plan names, whatever the arguments sa
     args: { path: "a", size: 5, sha256: "07".repeat(32) },
   });
 });
+
+describe("a call that waits until its device is unlocked", () => {
+  const locked = (desk: Desk, now: boolean) => {
+    const caps = ["camera.snap", "device.info"].map((cap) => ({
+      ...{ cap, v: 1, effect: cap === "device.info" ? "read" : "idempotent", foreground: false },
+      ...{ parallel: 16, max_ms: 10_000, max_bytes: 0 },
+      ...(now ? { state: "denied", policy: "deny" } : { state: "ready", policy: "allow" }),
+    }));
+    desk.put("device", "caps/laptop", {
+      hash: new Uint8Array(32),
+      caps,
+      ...(now && { locked: true }),
+    });
+  };
+  const info = { cap: "device.info", deliverMs: 60_000 };
+
+  test("is kept while it is locked, over a restart, and leaves once when it is not", () => {
+    const desk = new Desk();
+    locked(desk, true);
+    desk.request("C", { ...info, unlocked: true } as never);
+    expect([desk.state("C"), desk.steps()]).toEqual(["ready", []]);
+    desk.restart();
+    desk.tell("*", { type: "link.ready", device: "laptop", epoch: 1, ledger: "LEDGER" });
+    expect([desk.state("C"), desk.steps()]).toEqual(["ready", []]);
+    locked(desk, false);
+    desk.tell("*", { type: "caps.changed", device: "laptop" });
+    expect([desk.state("C"), desk.steps()]).toEqual(["sent", ["invoke C"]]);
+    desk.tell("*", { type: "caps.changed", device: "laptop" });
+    expect(desk.steps()).toEqual([]);
+  });
+
+  test("still needs its permission, and ends with its time", () => {
+    const desk = new Desk();
+    locked(desk, true);
+    desk.request("C", { cap: "camera.snap", args: {}, deliverMs: 60_000, unlocked: true } as never);
+    expect(desk.state("C")).toBe("asked");
+    desk.request("D", { ...info, unlocked: true } as never);
+    desk.now += 120_000;
+    locked(desk, false);
+    desk.tell("*", { type: "caps.changed", device: "laptop" });
+    expect(desk.state("D")).toMatch(/^expired/);
+  });
+
+  test("is another wish than one that only waits for the device: that is refused as ever", () => {
+    const desk = new Desk();
+    locked(desk, true);
+    for (const wish of [info, { cap: "device.info", unlocked: true }])
+      expect(desk.request("C", wish as never)).toMatchObject({ failure: { code: "denied-local" } });
+  });
+});

@@ -330,6 +330,15 @@ describe("what waits", () => {
     expect(owner(text)).toMatchObject({ do: "call", cap: "camera.snap", deliverMs });
   });
 
+  test("“when unlocked” waits for somebody to lift the device's lock as well", () => {
+    for (const text of [
+      "/photo laptop when unlocked within 2h",
+      "/photo laptop once it is unlocked in the next 2h",
+    ])
+      expect(owner(text)).toMatchObject({ do: "call", deliverMs: 2 * HOUR_MS, unlocked: true });
+    expect(owner("/photo laptop when online")).not.toHaveProperty("unlocked");
+  });
+
   test("a wait that is too long is said to be so, and what decides never waits", () => {
     expect(owner("/photo laptop when online within 8d").do).toBe("say");
     for (const text of ["/allow once when online", "/lock when it is back", "hello when online"])

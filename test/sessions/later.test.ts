@@ -93,7 +93,13 @@ test("whoever asked hears that a call waits, and it is not the last word", () =>
   const [made] = calls(chat.owed());
   expect(made?.request).toMatchObject({ deliverMs: HOUR_MS });
   const call = made?.to.replace("invocation/", "") ?? "";
-  chat.send({ type: "call.waits", call, name: "laptop", until: Date.UTC(2026, 0, 2) });
+  chat.send({
+    type: "call.waits",
+    locked: false,
+    call,
+    name: "laptop",
+    until: Date.UTC(2026, 0, 2),
+  });
   expect(replies(chat.owed())).toMatchObject([
     { final: false, text: expect.stringMatching(/^laptop is away\. It will be done .* \/cancel /) },
   ]);

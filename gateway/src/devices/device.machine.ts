@@ -43,6 +43,7 @@ export type DeviceEvent = Event & { readonly at: number } & (
         readonly type: "caps.advertised";
         readonly hash: Uint8Array;
         readonly caps: readonly Offered[];
+        readonly locked?: boolean;
         readonly epoch: number;
       }
     | { readonly type: "device.offended"; readonly how: "claim" | "break" }
@@ -385,7 +386,13 @@ export const deviceMachine = setup({
               table: "device",
               id: `caps/${row.id}`,
               open: true,
-              body: event.type === "caps.advertised" ? { hash: event.hash, caps: event.caps } : {},
+              body:
+                event.type === "caps.advertised"
+                  ? {
+                      ...{ hash: event.hash, caps: event.caps },
+                      ...(event.locked && { locked: true }),
+                    }
+                  : {},
             })),
             owe(({ context: { row }, event }) => ({
               kind: "signal",

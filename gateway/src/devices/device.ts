@@ -75,6 +75,8 @@ export const beyond = (ceiling: readonly string[] | undefined, cap: string): boo
 export interface OfferedSet {
   readonly hash: Uint8Array;
   readonly caps: readonly Offered[];
+  /** Somebody locked it there. */
+  readonly locked?: boolean;
 }
 
 const byName = new WeakMap<OfferedSet, ReadonlyMap<string, Offered>>();

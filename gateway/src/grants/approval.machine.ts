@@ -29,6 +29,7 @@ export interface Question {
   readonly planHash: string;
   /** Ms that it may wait for its device. */
   readonly deliverMs?: number;
+  readonly unlocked?: true;
   /** What the device said about why it may not work: shown with the question, so that nobody permits in vain. */
   readonly warning?: string;
   /** The chat's session to ask in, where there is one. */
@@ -74,20 +75,23 @@ const note = (what: string) =>
     },
   }));
 
-const ask = owe(({ call, device, name, cap, args = {}, session, deliverMs, warning }) => ({
-  kind: "tell",
-  to: session ?? `invocation/${call}`,
-  event: {
-    type: "approval.asked",
-    call,
-    device,
-    name,
-    cap,
-    args,
-    ...(deliverMs === undefined ? {} : { deliverMs }),
-    ...(warning === undefined ? {} : { warning }),
-  } as Event,
-}));
+const ask = owe(
+  ({ call, device, name, cap, args = {}, session, deliverMs, unlocked, warning }) => ({
+    kind: "tell",
+    to: session ?? `invocation/${call}`,
+    event: {
+      type: "approval.asked",
+      call,
+      device,
+      name,
+      cap,
+      args,
+      ...(deliverMs === undefined ? {} : { deliverMs }),
+      ...(unlocked && { unlocked }),
+      ...(warning === undefined ? {} : { warning }),
+    } as Event,
+  }),
+);
 
 /** Names the answer, so that the same one said again after a crash is known as the same. */
 const keyOf = (event: ApprovalEvent): { readonly key?: string } =>
@@ -137,6 +141,7 @@ export const approvalMachine = setup({
     planHash: event.planHash,
     ...(event.args === undefined ? {} : { args: event.args }),
     ...(event.deliverMs === undefined ? {} : { deliverMs: event.deliverMs }),
+    ...(event.unlocked && { unlocked: event.unlocked }),
     ...(event.warning === undefined ? {} : { warning: event.warning }),
     ...(event.session === undefined ? {} : { session: event.session }),
   }),

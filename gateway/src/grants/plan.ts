@@ -26,6 +26,8 @@ export interface Plan {
   readonly revocation: number;
   /** Ms that it may wait for its device; absent where it does not. */
   readonly deliver_ms?: number;
+  /** It also waits until its device is unlocked. */
+  readonly unlocked?: true;
 }
 
 /**
@@ -145,6 +147,7 @@ export function planHash({
   device,
   gateway,
   requester,
+  unlocked,
   deliver_ms,
   revocation,
 }: Plan): string {
@@ -152,6 +155,7 @@ export function planHash({
   end = APPROVAL.length;
   // In the order of the encoding, so that nothing has to be sorted.
   const waits = deliver_ms === undefined ? {} : { deliver_ms };
-  put({ v, cap, args, call, device, gateway, requester, ...waits, revocation });
+  const lock = unlocked === undefined ? {} : { unlocked };
+  put({ v, cap, args, call, device, gateway, ...lock, requester, ...waits, revocation });
   return sha256Hex(scratch.subarray(0, end));
 }

@@ -66,6 +66,8 @@ export interface Call {
   readonly ttlMs: number;
   /** How long it may wait until its device is there; part of what was approved. */
   readonly deliverMs?: number;
+  /** It waits until its device is unlocked, too. */
+  readonly unlocked?: true;
   /** Unix ms: when its permission ends, where it ends a call that has begun. */
   readonly notAfter?: number;
   readonly createdAt: number;

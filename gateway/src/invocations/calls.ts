@@ -15,6 +15,7 @@ import type { CeilingMode } from "@kith/shared/tailnet/ceiling";
 import { tame } from "@kith/shared/protocol/words";
 import {
   type DeviceRow,
+  type OfferedSet,
   beyond,
   capabilityOf,
   ceilingBy,
@@ -140,6 +141,8 @@ export class Calls implements TableKind {
         });
       case "ceiling.changed":
         return this.#revoked((call) => this.#beyond(call), OUTSIDE);
+      case "caps.changed":
+        return this.#dispatch(event.device);
       case "grant.revoked":
         return this.#revokeGrant(event.grant, event.by);
       case "owner.cancelled":
@@ -186,9 +189,20 @@ export class Calls implements TableKind {
   }
 
   /** What decide() says about this use now, for the decision itself and for `grants explain`. */
-  decide(device: DeviceRow | undefined, cap: string, requester: string, at: number): Decision {
+  decide(
+    device: DeviceRow | undefined,
+    cap: string,
+    requester: string,
+    at: number,
+    waitsForLock = false,
+  ): Decision {
     const { documents } = this.#options;
-    const offered = device && this.#offered(device.id, cap);
+    const told = device && this.#offered(device.id, cap);
+    // A device that is locked says no to everything: what waits for its lock is asked about as if it were not.
+    const offered =
+      told && waitsForLock && this.#locked(device.id)
+        ? ({ ...told, state: "ready", policy: "allow" } as const)
+        : told;
     const agreed = device !== undefined && within(device.ceiling, cap);
     return decide({
       device,
@@ -202,6 +216,10 @@ export class Calls implements TableKind {
       safe: this.safe,
       now: this.#grants.now(at),
     });
+  }
+
+  #locked(device: string): boolean {
+    return this.#options.documents.get<OfferedSet>("device", `caps/${device}`)?.locked ?? false;
   }
 
   #ceiling(device: DeviceRow): readonly string[] | undefined {
@@ -289,7 +307,8 @@ export class Calls implements TableKind {
     }
     const { row } = found;
     const about = { device: row.id, name: row.name };
-    const decision = this.decide(row, request.cap, request.requester, this.#turn.at);
+    const waits = request.unlocked === true && request.deliverMs !== undefined;
+    const decision = this.decide(row, request.cap, request.requester, this.#turn.at, waits);
     if (decision.verdict === "deny")
       return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
     const capability = this.#capability(row.id, request.cap) as Capability;
@@ -357,6 +376,7 @@ export class Calls implements TableKind {
       args: call.args,
       planHash: call.planHash,
       ...(call.deliverMs === undefined ? {} : { deliverMs: call.deliverMs }),
+      ...(call.unlocked && { unlocked: true }),
       ...(warning === undefined ? {} : { warning }),
     };
     emit({
@@ -412,14 +432,22 @@ export class Calls implements TableKind {
     );
   }
 
+  /** What a call that is ready waits for at its device; undefined: for its turn alone. */
+  waitsFor({ device, unlocked }: Call): "return" | "unlock" | undefined {
+    if (!this.#options.link(device)) return "return";
+    return unlocked && this.#locked(device) ? "unlock" : undefined;
+  }
+
   /** Whoever asked learns that it may take long. */
   #tellWaits(call: Call): void {
-    if (call.deliverMs === undefined || !call.session || this.#options.link(call.device)) return;
+    const waits = call.deliverMs === undefined ? undefined : this.waitsFor(call);
+    if (!call.session || !waits) return;
     const { id, name, cap, deadlineAt: until } = call;
+    const locked = waits === "unlock";
     emit({
       kind: "tell",
       to: call.session,
-      event: { type: "call.waits", call: id, name, cap, until } as Event,
+      event: { type: "call.waits", call: id, name, cap, until, locked } as Event,
     });
   }
 
@@ -628,6 +656,7 @@ export class Calls implements TableKind {
         this.#apply(call, { type: "deadline.passed", away: call.deliverMs !== undefined });
         continue;
       }
+      if (call.unlocked && this.#locked(device)) continue;
       // The settings may be other ones since it was allowed.
       if (this.#beyond(call)) {
         this.#apply(call, { type: "rights.revoked", failure: OUTSIDE });

@@ -128,6 +128,8 @@ export function linkHandlers({
   runtime.on<{ device: string; epoch: number }>("caps.stored", ({ device, epoch }) => {
     tellGrants(device);
     if (expecting.delete(device)) ready(device, epoch);
+    // What waited for its lock to be lifted.
+    else tell("*", { type: "caps.changed", device });
   });
 
   /** Reconciles what is open, then sends what waits. */
@@ -167,6 +169,7 @@ export function linkHandlers({
       type: "caps.advertised",
       hash: frame.hash,
       caps: set.caps,
+      ...(frame.locked && { locked: true }),
       epoch: link.epoch,
     } as Event);
   };

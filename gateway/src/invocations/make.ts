@@ -58,6 +58,8 @@ export function callOf(
     return badArgs(`${cap}: ${where}: ${unknown ? "there is no such argument" : issue.message}`);
   }
   const deliverMs = wish && Math.max(0, Math.min(MOST_DELIVER_MS, Math.round(wish)));
+  // Without time to wait nothing waits for a lock either.
+  const unlocked = deliverMs === undefined ? undefined : request.unlocked;
   const plan = {
     gateway,
     device: row.id,
@@ -68,6 +70,7 @@ export function callOf(
     call: id,
     revocation: row.revocation,
     ...(deliverMs === undefined ? {} : { deliver_ms: deliverMs }),
+    ...(unlocked && { unlocked }),
   };
   const call: Call = {
     id,
@@ -92,6 +95,7 @@ export function callOf(
     createdAt: at,
     deadlineAt: at + PATIENCE_MS + times.ttlSlackMs,
     ...(deliverMs === undefined ? {} : { deliverMs }),
+    ...(unlocked && { unlocked }),
     ...(request.session === undefined ? {} : { session: request.session }),
   };
   return { call };

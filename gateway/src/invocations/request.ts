@@ -21,6 +21,8 @@ export interface Request {
   readonly session?: ActorId;
   /** So many ms it may wait for a device that is away; without it, that is an error at once. */
   readonly deliverMs?: number;
+  /** With `deliverMs`: it waits for a device that somebody locked as well. */
+  readonly unlocked?: true;
   /** The owner's permission, given with the request. */
   readonly allow?: Duration;
 }
@@ -39,6 +41,7 @@ export type CallsEvent = Event &
     | { readonly type: "approval.asked" }
     | { readonly type: "device.revoked"; readonly device: string }
     | { readonly type: "ceiling.changed" }
+    | { readonly type: "caps.changed"; readonly device: string }
     | { readonly type: "grant.revoked"; readonly grant: string; readonly by: string }
     | { readonly type: "owner.cancelled"; readonly by: string }
     | { readonly type: "safe.ended"; readonly by: string }

@@ -104,13 +104,13 @@ function later(rest: string): Answer {
 }
 
 const WHEN_THERE =
-  /^(?<what>.+?),? (?:when|once|as soon as) (?:(?:it|they)(?:[’']s| is| are| comes| come| gets| get) )?(?:online|back|back online|there|awake|connected)(?: (?:within|in the next) (?<wait>\d{1,3} ?[a-z]+))?[.!?]*$/iu;
+  /^(?<what>.+?),? (?:when|once|as soon as) (?:(?:it|they)(?:[’']s| is| are| comes| come| gets| get) )?(?:online|back|back online|there|awake|connected|(?<lock>unlocked))(?: (?:within|in the next) (?<wait>\d{1,3} ?[a-z]+))?[.!?]*$/iu;
 const DELIVER_MS = 86_400_000;
 const MOST_DELIVER_MS = 7 * 86_400_000;
 
 /** “… when it is back”: the same call, and it may wait for its device. */
 function whenThere(words: string): Answer | undefined {
-  const { what = "", wait } = WHEN_THERE.exec(words)?.groups ?? {};
+  const { what = "", lock, wait } = WHEN_THERE.exec(words)?.groups ?? {};
   if (what === "") return undefined;
   const answer = read(what);
   if (answer.do !== "call") return undefined;
@@ -119,7 +119,7 @@ function whenThere(words: string): Answer | undefined {
     return say(
       "It can wait for a device for 7 days at most, as in: /photo laptop when online within 2h",
     );
-  return { ...answer, deliverMs };
+  return { ...answer, deliverMs, ...(lock !== undefined && { unlocked: true }) };
 }
 
 const MOST_FILM_MS = 60_000;

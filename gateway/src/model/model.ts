@@ -23,6 +23,8 @@ export type Answer =
       readonly args: Readonly<Record<string, unknown>>;
       /** So many ms it may wait for a device that is away. */
       readonly deliverMs?: number;
+      /** With `deliverMs`: also until it is unlocked. */
+      readonly unlocked?: true;
       /** What it brought goes on: to this device, as the content of this call. */
       readonly onward?: Onward;
     }

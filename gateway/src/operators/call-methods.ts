@@ -69,7 +69,6 @@ const content = v.strictObject({
 export function callMethods({
   runtime,
   calls,
-  presence,
   waiting,
   clock,
   rng,
@@ -89,13 +88,15 @@ export function callMethods({
           deliver_s: v.optional(
             v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(MOST_DELIVER_MS / 1_000)),
           ),
+          /** With it: also until somebody unlocks the device. */
+          unlocked: v.optional(v.boolean(), false),
           wait_ms: v.optional(
             v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(3_600_000)),
             0,
           ),
         }),
         async (
-          { device: said, cap, args, content: brought, allow, deliver_s, wait_ms },
+          { device: said, cap, args, content: brought, allow, deliver_s, unlocked, wait_ms },
           { by },
         ) => {
           const { first, end, forget } = await waiting.request(newId(clock, rng), {
@@ -107,14 +108,17 @@ export function callMethods({
             ...(brought === undefined ? {} : { content: brought }),
             ...(allow === undefined ? {} : { allow }),
             ...(deliver_s === undefined ? {} : { deliverMs: deliver_s * 1_000 }),
+            ...(unlocked && { unlocked }),
           });
-          if (first.state === "ready" && deliver_s !== undefined && !presence.get(first.device)) {
+          const held = deliver_s === undefined ? undefined : calls.get(first.call);
+          const why = held?.state === "ready" ? calls.waitsFor(held) : undefined;
+          if (held && why) {
             forget();
             const { call, name } = first;
-            const until = calls.get(call)?.deadlineAt ?? clock.now();
+            const until = held.deadlineAt;
             return {
               out: { call, device: first.device, name, waits: true, until },
-              text: waits(call, name, until).text,
+              text: waits(call, name, until, why === "unlock").text,
             };
           }
           if (first.state !== "asked") return ended(await end);

@@ -98,6 +98,8 @@ export type SessionEvent = Event & { readonly id: string } & (
         readonly type: "call.waits";
         readonly call: string;
         readonly name: string;
+        /** It is there, and somebody locked it. */
+        readonly locked: boolean;
         readonly until: number;
       }
     | { readonly type: "call.ended"; readonly outcome: Outcome }
@@ -187,6 +189,7 @@ const request = ({ context, event }: Args): Request => {
     by,
     session: context.id,
     ...(answer.deliverMs === undefined ? {} : { deliverMs: answer.deliverMs }),
+    ...(answer.unlocked && { unlocked: answer.unlocked }),
   };
   const { device, cap, args, onward: next } = answer;
   return { device, cap, args, ...asked, ...(next && { onward: { ...next, ...asked } }) };
@@ -387,7 +390,7 @@ export const sessionMachine = setup({
     "call.waits": {
       actions: say(({ event }) => {
         if (event.type !== "call.waits") throw new Error("nothing waits in this event");
-        return waits(event.call, event.name, event.until);
+        return waits(event.call, event.name, event.until, event.locked);
       }),
     },
     "call.ended": [

@@ -27,6 +27,7 @@ export interface Asked {
   readonly args?: Readonly<Record<string, unknown>>;
   /** Ms that it may wait for the device. */
   readonly deliverMs?: number;
+  readonly unlocked?: true;
   readonly warning?: string;
 }
 
@@ -121,12 +122,13 @@ export function question({
   cap,
   args = {},
   deliverMs,
+  unlocked,
   warning,
 }: Asked): ChatMessage {
   const when =
     deliverMs === undefined
       ? ""
-      : `, as soon as it is connected within the next ${span(deliverMs)}`;
+      : `, as soon as it is connected${unlocked ? " and unlocked" : ""} within the next ${span(deliverMs)}`;
   return {
     text:
       `May I ${what(cap, args)} of ${name}${when}?  (${short(call)})\n${warning === undefined ? "" : `It may not work: ${warning}.\n`}` +
@@ -286,8 +288,8 @@ export function ended(told: Outcome, final: boolean): ChatMessage {
 }
 
 /** It is permitted and waits for its device. */
-export const waits = (call: string, name: string, until: number): ChatMessage => ({
-  text: `${name} is away. It will be done as soon as ${name} is back, until ${new Date(until).toLocaleString("sv").slice(0, 16)}; /cancel ${short(call)} takes it back.`,
+export const waits = (call: string, name: string, until: number, locked = false): ChatMessage => ({
+  text: `${name} is ${locked ? "locked" : "away"}. It will be done as soon as ${name} is ${locked ? "unlocked" : "back"}, until ${new Date(until).toLocaleString("sv").slice(0, 16)}; /cancel ${short(call)} takes it back.`,
   final: false,
 });
 

@@ -134,6 +134,8 @@ export const advertise = v.strictObject({
   parts: int(1, limits.capabilityParts),
   hash: bin(32),
   caps: list(offered, limits.capabilities),
+  /** Somebody locked the device: what may wait for that waits. */
+  locked: v.optional(v.boolean()),
 });
 
 export const grantsChanged = v.strictObject({

@@ -957,8 +957,8 @@ export const guards: readonly Guard[] = [
   guard(
     "a device may be asked for what it was not paired for",
     "gateway/src/invocations/calls.ts",
-    "device && within(device.ceiling, cap) ?",
-    "device ?",
+    "const agreed = device !== undefined && within(device.ceiling, cap);",
+    "const agreed = device !== undefined;",
     "test/invocations/own.test.ts",
   ),
   guard(
@@ -1163,6 +1163,13 @@ export const guards: readonly Guard[] = [
     "return this.#revoked((call) => this.#beyond(call), OUTSIDE);",
     "return this.#revoked(() => false, OUTSIDE);",
     "test/invocations/frames.test.ts",
+  ),
+  guard(
+    "what waits for a lock to be lifted is sent to a locked device",
+    "gateway/src/invocations/calls.ts",
+    "if (call.unlocked && this.#locked(device)) continue;",
+    "",
+    "test/invocations/requests.test.ts",
   ),
   guard(
     "what waits is sent although the ceiling is another one since",

@@ -87,7 +87,7 @@ describe("a call that cannot be", () => {
     ["../secret.txt", "bad-args"],
     ["/etc/passwd", "bad-args"],
     ["link.txt", "bad-args"],
-    ["nothing.txt", "gone"],
+    ["nothing.txt", "no-file"],
   ] as const)("for the file %s ends with %s", async ([path, code]) => {
     await isRefused(
       home,

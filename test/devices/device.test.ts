@@ -287,6 +287,9 @@ describe("a link by the tailnet", () => {
     device.send({ type: "link.asked", hello: hello({ last_epoch: 1 }), tailnet: other });
     expect(device.context().row.tailnet).toMatchObject({ node: "nLAP", ip: "100.64.0.2", may: [] });
     device.owed();
+    // Again and again it is no news.
+    device.send({ type: "tailnet.changed", tailnet: other });
+    expect(device.owed()).toEqual([]);
     device.send({ type: "tailnet.changed", tailnet });
     expect(device.context().row.tailnet?.may).toEqual(["camera"]);
     // Pairing anew, by both codes, begins anew.

@@ -165,11 +165,11 @@ const learnt = ({ tailnet: before }: DeviceRow, now: TailnetFacts): TailnetFacts
 
 const differs = (one: unknown, other: unknown) => JSON.stringify(one) !== JSON.stringify(other);
 
-/** Another ceiling, or another machine: that is told. */
+/** Another ceiling, or another machine that is taken for it: that is told, once. */
 const otherCeiling = ({ context: { row }, event }: Args): boolean => {
   if (event.type !== "tailnet.changed" || !row.tailnet) return false;
-  const { tailnet } = event;
-  return differs(row.tailnet.may, learnt(row, tailnet).may) || row.tailnet.node !== tailnet.node;
+  const now = learnt(row, event.tailnet);
+  return differs(row.tailnet.may, now.may) || row.tailnet.node !== now.node;
 };
 
 /** Another name or another person: only kept, since a device's name is its own to change, all day long. */

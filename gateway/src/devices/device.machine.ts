@@ -175,8 +175,8 @@ const otherCeiling = ({ context: { row }, event }: Args): boolean => {
 /** Another name or another person: only kept, since a device's name is its own to change, all day long. */
 const otherNames = ({ context: { row }, event }: Args): boolean => {
   if (event.type !== "tailnet.changed" || !row.tailnet) return false;
-  const { epoch: _, ...known } = row.tailnet;
-  return differs(known, learnt(row, event.tailnet));
+  const { epoch } = row.tailnet;
+  return differs(row.tailnet, { ...learnt(row, event.tailnet), epoch });
 };
 
 const learn = change(({ context: { row }, event }) =>

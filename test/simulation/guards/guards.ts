@@ -1155,7 +1155,7 @@ export const guards: readonly Guard[] = [
     "node-agent/src/answer.ts",
     "code === answer.code.toUpperCase()",
     'code !== ""',
-    "test/node/main.test.ts",
+    "test/node/answer.test.ts",
   ),
   guard(
     "what is open is not looked at when the ceiling changes",

@@ -7,6 +7,7 @@
  * One link at a time. What runs is not the link's: a call outlives it.
  */
 import { type Clock, MAX_AFTER_MS, type Rng } from "@kith/shared/clock";
+import { hostAndPort } from "@kith/shared/address";
 import { KithError } from "@kith/shared/errors";
 import { fromHex, keyId } from "@kith/shared/ids";
 import type { KeyPair } from "@kith/shared/noise/keys";
@@ -30,7 +31,7 @@ import type { Policy } from "./policy.ts";
 import { reach } from "./reach.ts";
 import type { Bearer, Secured } from "./secure.ts";
 import type { Server } from "./serve.ts";
-import { Refused, type Wire, hostAndPort } from "./socket.ts";
+import { Refused, type Wire } from "./socket.ts";
 import type { Tailnet } from "./tailnet.ts";
 
 export interface AgentParts {

@@ -7,12 +7,13 @@
  */
 import { get } from "node:http";
 import { isIP } from "node:net";
+import { hostAndPort, hostPort } from "@kith/shared/address";
 import type { Clock } from "@kith/shared/clock";
 import { key16 } from "@kith/shared/protocol/words";
 import multicastDns, { type ResponsePacket } from "multicast-dns";
 import * as v from "valibot";
 import { DEFAULT_PORT } from "./config.ts";
-import { type Connect, hostAndPort } from "./socket.ts";
+import type { Connect } from "./socket.ts";
 
 const SERVICE = "_kith._tcp.local";
 const LISTEN_MS = 2_500;
@@ -51,7 +52,7 @@ export async function discover({ clock, tailnet, signal }: Looking): Promise<Fou
   const [near, far] = await Promise.all([heard(clock, signal), tailnet?.gateways() ?? []]);
   const candidates = [
     ...near.map((address) => ({ address, by: "network" as const })),
-    ...far.map((host) => ({ address: written(host, DEFAULT_PORT), by: "tailnet" as const })),
+    ...far.map((host) => ({ address: hostPort(host, DEFAULT_PORT), by: "tailnet" as const })),
   ];
   const found = new Map<string, { addresses: string[]; by: Found["by"] }>();
   const waiting = [...candidates];
@@ -107,7 +108,7 @@ function named({ answers = [], additionals = [] }: ResponsePacket, sender: strin
     if (record.type !== "SRV" || record.ttl === 0) return [];
     if (!record.name.toLowerCase().endsWith(`.${SERVICE}`)) return [];
     const said = v.safeParse(srv, record.data);
-    return said.success && isIP(sender) > 0 ? [written(sender, said.output.port)] : [];
+    return said.success && isIP(sender) > 0 ? [hostPort(sender, said.output.port)] : [];
   });
 }
 
@@ -145,6 +146,3 @@ async function whoAnswers(
     return undefined;
   }
 }
-
-const written = (host: string, port: number): string =>
-  `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;

@@ -1,5 +1,6 @@
 /** A WebSocket to the gateway as the rest of the agent wants it: ordered, bounded, never waited for. */
 import type { Duplex } from "node:stream";
+import { hostAndPort } from "@kith/shared/address";
 import { KithError } from "@kith/shared/errors";
 import type { Clock } from "@kith/shared/clock";
 import { budget } from "@kith/shared/budget";
@@ -56,15 +57,6 @@ export async function dial(
     throw new KithError("gateway-unreachable", "another address was faster");
   }
   return open(address, clock, signal, dialled);
-}
-
-/** The parts of HOST:PORT, without the brackets of IPv6. */
-export function hostAndPort(address: string): { readonly host: string; readonly port: number } {
-  const at = address.lastIndexOf(":");
-  return {
-    host: address.slice(0, at).replaceAll(/[[\]]/g, ""),
-    port: Number(address.slice(at + 1)),
-  };
 }
 
 function open(

@@ -38,6 +38,8 @@ export class Tailnet {
   readonly #clock: Clock;
   readonly #home: Pick<Home, "settings" | "path">;
   #seen: Seen | undefined;
+  /** The gateway's address in the tailnet, while a link goes by it. */
+  #at: string | undefined;
   #looking = Promise.resolve();
   #waiting = false;
   #stored = "";
@@ -88,8 +90,8 @@ export class Tailnet {
   /** A link to this address begins: what may be asked by it? Resolves soon, whatever happens. */
   async reached(host: string, remote: string): Promise<void> {
     const plain = remote.replace(/^::ffff:/i, "");
-    const ip = isTailnet(plain) ? plain : isTailnet(host) ? host : await this.#ipOf(host);
-    await this.#look(ip);
+    this.#at = isTailnet(plain) ? plain : isTailnet(host) ? host : await this.#ipOf(host);
+    await this.#look();
   }
 
   /** Whether the policy keeps this gateway from asking that. */
@@ -113,11 +115,11 @@ export class Tailnet {
   }
 
   /** One look after the other, each at whoever has that address, or had it when it was seen. Never rejects. */
-  #look(ip?: string): Promise<void> {
+  #look(): Promise<void> {
     this.#looking = this.#looking.then(async () => {
       const { id } = this.#home.settings.gateway ?? {};
       const before = this.#mine;
-      const at = ip ?? before?.ip;
+      const at = this.#at ?? before?.ip;
       if (at === undefined || id === undefined) return;
       const peer = await this.#api.whois(at);
       if (!peer) return this.#later();

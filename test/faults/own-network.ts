@@ -4,7 +4,7 @@
  *
  *   gateway, here  10.66.N.1 ── 10.66.N.2  router  10.67.N.1 ── 10.67.N.2  the device
  */
-import { execFileSync } from "node:child_process";
+import { ip } from "../support/ip.ts";
 
 export class OwnNetwork implements Disposable {
   static #made = 0;
@@ -124,14 +124,5 @@ export class OwnNetwork implements Disposable {
         // It was never made.
       }
     }
-  }
-}
-
-function ip(...args: string[]): void {
-  try {
-    execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"], encoding: "utf8" });
-  } catch (error) {
-    const { stderr, message } = error as { stderr?: string; message: string };
-    throw new Error(`ip ${args.join(" ")}: ${stderr?.trim() || message}`, { cause: error });
   }
 }

@@ -1,9 +1,9 @@
 /** `kith node` without arguments, in a network of its own: one machine with one cable, real multicast. */
-import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { type World, Running, freshWorld, until } from "../support/home.ts";
+import { ip } from "../support/ip.ts";
 
 const ADDRESS = "10.99.0.1";
 let made = 0;
@@ -13,7 +13,6 @@ class Lan implements Disposable {
   readonly #name = `kithl${process.pid % 100_000}x${++made}`;
 
   constructor() {
-    const ip = (...args: string[]) => execFileSync("ip", args, { stdio: "pipe" });
     ip("netns", "add", this.#name);
     const here = (...args: string[]) => ip("-n", this.#name, ...args);
     here("link", "set", "lo", "up");
@@ -29,11 +28,11 @@ class Lan implements Disposable {
 
   /** One more address, as a network gives it that comes up later. */
   add(address: string): void {
-    execFileSync("ip", ["-n", this.#name, "addr", "add", `${address}/24`, "dev", "lan"]);
+    ip("-n", this.#name, "addr", "add", `${address}/24`, "dev", "lan");
   }
 
   [Symbol.dispose](): void {
-    execFileSync("ip", ["netns", "del", this.#name]);
+    ip("netns", "del", this.#name);
   }
 }
 

@@ -1,11 +1,12 @@
 /** On-device questions as notifications, by a program that stands in for the desktop's. */
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { askOnDesktop } from "@kith/node-agent/ask-on-desktop";
 import { Consent } from "@kith/node-agent/consent";
 import { desktop } from "@kith/node-agent/platform";
 import { expect, test } from "vitest";
-import { folder } from "../drivers/support.ts";
+import { alive, folder } from "../drivers/support.ts";
 import { FakeClock, id } from "./world.ts";
 
 /** A desktop whose notify-send does that, and a question on it. */
@@ -38,14 +39,7 @@ test("a press of its button is a no", async () => {
 
 test("a notification that goes by itself says nothing, and none can say yes", async () => {
   await using world = await asking('echo yes; touch "$(dirname "$0")/shown"');
-  await expect
-    .poll(() =>
-      readFile(join(world.home.path, "shown")).then(
-        () => true,
-        () => false,
-      ),
-    )
-    .toBe(true);
+  await expect.poll(() => existsSync(join(world.home.path, "shown"))).toBe(true);
   expect(world.consent.questions).toHaveLength(1);
   world.consent.answer(id("A"), true);
   expect(await world.answer).toBe(true);
@@ -55,30 +49,16 @@ test("it goes with the question", async () => {
   await using world = await asking('echo $$ > "$(dirname "$0")/pid"; exec sleep 1000');
   const pid = () => readFile(join(world.home.path, "pid"), "utf8").catch(() => "");
   await expect.poll(pid).not.toBe("");
+  const shown = Number(await pid());
   world.consent.answer(id("A"), true);
-  const alive = async () => {
-    try {
-      process.kill(Number(await pid()), 0);
-      return true;
-    } catch {
-      return false;
-    }
-  };
-  await expect.poll(alive).toBe(false);
+  await expect.poll(() => alive(shown)).toBe(false);
 });
 
 test("an old notify-send shows it without a button; without a desktop it is asked elsewhere", async () => {
   const old =
     'case "$*" in *--action*) echo "Unknown option --action" >&2; exit 1;; esac; touch "$(dirname "$0")/shown"';
   await using world = await asking(old);
-  await expect
-    .poll(() =>
-      readFile(join(world.home.path, "shown")).then(
-        () => true,
-        () => false,
-      ),
-    )
-    .toBe(true);
+  await expect.poll(() => existsSync(join(world.home.path, "shown"))).toBe(true);
   await using none = await asking("exit 1", "win32");
   none.consent.answer(id("A"), true);
   expect(await none.answer).toBe(true);

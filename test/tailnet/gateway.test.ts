@@ -15,7 +15,7 @@ async function tailnet(change: (fake: FakeTailscale) => void) {
     change(one);
   });
   const made = new Tailnet({ clock: systemClock, socket: fake.socket });
-  await made.known();
+  await made.look();
   return {
     ...{ fake, made },
     async [Symbol.asyncDispose]() {

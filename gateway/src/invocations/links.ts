@@ -22,8 +22,8 @@ import { Conduct } from "./conduct.ts";
 import type { Sending } from "./sending.ts";
 
 export interface LinksOptions {
-  /** Asks the tailnet anew about every device that came by it. */
-  readonly askTailnet?: () => void;
+  /** Asks the tailnet anew about a device that came by it. */
+  readonly askTailnet?: (device: string) => void;
   readonly runtime: Runtime;
   readonly calls: Calls;
   readonly presence: Presence;
@@ -192,7 +192,7 @@ export function linkHandlers({
       if (tailnet) {
         tell("*", { type: "ceiling.changed" });
         // What changed while it was asked was told to nobody who knew of this device.
-        askTailnet();
+        askTailnet(device);
       }
       const stored = runtime.documents.get<OfferedSet>("device", `caps/${device}`);
       const same =

@@ -1,5 +1,6 @@
 /** Which of this machine's addresses others can dial. */
 import { networkInterfaces } from "node:os";
+import { hostAndPort, hostPort } from "@kith/shared/address";
 import { isTailnet } from "@kith/shared/tailnet/address";
 import type { Address } from "./server.ts";
 
@@ -44,5 +45,7 @@ export function reachable(listen: readonly Address[], own = ownAddresses()): Add
   return others.length > 0 ? others : open.length > 0 ? open : [...listen];
 }
 
-export const written = ({ host, port }: Address): string =>
-  `${host.includes(":") ? `[${host}]` : host}:${port}`;
+export const written = ({ host, port }: Address): string => hostPort(host, port);
+
+/** The same of HOST:PORT. */
+export const reachOfAddress = (address: string): Reach => reachOf(hostAndPort(address).host);

@@ -38,21 +38,11 @@ export class Tailnet {
     this.#api.watch(() => void this.look().then(() => this.#tell()), this.#stop.signal);
   }
 
-  /** What the daemon said last. */
-  get status(): TailnetStatus | undefined {
-    return this.#status;
-  }
-
   /** Asks anew. Undefined: nobody answers. */
   async look(): Promise<TailnetStatus | undefined> {
     this.#status = await this.#api.status();
     if (this.#status) this.#kernel = this.#status.tun;
     return this.#status;
-  }
-
-  /** Resolves once the daemon was asked for the first time. */
-  async known(): Promise<void> {
-    await this.#first;
   }
 
   async facts(address: string, port: number): Promise<TailnetFacts | undefined> {
@@ -88,7 +78,7 @@ export class Tailnet {
    * in the tailnet, which lead to loopback.
    */
   ways(listen: readonly Address[]): Address[] {
-    const { status } = this;
+    const status = this.#status;
     const self = status?.state === "Running" ? status.self : undefined;
     if (!status || !self) return [];
     const [first] = self.ips;

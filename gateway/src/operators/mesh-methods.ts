@@ -1,6 +1,6 @@
 /** How devices reach this gateway, step by step: what `kith doctor mesh` shows. */
 import { lookup as resolveName } from "node:dns/promises";
-import { reachOf } from "../mesh/reachable.ts";
+import { reachOf, reachOfAddress } from "../mesh/reachable.ts";
 import { NOTHING, lookup } from "./lookup.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
 
@@ -57,7 +57,7 @@ async function tailnetChecks({ tailnet, addresses }: MethodsOptions): Promise<Ch
         ),
   ];
   const ways = addresses().filter(
-    (one) => one.startsWith(`${self.dns}:`) || reach(one) === "tailnet",
+    (one) => one.startsWith(`${self.dns}:`) || reachOfAddress(one) === "tailnet",
   );
   checks.push(
     ways.length > 0
@@ -67,8 +67,6 @@ async function tailnetChecks({ tailnet, addresses }: MethodsOptions): Promise<Ch
   if (tun && self.dns && ways.length > 0) checks.push(await nameCheck(self.dns, self.ips, check));
   return checks;
 }
-
-const reach = (address: string) => reachOf(address.replace(/:\d+$/, "").replaceAll(/[[\]]/g, ""));
 
 async function nameCheck(
   name: string,

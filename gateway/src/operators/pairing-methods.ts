@@ -13,7 +13,7 @@ import { id26, list, name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import type { Attempt, Desk } from "../devices/pairing.machine.ts";
 import { type Book, ticketLimits } from "../devices/ticket.machine.ts";
-import { ownAddresses, reachOf } from "../mesh/reachable.ts";
+import { ownAddresses, reachOfAddress } from "../mesh/reachable.ts";
 import { ASK, NOTHING, event } from "./lookup.ts";
 import { type Caller, type Method, type MethodsOptions, method } from "./method.ts";
 import { approved, invited, listening, time, unreachable, ways } from "./text.ts";
@@ -86,7 +86,7 @@ export function pairingMethods(options: MethodsOptions): [string, Method][] {
     };
   };
 
-  const lonely = () => options.addresses().every((one) => reachOf(hostOf(one)) === "machine");
+  const lonely = () => options.addresses().every((one) => reachOfAddress(one) === "machine");
   const hint = () => (lonely() ? [unreachable(ownAddresses())] : []);
 
   return [
@@ -235,8 +235,6 @@ const bare = (address: string, sha256: string, link: string): string =>
     `node -e 'if(require("crypto").createHash("sha256").update(require("fs").readFileSync("kith-node.mjs")).digest("hex")!=="${sha256}")throw "this is another file"'`,
     `node kith-node.mjs '${link}'`,
   ].join(" && ");
-
-const hostOf = (address: string): string => address.replace(/:\d+$/, "").replaceAll(/[[\]]/g, "");
 
 /** `camera` means all that begin so. @throws KithError bad-args */
 function chosen(said: readonly string[]): string[] {

@@ -10,7 +10,7 @@ const PLAY_BYTES = 32 * 1_048_576;
 export const PLAY_MS = 300_000;
 
 /** Sounds that a device plays, each in a form that is nothing but sound. */
-export const SOUNDS = ["audio/ogg", "audio/mpeg", "audio/wav", "audio/flac"] as const;
+const SOUNDS = ["audio/ogg", "audio/mpeg", "audio/wav", "audio/flac"] as const;
 
 /** Records sound for some seconds. Since protocol 1.0. */
 export const audioRecord = defineCapability({

@@ -9,6 +9,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { type ClientRequest, type IncomingMessage, request } from "node:http";
 import type { Duplex } from "node:stream";
 import * as v from "valibot";
+import { hostPort } from "../address.ts";
 import type { Clock } from "../clock.ts";
 import { KithError } from "../errors.ts";
 import { tame } from "../protocol/words.ts";
@@ -132,7 +133,7 @@ export class LocalApi {
    * userspace mode forwards. Undefined: no daemon answers. In 2 s at most.
    */
   async whois(address: string, port?: number): Promise<TailnetPeer | "nobody" | undefined> {
-    const where = port === undefined ? address : `${bracketed(address)}:${port}`;
+    const where = port === undefined ? address : hostPort(address, port);
     const patience = AbortSignal.timeout(ANSWER_MS);
     for (const wait of port === undefined ? [0] : RACE_MS) {
       if (wait > 0) await new Promise<void>((resolve) => this.#clock.after(wait, resolve));
@@ -263,8 +264,6 @@ export class LocalApi {
 }
 
 const NOBODY = Symbol("nobody");
-
-const bracketed = (address: string): string => (address.includes(":") ? `[${address}]` : address);
 
 function ask(
   endpoint: Endpoint,

@@ -8,6 +8,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { mkdirSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freshFolder, until } from "../../support/home.ts";
+import { ip } from "../../support/ip.ts";
 import { folder as tools } from "./tools.mjs";
 
 const SERVER = "http://10.77.0.1:8080";
@@ -107,7 +108,7 @@ export class RealTailnet implements AsyncDisposable {
     await Promise.all(gone);
     for (const place of ["gateway", "device"])
       try {
-        execFileSync("ip", ["netns", "del", `kitht${this.#id}${place}`], { stdio: "ignore" });
+        ip("netns", "del", `kitht${this.#id}${place}`);
       } catch {
         // It was never made.
       }
@@ -206,10 +207,6 @@ export class RealTailnet implements AsyncDisposable {
       return "";
     }
   }
-}
-
-function ip(...args: string[]): void {
-  execFileSync("ip", args, { stdio: ["ignore", "ignore", "pipe"] });
 }
 
 const headscaleConfig = (folder: string): string => `server_url: ${SERVER}

@@ -82,7 +82,7 @@ describe("what ends the connection: it is told why, and nothing after it is done
     const [deaf, other] = [await world.connect(), await world.connect()];
     deaf.socket.pause();
     const inTurn = async () => other.say(echo(1)).hear(other.lines.length + 1);
-    deaf.say({ id: 1, op: "big" });
+    deaf.say({ id: 1, op: "big", args: { bytes: 1_000_000 } }); // More than the system takes.
     await expect.poll(() => world.ran).toContain("big");
     deaf.say("hello");
     await inTurn();
@@ -90,6 +90,22 @@ describe("what ends the connection: it is told why, and nothing after it is done
     await inTurn();
     await inTurn();
     expect(world.ran).not.toContain(9);
+  });
+
+  test("a client that does not read is not heard before it has read, and loses nothing", async () => {
+    await using world = await start();
+    const [slow, other] = [await world.connect(), await world.connect()];
+    slow.socket.pause();
+    slow.say({ id: 1, op: "big", args: { bytes: 3_000_000 } });
+    await expect.poll(() => world.ran).toContain("big");
+    const inTurn = async () => other.say(echo(1)).hear(other.lines.length + 1);
+    await inTurn();
+    slow.say(echo(2));
+    await inTurn();
+    await inTurn();
+    expect(world.ran).not.toContain(2);
+    slow.socket.resume();
+    expect(await slow.hear(2)).toMatchObject([{ id: 1 }, { id: 2, ok: true }]);
   });
 
   test("a line of 1 MiB is read, one byte more is not", async () => {

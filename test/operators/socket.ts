@@ -35,8 +35,8 @@ export async function start() {
     [
       "big",
       method(
-        v.strictObject({}),
-        () => (ran.push("big"), { out: {}, text: "x".repeat(16 * 1_048_576) }),
+        v.strictObject({ bytes: v.number() }),
+        ({ bytes }) => (ran.push("big"), { out: {}, text: "x".repeat(bytes) }),
       ),
     ],
     [

@@ -19,6 +19,10 @@ import type { Terminals } from "./terminals.ts";
 
 const LINE_BYTES = 1_048_576;
 const UNREAD_BYTES = 16 * 1_048_576;
+/** Beyond it a client is heard again only once it has read everything. */
+const REST_BYTES = 1_048_576;
+/** A client that rests and reads nothing for so long, at most twice, is cut off. Ctrl-Z alone leaves less than REST_BYTES. */
+const PATIENCE_MS = 10_000;
 const CONNECTIONS = 64;
 const REQUESTS_AT_ONCE = 64;
 const OWNER = "console:owner";
@@ -107,14 +111,21 @@ function serve(socket: Socket, options: ControlOptions): void {
     const lines = waiting;
     waiting = [];
     waitingLength = 0;
-    if (lines.length > 0 && !socket.destroyed) socket.write(`${lines.join("\n")}\n`);
+    if (lines.length > 0 && !socket.destroyed) write(`${lines.join("\n")}\n`);
+  };
+  // A client that asks faster than it reads is not heard meanwhile: its questions wait on its side.
+  const write = (text: string, left?: () => void) => {
+    socket.write(text, left);
+    if (socket.isPaused() || socket.writableLength <= REST_BYTES) return;
+    socket.pause().setTimeout(PATIENCE_MS);
+    socket.once("drain", () => socket.setTimeout(0).resume());
   };
   /** Resolves when the line has left memory, or nobody will ever read it. */
   const deliver = (line: object) =>
     new Promise<void>((resolve) => {
       flush();
       if (socket.destroyed) return resolve();
-      socket.write(`${JSON.stringify(line)}\n`, () => resolve());
+      write(`${JSON.stringify(line)}\n`, resolve);
     });
   const shell = shellConnection(options.terminals, deliver);
   const fail = (id: number | undefined, error: KithError) => {
@@ -220,6 +231,7 @@ function serve(socket: Socket, options: ControlOptions): void {
       hangUp(new KithError("schema", "a line of more than 1 MiB"));
     }
   });
+  socket.on("timeout", () => socket.destroy());
   socket.on("close", () => {
     leave();
     shell.leave();

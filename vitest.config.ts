@@ -11,6 +11,8 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/journeys/**", "test/tailnet/real/**", "test/node_modules/**"],
           testTimeout: 20_000,
+          // Patience for a busy machine, no measure: what comes true at once ends at once.
+          expect: { poll: { timeout: 15_000 } },
         },
       },
       {

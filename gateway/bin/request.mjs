@@ -10,9 +10,10 @@ import { line, tame, toJson } from "./print.mjs";
  * @param {Context} context
  * @param {string} op
  * @param {object} [args]
+ * @param {(event: string, data: any) => void} [onEvent] hears what happens until it is answered
  */
-export async function request({ home }, op, args) {
-  const link = await connect(home);
+export async function request({ home }, op, args, onEvent) {
+  const link = await connect(home, onEvent);
   try {
     return await link.call(op, args);
   } finally {

@@ -105,16 +105,18 @@ export async function shell(context, device) {
     );
   const size = () => ({ columns: stdout.columns || 80, rows: stdout.rows || 24 });
   let call = flags.attach;
+  let asked = false;
   if (device !== undefined) {
     const { allow } = flags;
     const { out } = await request(context, "shell.open", { device, ...size(), allow });
     call = out.call;
-    if (out.state === "asked" && !json)
+    asked = out.state === "asked" && !json;
+    if (asked)
       line(
         `${tame(out.name)}: this needs your permission. Say /allow once in a chat, or: kith allow ${call.slice(-6)} once --no-wait\nCtrl-C takes the question back.`,
       );
   }
-  const end = await watch(context, call, size, device !== undefined);
+  const end = await watch(context, call, size, device !== undefined, asked);
   if (end.error) throw Failure.from({ ...end.error, message: end.text });
   const said = json ? toJson({ ok: true, call, why: end.why, text: end.text }) : tame(end.text);
   // Nothing that is still open, a terminal's input for one, may keep us once it is over.
@@ -127,9 +129,10 @@ export async function shell(context, device) {
  * @param {string} wanted the call, or the end of its id
  * @param {() => { columns: number, rows: number }} size
  * @param {boolean} born it was opened just now
+ * @param {boolean} told somebody read already that it waits
  * @returns {Promise<{ why: string, text: string, error?: any }>}
  */
-async function watch({ home }, wanted, size, born) {
+async function watch({ home }, wanted, size, born, told) {
   const { stdin, stdout } = process;
   const seen = modes();
   const read = keys();
@@ -154,10 +157,19 @@ async function watch({ home }, wanted, size, born) {
   const waits = (/** @type {string} */ why) => {
     open = false;
     clearTimeout(telling);
+    if (told) return void (told = false);
     telling = setTimeout(() => note(`${name}: waiting, ${why}. Enter ~ d leaves.`), WAIT_TOLD_MS);
   };
 
+  let greeted = false;
+  /** Once, above what the shell shows. */
+  const greet = () => {
+    if (!greeted) note("Enter ~ d leaves the shell running, Enter ~ ? helps.");
+    greeted = true;
+  };
+
   const hear = (/** @type {string} */ event, /** @type {any} */ data) => {
+    greet();
     if (event === "shell.output") {
       at = data.at;
       seen.see(data.text);
@@ -256,8 +268,7 @@ async function watch({ home }, wanted, size, born) {
     process.exit(128 + constants.signals[signal]);
   const signals = /** @type {const} */ (["SIGTERM", "SIGHUP", "SIGINT"]);
 
-  await join();
-  // Also where a defect ends us.
+  // The terminal is ready before the first byte comes: somebody may answer a prompt as soon as they see it.
   process.once("exit", restore);
   for (const signal of signals) process.on(signal, killed);
   stdout.on("resize", resized);
@@ -268,8 +279,9 @@ async function watch({ home }, wanted, size, born) {
   stdin.on("data", type);
   stdin.on("end", () => settle(detached()));
   stdin.resume();
-  note(`${name}: Enter ~ d leaves the shell running, Enter ~ ? helps.`);
   try {
+    await join();
+    greet();
     const end = /** @type {{ why: string, text: string, error?: any }} */ (await over);
     await withdraw(end);
     return end;

@@ -2,7 +2,7 @@
 /** Files between this computer and devices, and between devices: `kith send`, `get` and `copy`. */
 import { basename, extname, parse, resolve } from "node:path";
 import process from "node:process";
-import { copyAs, usage } from "./print.mjs";
+import { copyAs, tame, usage } from "./print.mjs";
 import { print, request } from "./request.mjs";
 import { number, printResult, term } from "./verbs.mjs";
 
@@ -22,9 +22,26 @@ function asked({ verb, flags }) {
   };
 }
 
-/** On a terminal only: a program reads the answer. @param {Context} context @param {string} text */
-function note({ json }, text) {
-  if (!json && process.stderr.isTTY) process.stderr.write(`${text}\n`);
+/**
+ * A call with content, which a terminal sees move.
+ * @param {Context} context
+ * @param {string} what
+ * @param {object} call
+ */
+async function invoke(context, what, call) {
+  const { isTTY, columns } = process.stderr;
+  if (context.json || !isTTY) return request(context, "invoke", call);
+  /** One row, written over and over. @param {string} text */
+  const show = (text) => process.stderr.write(`\r\x1b[K${tame(text).slice(0, columns - 1)}`);
+  show(`${what} …`);
+  try {
+    return await request(context, "invoke", { ...call, progress: true }, (event, { bytes, of }) => {
+      if (event !== "call.progress") return;
+      show(`${what} … ${of > 0 ? `${Math.floor((bytes / of) * 100)} %` : size(bytes)}`);
+    });
+  } finally {
+    show("");
+  }
 }
 
 /** Without the path in the gateway's own folder. @param {string} text */
@@ -42,10 +59,10 @@ const size = (bytes) =>
 export async function send(context, [file, device, path = basename(file)]) {
   const { root, replaces } = context.flags;
   const { out: content } = await request(context, "content.put", { path: resolve(file) });
-  note(context, `Sending ${basename(file)} (${size(content.bytes)}) to ${device} …`);
+  const what = `Sending ${basename(file)} (${size(content.bytes)}) to ${device}`;
   const args = { path, ...(root && { root }), ...(replaces && { replaces }) };
   const call = { device, cap: "files.write", args, content, ...asked(context) };
-  await printResult(context, await request(context, "invoke", call));
+  await printResult(context, await invoke(context, what, call));
 }
 
 /** By the end of its name; the device looks at the content itself. @type {Record<string, string>} */
@@ -63,18 +80,17 @@ export async function play(context, [file, device]) {
   if (type === undefined)
     throw usage(`a device plays ${Object.keys(SOUNDS).join(", ")}, not ${basename(file)}`, "play");
   const { out: content } = await request(context, "content.put", { path: resolve(file), type });
-  note(context, `Sending ${basename(file)} (${size(content.bytes)}) to ${device} …`);
+  const what = `Sending ${basename(file)} (${size(content.bytes)}) to ${device}`;
   const call = { device, cap: "audio.play", content, ...asked(context) };
-  await printResult(context, await request(context, "invoke", call));
+  await printResult(context, await invoke(context, what, call));
 }
 
 /** @param {Context} context @param {any[]} words */
 export async function get(context, [device, path]) {
   const { root, out = "." } = context.flags;
-  note(context, `Fetching ${path} from ${device} …`);
   const args = { path, ...(root && { root }) };
   const call = { device, cap: "files.read", args, ...asked(context) };
-  const { out: told, text } = await request(context, "invoke", call);
+  const { out: told, text } = await invoke(context, `Fetching ${path} from ${device}`, call);
   const [stream] = told.streams;
   const { name, ext } = parse(basename(path));
   const saved = await copyAs(stream.path, resolve(out), name, ext);
@@ -87,12 +103,11 @@ export async function get(context, [device, path]) {
 
 /** Two calls, each with its own permission. @param {Context} context @param {any[]} words */
 export async function copy(context, [from, path, to, into = basename(path)]) {
-  note(context, `Fetching ${path} from ${from} …`);
   const read = { device: from, cap: "files.read", args: { path }, ...asked(context) };
-  const { out } = await request(context, "invoke", read);
+  const { out } = await invoke(context, `Fetching ${path} from ${from}`, read);
   const [{ sha256, type, bytes }] = out.streams;
-  note(context, `Sending it (${size(bytes)}) to ${to} …`);
   const content = { sha256, type, bytes };
   const write = { device: to, cap: "files.write", args: { path: into }, content };
-  await printResult(context, await request(context, "invoke", { ...write, ...asked(context) }));
+  const what = `Sending it (${size(bytes)}) to ${to}`;
+  await printResult(context, await invoke(context, what, { ...write, ...asked(context) }));
 }

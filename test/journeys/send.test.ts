@@ -4,7 +4,14 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSy
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { ChaosProxy } from "../faults/chaos-proxy.ts";
-import { freshFolder, pairedWorld, residentMiB, until, type World } from "../support/home.ts";
+import {
+  Control,
+  freshFolder,
+  pairedWorld,
+  residentMiB,
+  until,
+  type World,
+} from "../support/home.ts";
 import { kith } from "../support/kith.ts";
 import { Seeded } from "../support/world.ts";
 
@@ -160,6 +167,31 @@ test("at the command line: send, replace by its hash, get, copy; each asked for"
     1,
     expect.stringContaining("no such file"),
   ]);
+});
+
+test("whoever waits is told how far it is, both ways", async () => {
+  await using home = await pairedWorld();
+  using proxy = await ChaosProxy.open(home.port, new Seeded(1));
+  proxy.weather = { bytesPerSecond: 10 * MIB };
+  home.via.set("laptop", proxy.port);
+  const [root = ""] = await start(home, ["laptop"]);
+  const file = join(home.folder, "big.bin");
+  make(file, 10);
+  const told: { event: string; call: string; bytes: number; of: number }[] = [];
+  using link = await Control.open(home.home, (event, data) => told.push({ event, ...data }));
+  const heard = async (call: object) => {
+    const { out } = await link.call("invoke", { ...call, allow: "once", progress: true });
+    const steps = told.splice(0);
+    expect(steps.length).toBeGreaterThan(0);
+    for (const { event, call, of } of steps)
+      expect([event, call, of]).toEqual(["call.progress", out.call, 10 * MIB]);
+    const bytes = steps.map((step) => step.bytes);
+    expect(bytes).toEqual(bytes.toSorted((a, b) => a - b));
+    expect(bytes.every((count) => count > 0 && count <= 10 * MIB)).toBe(true);
+  };
+  await heard(await sending(home, file));
+  expect(existsSync(join(root, "new.bin"))).toBe(true);
+  await heard({ device: "laptop", cap: "files.read", args: { path: "new.bin" } });
 });
 
 test("a revoked device gets no more of it", async () => {

@@ -25,6 +25,8 @@ export interface DeviceLink {
   send(frame: ToNode): void;
   /** Tells the link that calls are open, so that silence is found in 10 s instead of 45. */
   poke(): void;
+  /** How far content of this call is, either way. Undefined: none is under way. */
+  moved(call: string): Moved | undefined;
   /** Sends content that this link has not sent yet; the device takes it under credit. */
   give(content: GivenContent): void;
   /**
@@ -37,6 +39,12 @@ export interface DeviceLink {
   forget(call: string): void;
   /** Says `bye`, closes within a second, delivers nothing more. */
   end(code: ByeCode, text: string, retryMs?: number): void;
+}
+
+/** Content on its way, as far as it has left or arrived; without `of` its size is not known yet. */
+export interface Moved {
+  readonly bytes: number;
+  readonly of: number | undefined;
 }
 
 /** Content on its way to a device, one for each call that takes some. */

@@ -13,6 +13,7 @@ import { limits } from "@kith/shared/protocol/limits";
 import type { StreamOpen } from "@kith/shared/protocol/stream";
 import { tame } from "@kith/shared/protocol/words";
 import { type Sink, StreamReceiver } from "@kith/shared/streams/receiver";
+import type { Moved } from "../devices/link.ts";
 
 /** What every stream may still count on, however many are open. */
 const WINDOW_LEAST = 131_072;
@@ -48,6 +49,8 @@ interface Incoming {
   readonly call: string;
   readonly role: string;
   readonly window: number;
+  /** As the node declared it. */
+  readonly size: number | undefined;
   receiver: StreamReceiver | undefined;
 }
 
@@ -68,6 +71,15 @@ export class IncomingStreams {
 
   has(ch: number): boolean {
     return this.#open.has(ch) || this.#late.has(ch);
+  }
+
+  /** How far the content of this call is. Undefined: none is under way. */
+  moved(call: string): Moved | undefined {
+    for (const incoming of this.#open.values()) {
+      const { receiver, size } = incoming;
+      if (receiver && incoming.call === call) return { bytes: receiver.written, of: size };
+    }
+    return undefined;
   }
 
   /** Notes a channel of the node. @throws KithError schema when it is not the node's, or was used */
@@ -96,6 +108,7 @@ export class IncomingStreams {
       call,
       role,
       window: this.#nextWindow(),
+      size: frame.size,
       receiver: undefined,
     };
     this.#open.set(ch, incoming);

@@ -18,7 +18,7 @@ import { limits, times } from "@kith/shared/protocol/limits";
 import type { ByeCode, Hello } from "@kith/shared/protocol/session";
 import { WIRE_MINOR } from "@kith/shared/protocol/version";
 import { tame } from "@kith/shared/protocol/words";
-import type { CallFrame, DeviceLink, GivenContent, Watched } from "../devices/link.ts";
+import type { CallFrame, DeviceLink, GivenContent, Moved, Watched } from "../devices/link.ts";
 import type { Guest } from "./admission.ts";
 import type { House, Source } from "./house.ts";
 import { type Heard, closeCodes, type heard, isAllowed } from "./heard.ts";
@@ -170,6 +170,10 @@ export class Link implements DeviceLink {
     this.#live.forget(call);
     this.#streams.forget(call);
     this.#outgoing.forget(call);
+  }
+
+  moved(call: string): Moved | undefined {
+    return this.#outgoing.moved(call) ?? this.#streams.moved(call);
   }
 
   give(content: GivenContent): void {

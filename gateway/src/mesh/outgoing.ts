@@ -10,7 +10,7 @@ import { createHash } from "node:crypto";
 import { KithError, fromWire } from "@kith/shared/errors";
 import { limits } from "@kith/shared/protocol/limits";
 import { type StreamLink, StreamSender } from "@kith/shared/streams/sender";
-import type { GivenContent } from "../devices/link.ts";
+import type { GivenContent, Moved } from "../devices/link.ts";
 
 interface Giving {
   readonly content: GivenContent;
@@ -44,6 +44,13 @@ export class OutgoingStreams {
   /** Whether this channel was opened here and is still under way. */
   has(ch: number): boolean {
     return this.#open.has(ch);
+  }
+
+  /** How far the content of this call is. Undefined: it is not under way. */
+  moved(call: string): Moved | undefined {
+    for (const { content, sender } of this.#open.values())
+      if (sender && content.call === call) return { bytes: sender.sent, of: content.size };
+    return undefined;
   }
 
   give(content: GivenContent): void {

@@ -8,7 +8,7 @@ import { MOST_DELIVER_MS } from "../invocations/make.ts";
 import type { Outcome } from "../invocations/outcome.ts";
 import { ended as endedMessage, short, waits } from "../sessions/words.ts";
 import { ASK, event, one } from "./lookup.ts";
-import { type Answer, type Method, type MethodsOptions, method } from "./method.ts";
+import { type Answer, type Caller, type Method, type MethodsOptions, method } from "./method.ts";
 
 /** An error with more than a code: which question must be answered first. */
 export class ApprovalNeeded extends KithError {
@@ -58,6 +58,8 @@ export function ended(outcome: Outcome): Answer {
 }
 
 const OCTETS = "application/octet-stream";
+/** How often somebody who waits hears of it: a terminal shows no more. */
+const PROGRESS_MS = 250;
 const duration = v.picklist(durations);
 /** As `content.put` and results name it. */
 const content = v.strictObject({
@@ -73,7 +75,16 @@ export function callMethods({
   clock,
   rng,
   contents,
+  presence,
 }: MethodsOptions): [string, Method][] {
+  /** Tells now and then how far the content of a call is, as long as the call is open. */
+  const watch = (id: string, tell: NonNullable<Caller["tell"]>, told = 0): void => {
+    const call = calls.get(id);
+    if (!call) return;
+    const moved = presence.get(call.device)?.moved(id);
+    if (moved && moved.bytes !== told) tell("call.progress", { call: id, ...moved });
+    clock.after(PROGRESS_MS, () => watch(id, tell, moved?.bytes ?? told));
+  };
   return [
     [
       "invoke",
@@ -94,10 +105,22 @@ export function callMethods({
             v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(3_600_000)),
             0,
           ),
+          /** Tells how far its content is. */
+          progress: v.optional(v.boolean(), false),
         }),
         async (
-          { device: said, cap, args, content: brought, allow, deliver_s, unlocked, wait_ms },
-          { by },
+          {
+            device: said,
+            cap,
+            args,
+            content: brought,
+            allow,
+            deliver_s,
+            unlocked,
+            wait_ms,
+            progress,
+          },
+          { by, tell },
         ) => {
           const { first, end, forget } = await waiting.request(newId(clock, rng), {
             device: said,
@@ -121,11 +144,12 @@ export function callMethods({
               text: waits(call, name, until, why === "unlock").text,
             };
           }
-          if (first.state !== "asked") return ended(await end);
-          if (wait_ms === 0) {
+          if (first.state === "asked" && wait_ms === 0) {
             forget();
             throw new ApprovalNeeded(first);
           }
+          if (progress && tell) watch(first.call, tell);
+          if (first.state !== "asked") return ended(await end);
           const late = Promise.withResolvers<undefined>();
           const cancel = clock.after(Math.min(wait_ms, 30_000), () => late.resolve(undefined));
           let outcome = await Promise.race([end, late.promise]);

@@ -127,6 +127,7 @@ function serve(socket: Socket, options: ControlOptions): void {
       if (socket.destroyed) return resolve();
       write(`${JSON.stringify(line)}\n`, resolve);
     });
+  const tell = (event: string, data: object) => send({ event, data });
   const shell = shellConnection(options.terminals, deliver);
   const fail = (id: number | undefined, error: KithError) => {
     const more =
@@ -190,7 +191,7 @@ function serve(socket: Socket, options: ControlOptions): void {
       if (shellOp) return send({ id, ok: true, out: await shellOp(args), text: "" });
       const method = options.methods.get(op);
       if (!method) throw new KithError("usage", `there is no method ${op.slice(0, 48)}`);
-      const { out, text } = await method.call(args, { by: OWNER });
+      const { out, text } = await method.call(args, { by: OWNER, tell });
       send({ id, ok: true, out, text });
     } catch (error) {
       if (error instanceof KithError) return fail(id, error);

@@ -54,6 +54,8 @@ export interface Caller {
   readonly by: string;
   /** The same at every try of one order: a chat's order may be carried out again after a crash. */
   readonly key?: string;
+  /** Tells whoever waits for the answer what happens meanwhile; where somebody listens. */
+  readonly tell?: (event: string, data: object) => void;
 }
 
 export interface Method {

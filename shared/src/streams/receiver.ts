@@ -72,6 +72,11 @@ export class StreamReceiver {
     return this.#over ? 0 : this.#granted - this.#written;
   }
 
+  /** Bytes that have left memory, those of earlier links among them. */
+  get written(): number {
+    return this.#written;
+  }
+
   /** Takes `data` and its memory. @throws KithError schema when offset or credit is broken, which ends the link */
   chunk(offset: number, data: Uint8Array): void {
     if (this.#over) return;

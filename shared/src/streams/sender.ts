@@ -87,6 +87,11 @@ export class StreamSender {
     return this.#ch;
   }
 
+  /** Bytes that left on this link or an earlier one. */
+  get sent(): number {
+    return this.#offset;
+  }
+
   /** Opens the stream on this link, or again on the next one. */
   attach(link: StreamLink, ch: number): void {
     if (this.#over) return;

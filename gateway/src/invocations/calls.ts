@@ -6,28 +6,14 @@
  */
 import type { Boots } from "./boots.ts";
 import type { Capability } from "@kith/shared/capabilities/capability";
-import { within } from "@kith/shared/capabilities/own";
 import { type Failure, fromWire } from "@kith/shared/errors";
 import type { ErrorFrame, Result } from "@kith/shared/protocol/call";
 import { limits, times } from "@kith/shared/protocol/limits";
-import type { Offered } from "@kith/shared/protocol/session";
-import type { CeilingMode } from "@kith/shared/tailnet/ceiling";
 import { tame } from "@kith/shared/protocol/words";
-import {
-  type DeviceRow,
-  type OfferedSet,
-  beyond,
-  capabilityOf,
-  ceilingBy,
-  deviceRows,
-  offer,
-} from "../devices/device.ts";
-import { type Resolution, resolve } from "../devices/resolve.ts";
-import { type Decision, decide } from "../grants/decide.ts";
+import { type DeviceRow, deviceRows } from "../devices/device.ts";
 import type { Grant } from "../grants/grant.ts";
 import { GrantRegister } from "../grants/register.ts";
 
-import type { Documents } from "../runtime/documents.ts";
 import type { ActorId, Envelope, Event } from "../runtime/effect.ts";
 import { emit } from "../runtime/fx.ts";
 import type { TableKind } from "../runtime/kind.ts";
@@ -36,23 +22,19 @@ import { type CallsEvent, type Request } from "./request.ts";
 import { type Outcome, outcome } from "./outcome.ts";
 import { type Media, check } from "./results.ts";
 import { callOf } from "./make.ts";
+import { Rights, type RightsOptions } from "./rights.ts";
 import { Slots } from "./slots.ts";
 import { type CallEvent, move } from "./table.ts";
 
-export interface CallsOptions {
-  readonly documents: Documents;
+export interface CallsOptions extends RightsOptions {
   readonly gateway: string;
   readonly media: Media;
-  /** The live link of a device, as numbers only. */
-  readonly link: (device: string) => { epoch: number } | undefined;
   /** True while devices may still be on their way back after a start. */
   readonly settling: () => boolean;
   /** Keyed hash of arguments and results for the audit: small values cannot be guessed from it. */
   readonly fingerprint: (value: unknown) => string;
   /** Never below any time this home has seen: a clock set back revives no grant. */
   readonly latest: (at: number) => number;
-  /** How the ceiling that a tailnet's policy sets is read. */
-  readonly ceiling: CeilingMode;
 }
 
 /** Questions that may wait for the owner: per requester, per device. */
@@ -75,6 +57,7 @@ export class Calls implements TableKind {
   readonly name = "invocation";
   readonly #options: CallsOptions;
   readonly #grants: GrantRegister;
+  readonly rights: Rights;
   readonly #open = new Map<string, Call>();
   readonly #slots = new Slots();
   /** Results whose streams are still on their way. Lost at a crash: the node says them again. */
@@ -91,6 +74,7 @@ export class Calls implements TableKind {
   constructor(options: CallsOptions) {
     this.#options = options;
     this.#grants = new GrantRegister(options.documents, options.latest);
+    this.rights = new Rights(options, this.#grants);
   }
 
   reload(): void {
@@ -134,13 +118,13 @@ export class Calls implements TableKind {
         });
       case "device.revoked":
         // Also told when a device paired anew: what was asked since then stands on the new rights.
-        return this.#revoked((call) => call.device === event.device && !this.#rights(call), {
+        return this.#revoked((call) => call.device === event.device && !this.rights.same(call), {
           code: "revoked",
           message: "the device was revoked",
           effect: "none",
         });
       case "ceiling.changed":
-        return this.#revoked((call) => this.#beyond(call), OUTSIDE);
+        return this.#revoked((call) => this.rights.beyond(call), OUTSIDE);
       case "caps.changed":
         return this.#dispatch(event.device);
       case "grant.revoked":
@@ -177,70 +161,6 @@ export class Calls implements TableKind {
     }
   }
 
-  /** Of several devices, others than the owner hear only of those that they may use: what else there is, is not theirs to know. */
-  #known(found: Resolution, { requester, cap }: Request): Resolution {
-    if (requester === "owner" || found.is === "one" || found.is === "none") return found;
-    const rows = found.rows.filter(
-      (row) => this.decide(row, cap, requester, this.#turn.at).verdict === "allow",
-    );
-    const [only, other] = rows;
-    if (!only) return { is: "none" };
-    return other ? { is: found.is, rows } : { is: "one", row: only };
-  }
-
-  /** What decide() says about this use now, for the decision itself and for `grants explain`. */
-  decide(
-    device: DeviceRow | undefined,
-    cap: string,
-    requester: string,
-    at: number,
-    waitsForLock = false,
-  ): Decision {
-    const { documents } = this.#options;
-    const told = device && this.#offered(device.id, cap);
-    // A device that is locked says no to everything: what waits for its lock is asked about as if it were not.
-    const offered =
-      told && waitsForLock && this.#locked(device.id)
-        ? ({ ...told, state: "ready", policy: "allow" } as const)
-        : told;
-    const agreed = device !== undefined && within(device.ceiling, cap);
-    return decide({
-      device,
-      capability: capabilityOf(documents, device?.id, cap),
-      offered: agreed ? offered : undefined,
-      unagreed: offered !== undefined && !agreed,
-      requester,
-      grants: this.#grants.list(),
-      ceiling: device && this.#ceiling(device),
-      locked: documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false,
-      safe: this.safe,
-      now: this.#grants.now(at),
-    });
-  }
-
-  #locked(device: string): boolean {
-    return this.#options.documents.get<OfferedSet>("device", `caps/${device}`)?.locked ?? false;
-  }
-
-  #ceiling(device: DeviceRow): readonly string[] | undefined {
-    const { documents, ceiling } = this.#options;
-    return ceilingBy(ceiling, device, deviceRows(documents));
-  }
-
-  #beyond({ device, cap }: Call): boolean {
-    const row = this.#options.documents.get<DeviceRow>("device", device);
-    return row !== undefined && beyond(this.#ceiling(row), cap);
-  }
-
-  /** Which device these words mean, given what is asked of it. */
-  resolve(words: string, cap: string): Resolution {
-    const { documents, link } = this.#options;
-    return resolve(words, deviceRows(documents), ({ id }) => ({
-      online: link(id) !== undefined,
-      able: (offer(documents, id, cap)?.state ?? "off") !== "off",
-    }));
-  }
-
   #request(id: string, request: Request): void {
     const refuse = (failure: Failure, more: Partial<Outcome> = {}): void => {
       emit({
@@ -265,7 +185,7 @@ export class Calls implements TableKind {
       });
     };
     this.#grants.expire(this.#turn.at);
-    const found = this.#known(this.resolve(request.device, request.cap), request);
+    const found = this.rights.known(request, this.#turn.at);
     if (found.is === "none") {
       const names = deviceRows(this.#options.documents)
         .filter(({ state }) => state === "paired")
@@ -308,13 +228,13 @@ export class Calls implements TableKind {
     const { row } = found;
     const about = { device: row.id, name: row.name };
     const waits = request.unlocked === true && request.deliverMs !== undefined;
-    const decision = this.decide(row, request.cap, request.requester, this.#turn.at, waits);
+    const decision = this.rights.decide(row, request.cap, request.requester, this.#turn.at, waits);
     if (decision.verdict === "deny")
       return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
-    const capability = this.#capability(row.id, request.cap) as Capability;
+    const capability = this.rights.capability(row.id, request.cap) as Capability;
     const made = callOf(request, {
       ...{ id, at: this.#turn.at, gateway: this.#options.gateway, row, capability },
-      offered: this.#offered(row.id, request.cap),
+      offered: this.rights.offered(row.id, request.cap),
       isHeld: ({ sha256, type, bytes }) =>
         this.#options.media.find(sha256, type, bytes) !== undefined,
     });
@@ -363,7 +283,7 @@ export class Calls implements TableKind {
       );
     }
     this.#keep(call);
-    const offered = this.#offered(row.id, call.cap);
+    const offered = this.rights.offered(row.id, call.cap);
     const warning =
       offered?.state === "unavailable"
         ? (offered.reason ?? "the device says that it is not available")
@@ -411,7 +331,7 @@ export class Calls implements TableKind {
 
   /** What stays open for hours ends with its permission; what is done in a moment may be finished. */
   #endOf(call: Call, grant: Pick<Grant, "notAfter"> | undefined): Pick<Call, "notAfter"> {
-    const powerful = this.#capability(call.device, call.cap)?.tier === 3;
+    const powerful = this.rights.capability(call.device, call.cap)?.tier === 3;
     return powerful && grant?.notAfter !== undefined ? { notAfter: grant.notAfter } : {};
   }
 
@@ -435,7 +355,7 @@ export class Calls implements TableKind {
   /** What a call that is ready waits for at its device; undefined: for its turn alone. */
   waitsFor({ device, unlocked }: Call): "return" | "unlock" | undefined {
     if (!this.#options.link(device)) return "return";
-    return unlocked && this.#locked(device) ? "unlock" : undefined;
+    return unlocked && this.rights.locked(device) ? "unlock" : undefined;
   }
 
   /** Whoever asked learns that it may take long. */
@@ -461,7 +381,7 @@ export class Calls implements TableKind {
     event: Extract<CallsEvent, { type: "approval.approved" }>,
   ): void {
     if (!call || call.state !== "asked") return;
-    const capability = this.#capability(call.device, call.cap);
+    const capability = this.rights.capability(call.device, call.cap);
     // An approval fits exactly the plan that was shown, and only while the device's rights are the same.
     const row = this.#options.documents.get<DeviceRow>("device", call.device);
     if (
@@ -512,11 +432,6 @@ export class Calls implements TableKind {
     emit({ kind: "reply", value: { revoked } });
   }
 
-  /** Nothing is sent to any device until the owner says so: see boots.ts. */
-  get safe(): boolean {
-    return this.#options.documents.get<Boots>("setting", "boots")?.safe ?? false;
-  }
-
   #safeEnded(by: string): void {
     const { documents, link } = this.#options;
     const boots = documents.get<Boots>("setting", "boots");
@@ -561,7 +476,7 @@ export class Calls implements TableKind {
   }
 
   #result(call: Call | undefined, result: Result): void {
-    const capability = call && this.#capability(call.device, call.cap);
+    const capability = call && this.rights.capability(call.device, call.cap);
     if (!call || !capability || (call.state !== "sent" && call.state !== "unknown"))
       return void this.strays++;
     // Said again: the first word stays, the second is only counted.
@@ -615,22 +530,10 @@ export class Calls implements TableKind {
       found: event.found,
       // A ledger that was replaced, or pruned past the call, proves nothing by "absent".
       proves: event.ledger === call.ledger && (call.n ?? 0) > event.floor,
-      grantHolds: this.#holds(call),
+      grantHolds: this.rights.hold(call, this.#turn.at),
       epoch: event.epoch,
       timeLeft: this.#turn.at < call.deadlineAt - times.ttlSlackMs,
     });
-  }
-
-  /** Whether what the call rests on is still there: the device's rights, and a standing grant that has not ended. */
-  #holds(call: Call): boolean {
-    if (!this.#rights(call) || this.#beyond(call)) return false;
-    return call.grant === undefined || this.#grants.holds(call.grant, this.#turn.at);
-  }
-
-  /** Whether the device has the rights that it had when the call was made. */
-  #rights({ device, revocation }: Call): boolean {
-    const row = this.#options.documents.get<DeviceRow>("device", device);
-    return row?.state === "paired" && row.revocation === revocation;
   }
 
   /**
@@ -647,7 +550,7 @@ export class Calls implements TableKind {
 
   /** Sends what is ready, in order, as far as the device takes more at once. */
   #dispatch(device: string): void {
-    if (this.safe) return;
+    if (this.rights.safe) return;
     const link = this.#options.link(device);
     const row = this.#options.documents.get<DeviceRow>("device", device);
     if (!link || row?.ledger === undefined) return;
@@ -656,14 +559,14 @@ export class Calls implements TableKind {
         this.#apply(call, { type: "deadline.passed", away: call.deliverMs !== undefined });
         continue;
       }
-      if (call.unlocked && this.#locked(device)) continue;
+      if (call.unlocked && this.rights.locked(device)) continue;
       // The settings may be other ones since it was allowed.
-      if (this.#beyond(call)) {
+      if (this.rights.beyond(call)) {
         this.#apply(call, { type: "rights.revoked", failure: OUTSIDE });
         continue;
       }
       if (this.#slots.sent(device) >= limits.callsPerDevice) return;
-      const parallel = this.#offered(device, call.cap)?.parallel ?? 1;
+      const parallel = this.rights.offered(device, call.cap)?.parallel ?? 1;
       if (this.#slots.running(device, call.cap) >= parallel) continue;
       // Grows with time as well, so that a gateway restored from a backup does not number again.
       // By the newest time of this home: with a clock set back no number falls behind what devices know.
@@ -808,14 +711,6 @@ export class Calls implements TableKind {
       emit({ kind: "tell", to: session, event: { type: "call.ended", outcome: told } as Event });
     emit({ kind: "reply", value: told });
     emit({ kind: "signal", topic: "call.ended", data: told });
-  }
-
-  #capability(device: string, cap: string): Capability | undefined {
-    return capabilityOf(this.#options.documents, device, cap);
-  }
-
-  #offered(device: string, cap: string): Offered | undefined {
-    return offer(this.#options.documents, device, cap);
   }
 
   #of(device: string): Call[] {

@@ -102,7 +102,7 @@ export class Sending {
     // A newer link will ask the ledger first; this row was written for an older one.
     if (link.epoch !== call.epoch || call.state !== "sent") return;
     // When safe mode ends, the ledgers are asked again.
-    if (this.#calls.safe) return;
+    if (this.#calls.rights.safe) return;
     const capability = capabilityOf(this.#runtime.documents, call.device, call.cap);
     if (!capability) return;
     const left = Math.max(1, call.deadlineAt - times.ttlSlackMs - this.#clock.now());

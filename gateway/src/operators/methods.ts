@@ -46,7 +46,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
           },
           actors: runtime.actors,
           uptime_s: Math.floor(clock.mono() / 1_000),
-          safe: options.calls.safe,
+          safe: options.calls.rights.safe,
           locked: documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false,
         };
         return {

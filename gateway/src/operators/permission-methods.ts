@@ -177,7 +177,7 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
         v.strictObject({ device: words, cap: name(48), requester: v.optional(str(64), "owner") }),
         ({ device: said, cap, requester }) => {
           const row = device(said);
-          const decision = calls.decide(row, cap, requester, clock.now());
+          const decision = calls.rights.decide(row, cap, requester, clock.now());
           const lines = decision.steps.map(({ rule, verdict }) => [`  ${rule}`, verdict]);
           const why = decision.verdict === "deny" ? `: ${decision.message}` : "";
           return {

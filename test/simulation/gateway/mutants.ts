@@ -82,14 +82,14 @@ export const mutants: readonly Mutant[] = [
     fault: "calls of an earlier pairing stand on the new one",
     patches: [
       [
-        "gateway/src/invocations/calls.ts",
+        "gateway/src/invocations/rights.ts",
         'return row?.state === "paired" && row.revocation === revocation;',
         'return row?.state === "paired" && revocation >= 0;',
       ],
       [
         "gateway/src/invocations/calls.ts",
-        "return this.#revoked((call) => call.device === event.device && !this.#rights(call), {",
-        "return this.#revoked((call) => call.device === event.device && !this.#rights(call) && !event, {",
+        "return this.#revoked((call) => call.device === event.device && !this.rights.same(call), {",
+        "return this.#revoked((call) => call.device === event.device && !this.rights.same(call) && !event, {",
       ],
     ],
     caught: /although its rights had ended/,

@@ -55,14 +55,34 @@ export class Active {
   }
 }
 
-/** Ends the call when its time is over. Returns cancel. */
-export function stopAtDeadline(active: Active, clock: Clock): () => void {
-  let cancel = () => {};
-  const look = (): void => {
-    const left = active.endsAt - clock.mono();
-    if (left <= 0) return active.stop(new KithError("timeout", "it did not finish in time"));
-    cancel = clock.after(Math.min(left, MAX_AFTER_MS), look);
-  };
-  look();
-  return () => cancel();
+/** Ends calls when their time is over. One timer for all: most calls are done long before. */
+export class Deadlines {
+  readonly #calls: Iterable<Active>;
+  readonly #clock: Clock;
+  /** When the timer looks. */
+  #at = Number.POSITIVE_INFINITY;
+  #cancel = () => {};
+
+  /** `calls`: those under way, looked at whenever the timer fires. */
+  constructor(calls: Iterable<Active>, clock: Clock) {
+    this.#calls = calls;
+    this.#clock = clock;
+  }
+
+  /** One of the calls has an end, or an earlier one than before. */
+  watch({ endsAt }: Active): void {
+    if (endsAt >= this.#at) return;
+    this.#cancel();
+    this.#at = endsAt;
+    const left = Math.max(0, endsAt - this.#clock.mono());
+    this.#cancel = this.#clock.after(Math.min(left, MAX_AFTER_MS), () => this.#look());
+  }
+
+  #look(): void {
+    this.#at = Number.POSITIVE_INFINITY;
+    const now = this.#clock.mono();
+    for (const active of this.#calls)
+      if (active.endsAt > now) this.watch(active);
+      else active.stop(new KithError("timeout", "it did not finish in time"));
+  }
 }

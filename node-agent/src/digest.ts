@@ -10,12 +10,19 @@ export function digestOf({ cap, v, args }: Pick<Invoke, "cap" | "v" | "args">): 
 
 /** Type tags and lengths keep different values from giving the same text. */
 function canonical(value: unknown): string {
-  if (value instanceof Uint8Array) return `x${hex(value)};`;
-  if (Array.isArray(value)) return `l${value.length}:${value.map(canonical).join("")}`;
-  if (typeof value === "object" && value !== null) {
-    const pairs = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-    return `m${pairs.length}:${pairs.map(([key, entry]) => canonical(key) + canonical(entry)).join("")}`;
+  if (typeof value !== "object" || value === null) {
+    const text = String(value);
+    return `${typeof value}${text.length}:${text}`;
   }
-  const text = String(value);
-  return `${typeof value}${text.length}:${text}`;
+  if (value instanceof Uint8Array) return `x${hex(value)};`;
+  if (Array.isArray(value)) {
+    let text = `l${value.length}:`;
+    for (const one of value) text += canonical(one);
+    return text;
+  }
+  const keys = Object.keys(value).sort();
+  let text = `m${keys.length}:`;
+  for (const key of keys)
+    text += canonical(key) + canonical((value as Record<string, unknown>)[key]);
+  return text;
 }

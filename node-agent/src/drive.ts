@@ -10,7 +10,7 @@ import { isLarger } from "@kith/shared/protocol/codec";
 import { limits } from "@kith/shared/protocol/limits";
 import * as v from "valibot";
 import type { Active } from "./active.ts";
-import type { Content, Tools } from "./drivers/driver.ts";
+import type { AnyDriver, Content, Tools } from "./drivers/driver.ts";
 import type { Incoming } from "./incoming.ts";
 import type { LiveStreams } from "./live.ts";
 import type { Notices } from "./notice.ts";
@@ -43,7 +43,7 @@ interface DriveParts {
 export async function drive(
   active: Active,
   parts: DriveParts,
-  settled: () => void,
+  settled: (active: Active) => void,
 ): Promise<{ out: Record<string, unknown>; streams: StreamRef[] }> {
   const { driver, args, invoke } = active;
   const { capability } = driver;
@@ -91,18 +91,15 @@ export async function drive(
     },
   };
 
-  /** A driver that throws at once must look like one that rejects. */
-  const run = Promise.try(() => driver.run(args, tools));
   const end = (): void => {
-    settled();
+    settled(active);
     for (const what of shown) parts.notices.off(what);
     if (over) closeFiles(handed);
   };
-  run.then(end, end);
 
   let out: unknown;
   try {
-    out = await unlessStopped(run, active, parts.clock);
+    out = await unlessStopped(started(driver, args, tools), active, parts.clock, STOP_MS, end);
     over = true;
   } catch (error) {
     over = true;
@@ -131,6 +128,15 @@ export async function drive(
   }
 }
 
+/** A driver that throws at once must look like one that rejects. */
+function started(driver: AnyDriver, args: unknown, tools: Tools): Promise<unknown> {
+  try {
+    return Promise.resolve(driver.run(args, tools));
+  } catch (error) {
+    return Promise.reject(error as Error);
+  }
+}
+
 function hand(
   call: string,
   { role, type, content, most }: Handed,
@@ -146,29 +152,32 @@ function closeFiles(handed: Handed[]): void {
     if ("file" in content) content.file.close().catch(() => {});
 }
 
-/** Rejects with the reason of the stop, after `graceMs` for the work to end by itself. */
+/** Rejects with the reason of the stop, after `graceMs` for the work to end by itself. `ended`: it did, now or later. */
 function unlessStopped<T>(
   work: Promise<T>,
   active: Active,
   clock: Clock,
-  graceMs = STOP_MS,
+  graceMs: number,
+  ended?: () => void,
 ): Promise<T> {
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  let cancel = () => {};
-  active.onStop((why) => {
-    if (graceMs === 0) reject(why);
-    else cancel = clock.after(graceMs, () => reject(why));
+  return new Promise((resolve, reject) => {
+    let cancel = () => {};
+    active.onStop((why) => {
+      if (graceMs === 0) reject(why);
+      else cancel = clock.after(graceMs, () => reject(why));
+    });
+    work.then(
+      (value) => {
+        cancel();
+        ended?.();
+        if (active.why) reject(active.why);
+        else resolve(value);
+      },
+      (error: unknown) => {
+        cancel();
+        ended?.();
+        reject(error as Error);
+      },
+    );
   });
-  work.then(
-    (value) => {
-      cancel();
-      if (active.why) reject(active.why);
-      else resolve(value);
-    },
-    (error: unknown) => {
-      cancel();
-      reject(error);
-    },
-  );
-  return promise;
 }

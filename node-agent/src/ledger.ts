@@ -122,45 +122,41 @@ export class Ledger {
   }
 
   /**
-   * Takes a call in, with its grant. From this moment on a repeat finds the row; the promise
-   * resolves when it is on disk (`read`: written) and rejects with disk-full; then there is no row.
+   * Takes a call in, with its grant, and `starting` with the start of its driver. From this moment on
+   * a repeat finds the row; the promise resolves when it is on disk (`read`: written) and rejects
+   * with disk-full; then there is no row.
    */
   receive(
-    invoke: Pick<Invoke, "call" | "n" | "cap" | "effect" | "grant">,
+    { call, n, cap, effect, grant }: Pick<Invoke, "call" | "n" | "cap" | "effect" | "grant">,
     digest: string,
+    starting = false,
   ): [Row, Promise<void>] {
-    const { call, n, cap, effect, grant } = invoke;
     if (this.#rows.has(call)) throw new RangeError("the call is known already");
-    const fields = { call, n, digest, cap, effect, grant, at: this.#clock.now() };
-    const row: Row = { ...fields, state: "received", starts: 0 };
+    const at = this.#clock.now();
+    const row: Row = { call, n, digest, cap, effect, grant, at, state: "received", starts: 0 };
     this.#rows.set(call, row);
     this.#grants.set(grant, call);
-    const stored = this.#append({ k: "in", ...fields }, effect !== "read").then(
-      () => {},
-      (error: unknown) => {
-        this.#forget(row);
-        throw error;
-      },
-    );
+    const bodies = [pack({ k: "in", call, n, digest, cap, effect, grant, at } satisfies Stored)];
+    if (starting) bodies.push(this.#start(row));
+    const stored = this.#append(bodies, effect !== "read", (offset) => {
+      if (offset === undefined) this.#forget(row);
+    });
     return [row, stored];
   }
 
   /** Before each start of a driver. Resolves when the start is on disk (`read`: written). */
   async run(row: Row): Promise<void> {
-    if (row.effect === "once" && row.starts > 0) throw new RangeError("a once call runs once");
-    row.state = "running";
-    row.starts++;
-    await this.#append({ k: "run", call: row.call, starts: row.starts }, row.effect !== "read");
+    await this.#append([this.#start(row)], row.effect !== "read");
   }
 
-  /** Stores how it ended. Only then may the frame be sent. */
-  async end(row: Row, state: EndState, frame: TerminalFrame): Promise<void> {
-    const { offset, length } = await this.#append(
-      { k: "end", call: row.call, state, frame },
-      row.effect !== "read",
-    );
-    row.frame = { offset, length };
-    row.state = state;
+  /** Stores how it ended. Only when it resolves may the frame be sent. */
+  end(row: Row, state: EndState, frame: TerminalFrame): Promise<void> {
+    const body = pack({ k: "end", call: row.call, state, frame } satisfies Stored);
+    return this.#append([body], row.effect !== "read", (offset) => {
+      if (offset === undefined) return;
+      row.frame = { offset, length: body.length };
+      row.state = state;
+    });
   }
 
   /** The stored terminal frame, once there is one. */
@@ -210,10 +206,18 @@ export class Ledger {
     if (this.#grants.get(row.grant) === row.call) this.#grants.delete(row.grant);
   }
 
-  async #append(stored: Stored, durable: boolean): Promise<{ offset: number; length: number }> {
-    const body = pack(stored);
-    if (this.#pruning) await this.#pruning.catch(() => {}); // whoever asked for it was told
-    return { offset: await this.#log.append(body, durable), length: body.length };
+  /** @throws RangeError for a `once` call that was started before */
+  #start(row: Row): Uint8Array {
+    if (row.effect === "once" && row.starts > 0) throw new RangeError("a once call runs once");
+    row.state = "running";
+    row.starts++;
+    return pack({ k: "run", call: row.call, starts: row.starts } satisfies Stored);
+  }
+
+  #append(...what: Parameters<Log["append"]>): Promise<void> {
+    if (!this.#pruning) return this.#log.append(...what);
+    const go = () => this.#log.append(...what);
+    return this.#pruning.then(go, go); // whoever asked for it was told
   }
 
   /** After a crash: what ran is in doubt, except for what may simply be asked again. */
@@ -244,16 +248,14 @@ async function rewrite(path: string, { id, floor, rows }: Replayed): Promise<Log
 
 async function fill(next: Log, { id, floor, rows }: Replayed): Promise<void> {
   const header = { k: "file", v: 1, ledger: id ?? "", floor } satisfies Stored;
-  const placed: Promise<unknown>[] = [next.append(pack(header), true)];
+  const written = [next.append([pack(header)], true)];
   for (const { row, bodies } of rows.values())
-    for (const body of bodies) {
-      const place = next.append(body, true);
-      const isFrame = body === bodies.at(-1) && row.frame !== undefined;
-      placed.push(
-        isFrame ? place.then((offset) => (row.frame = { offset, length: body.length })) : place,
-      );
-    }
-  await Promise.all(placed);
+    written.push(
+      next.append(bodies, true, (offset) => {
+        if (row.frame && offset !== undefined) row.frame = { offset, length: row.frame.length };
+      }),
+    );
+  await Promise.all(written);
 }
 
 /** The answer for a call that this program cannot tell the end of. */

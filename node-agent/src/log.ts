@@ -103,11 +103,18 @@ function wasInterrupted(bytes: Uint8Array, good: number, used: number): boolean 
   return false;
 }
 
+/** Hears where the body stands, or nothing when it was not written. */
+type Settled = (offset: number | undefined) => void;
+
 interface Waiting {
   readonly body: Uint8Array;
-  readonly durable: boolean;
-  readonly resolve: (offset: number) => void;
-  readonly reject: (error: unknown) => void;
+  readonly settled: Settled | undefined;
+}
+
+/** Records that share a write, and the promise of it. */
+interface Batch extends PromiseWithResolvers<void> {
+  readonly records: Waiting[];
+  durable: boolean;
 }
 
 export class Log {
@@ -115,7 +122,8 @@ export class Log {
   #end: number;
   /** The size of the file: a multiple of the room that is made at once. */
   #size: number;
-  #waiting: Waiting[] = [];
+  /** Gathers what is appended until the write before it is done. */
+  #next: Batch | undefined;
   #flushing: Promise<void> | undefined;
   #broken: unknown;
 
@@ -154,13 +162,22 @@ export class Log {
     });
   }
 
-  /** Resolves with the body's place when it is written, and on disk where `durable`. @throws KithError disk-full */
-  append(body: Uint8Array, durable: boolean): Promise<number> {
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    if (body.length > MOST_RECORD_BYTES) reject(new RangeError("a record too large"));
-    else this.#waiting.push({ body, durable, resolve, reject });
+  /**
+   * Resolves when the bodies are written, all or none, and on disk where `durable`. `settled` hears of
+   * the last one right before. Who shares a write shares the promise. @throws KithError disk-full
+   */
+  append(bodies: readonly Uint8Array[], durable: boolean, settled?: Settled): Promise<void> {
+    if (bodies.some(({ length }) => length > MOST_RECORD_BYTES)) {
+      settled?.(undefined);
+      return Promise.reject(new RangeError("a record too large"));
+    }
+    this.#next ??= { ...Promise.withResolvers<void>(), records: [], durable: false };
+    const batch = this.#next;
+    for (const body of bodies)
+      batch.records.push({ body, settled: body === bodies.at(-1) ? settled : undefined });
+    if (durable) batch.durable = true;
     this.#flushing ??= this.#flush();
-    return promise;
+    return batch.promise;
   }
 
   /** A body that `append` or `readLog` placed. */
@@ -181,7 +198,7 @@ export class Log {
     await this.#flushing;
     try {
       if (this.#broken) return;
-      const closing = encode([CLOSING], this.#end).bytes;
+      const closing = encode([{ body: CLOSING }]);
       await this.#file.write(closing, 0, closing.length, this.#end);
       await this.#file.truncate(this.#end + closing.length);
       await this.#file.sync();
@@ -193,25 +210,23 @@ export class Log {
   async #flush(): Promise<void> {
     // Let everything of this turn join the first batch.
     await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting;
-      this.#waiting = [];
+    while (this.#next) {
+      const batch = this.#next;
+      this.#next = undefined;
       try {
         if (this.#broken) throw this.#broken;
-        const places = await this.#write(batch);
-        for (const [at, one] of batch.entries()) one.resolve(places[at] ?? 0);
+        await this.#write(batch);
+        batch.resolve();
       } catch (error) {
-        for (const one of batch) one.reject(error);
+        for (const { settled } of batch.records) settled?.(undefined);
+        batch.reject(error);
       }
     }
     this.#flushing = undefined;
   }
 
-  async #write(batch: readonly Waiting[]): Promise<number[]> {
-    const { bytes, places } = encode(
-      batch.map(({ body }) => body),
-      this.#end,
-    );
+  async #write({ records, durable }: Batch): Promise<void> {
+    const bytes = encode(records);
     try {
       await this.#makeRoom(bytes.length);
       const { bytesWritten } = await this.#file.write(bytes, 0, bytes.length, this.#end);
@@ -221,7 +236,7 @@ export class Log {
       await this.#clear(bytes.length).catch((error: unknown) => (this.#broken = error));
       throw new KithError("disk-full", "the device cannot write its ledger", { cause });
     }
-    if (batch.some(({ durable }) => durable)) {
+    if (durable) {
       try {
         await this.#file.datasync();
       } catch (cause) {
@@ -232,8 +247,12 @@ export class Log {
         throw this.#broken;
       }
     }
+    let at = this.#end + HEAD_BYTES;
     this.#end += bytes.length;
-    return places;
+    for (const { body, settled } of records) {
+      settled?.(at);
+      at += HEAD_BYTES + body.length + 1;
+    }
   }
 
   /** Zeros, and not a hole: only blocks that are there already cost a sync nothing but themselves. */
@@ -265,20 +284,19 @@ async function ready(file: FileHandle, make: () => Promise<Log>): Promise<Log> {
   }
 }
 
-/** The records of one write that starts at `from`, and where in the file each body stands. */
-function encode(bodies: readonly Uint8Array[], from: number) {
-  const length = bodies.reduce((sum, body) => sum + HEAD_BYTES + body.length + 1, 0);
+/** The records of one write. */
+function encode(records: readonly Pick<Waiting, "body">[]): Uint8Array {
+  let length = 0;
+  for (const { body } of records) length += HEAD_BYTES + body.length + 1;
   const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
-  const places: number[] = [];
   let at = 0;
-  for (const body of bodies) {
+  for (const { body } of records) {
     view.setUint32(at, body.length);
     view.setUint32(at + 4, crc32(body));
     bytes.set(body, at + HEAD_BYTES);
-    places.push(from + at + HEAD_BYTES);
     at += HEAD_BYTES + body.length + 1;
     bytes[at - 1] = MARK;
   }
-  return { bytes, places };
+  return bytes;
 }

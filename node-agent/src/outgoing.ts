@@ -238,7 +238,7 @@ export class Outgoing {
   }
 
   #fill(): void {
-    if (!this.#link || !this.#opened) return;
+    if (!this.#link || !this.#opened || this.#kept.size === 0) return;
     const open = new Set(this.#byChannel.values());
     for (const { sender, free } of this.#kept.values()) {
       if (!free || open.has(sender)) continue;

@@ -15,7 +15,7 @@ import { KithError } from "@kith/shared/errors";
 import type { Invoke } from "@kith/shared/protocol/call";
 import type { ToGateway, ToNode } from "@kith/shared/protocol/frames";
 import { limits } from "@kith/shared/protocol/limits";
-import { Active, stopAtDeadline } from "./active.ts";
+import { Active, Deadlines } from "./active.ts";
 import { checked, inTime, type ServeLink } from "./admission.ts";
 import type { Consent } from "./consent.ts";
 import { crashpoint } from "./crashpoint.ts";
@@ -51,8 +51,13 @@ export class Server {
   readonly #parts: ServeParts;
   readonly #drivers: ReadonlyMap<string, AnyDriver>;
   readonly #active = new Map<string, Active>();
+  readonly #deadlines: Deadlines;
+  readonly #driving: ServeParts & { readonly live: LiveStreams };
   /** Drivers that still run, also those whose call was given up. */
   readonly #running = new Map<string, number>();
+  /** Its driver ended. */
+  readonly #release = ({ invoke: { cap } }: Active): void =>
+    void this.#running.set(cap, (this.#running.get(cap) ?? 1) - 1);
   /** Capabilities whose every call the owner approves one by one, as the gateway says. */
   #oneUse: ReadonlySet<string> = new Set();
   #grantsRev = -1;
@@ -64,12 +69,17 @@ export class Server {
 
   constructor(parts: ServeParts) {
     this.#parts = parts;
+    this.#deadlines = new Deadlines(
+      { [Symbol.iterator]: () => this.#active.values() },
+      parts.clock,
+    );
     this.live = new LiveStreams({
       clock: parts.clock,
       newStream: () => parts.outgoing.newStream(),
       expects: (call) =>
         (this.#active.get(call)?.driver.capability as Capability | undefined)?.terminal === true,
     });
+    this.#driving = { ...parts, live: this.live };
     this.#drivers = new Map(parts.drivers.map((driver) => [driver.capability.name, driver]));
   }
 
@@ -207,36 +217,34 @@ export class Server {
   ): Promise<void> {
     const { ledger, outgoing, clock, policy } = this.#parts;
     const { invoke } = active;
-    let cancelDeadline = stopAtDeadline(active, clock);
+    this.#deadlines.watch(active);
     let row = known;
     try {
-      let stored: Promise<unknown> = Promise.resolve();
+      let stored: Promise<void> | undefined;
       if (!row) {
         crashpoint("node.intent");
-        [row, stored] = ledger.receive(invoke, digest);
+        // With its start where nobody has to be asked in between.
+        [row, stored] = ledger.receive(invoke, digest, rule !== "ask");
       }
       if (rule === "ask") {
         await stored;
         crashpoint("node.intent");
+        stored = undefined;
         await this.#consented(active);
-        cancelDeadline();
         active.endsAt = Math.min(active.endsAt, clock.mono() + active.driver.maxMs);
-        cancelDeadline = stopAtDeadline(active, clock);
+        this.#deadlines.watch(active);
         policy.check(invoke.cap); // a lock that came meanwhile
+        active.throwIfStopped();
       }
-      active.throwIfStopped();
       crashpoint("node.run");
-      // Both records in one write where nobody had to be asked in between.
-      await Promise.all([stored, ledger.run(row)]);
+      await (stored ?? ledger.run(row));
       crashpoint("node.run");
       active.throwIfStopped();
       active.phase = "running";
       active.started = true;
       this.#accept(active);
       const started = clock.mono();
-      const { out, streams } = await drive(active, { ...this.#parts, live: this.live }, () =>
-        this.#release(invoke.cap),
-      );
+      const { out, streams } = await drive(active, this.#driving, this.#release);
       const ran_ms = Math.round(clock.mono() - started);
       const told = await this.#end(row, "done", {
         t: "result",
@@ -248,7 +256,7 @@ export class Server {
       if (told) outgoing.release(invoke.call);
       else outgoing.drop(invoke.call, new KithError("disk-full", "the result could not be stored"));
     } catch (error) {
-      if (!active.started) this.#release(invoke.cap);
+      if (!active.started) this.#release(active);
       const why = active.why ?? (error instanceof KithError ? error : undefined);
       if (!why) this.#parts.log(error);
       const effect = active.started ? effectOf(active, why) : began(known);
@@ -259,7 +267,6 @@ export class Server {
           : "failed";
       await this.#end(row, state, errorFrame(invoke.call, why ?? error, effect));
     } finally {
-      cancelDeadline();
       this.#active.delete(invoke.call);
       this.#parts.incoming.forget(invoke.call);
       this.live.close(invoke.call);
@@ -321,10 +328,6 @@ export class Server {
       state: active.phase === "asking" ? "asking" : "running",
       left_ms,
     });
-  }
-
-  #release(cap: string): void {
-    this.#running.set(cap, (this.#running.get(cap) ?? 1) - 1);
   }
 
   #send(frame: ToGateway): void {

@@ -18,13 +18,13 @@ export const mutants: readonly Mutant[] = [
     patches: [
       [
         "node-agent/src/ledger.ts",
-        'await this.#append({ k: "run", call: row.call, starts: row.starts }, row.effect !== "read");',
-        'await this.#append({ k: "run", call: row.call, starts: row.starts }, false);',
+        'await this.#append([this.#start(row)], row.effect !== "read");',
+        "await this.#append([this.#start(row)], false);",
       ],
       [
         "node-agent/src/ledger.ts",
-        'const stored = this.#append({ k: "in", ...fields }, effect !== "read").then(',
-        'const stored = this.#append({ k: "in", ...fields }, false).then(',
+        'const stored = this.#append(bodies, effect !== "read", (offset) => {',
+        "const stored = this.#append(bodies, false, (offset) => {",
       ],
     ],
     caught: /was done 2 times|no effect, but/,

@@ -78,6 +78,8 @@ const packr = new Packr({ useRecords: false, variableMapSize: true });
 const PACKING_BYTES = 65_536;
 /** A column of a row that is no body: a number, a name, an id. */
 const COLUMN_BYTES = 16;
+/** What a batch of busy times needs; larger ones are rare, and their buffer is given back. */
+const BATCHING_BYTES = 1024 * 1024;
 
 const room = (bytes: number): void => packr.useBuffer(Buffer.allocUnsafeSlow(bytes));
 
@@ -87,19 +89,28 @@ export function pack(value: unknown): Uint8Array {
   return bytes;
 }
 
+/** Batches are packed in here and copied out: buffers made for each kept the garbage collector at work. */
+let batching = Buffer.allocUnsafeSlow(PACKING_BYTES);
+
 /** A buffer of its own, to be transferred. */
 export function packBatch(batch: Batch): ArrayBuffer {
   // Above what it needs, or the packer would take four times that for a moment.
-  let most = PACKING_BYTES;
+  let most = PACKING_BYTES / 2;
   for (const row of batch.rows)
     for (const column of row)
       most +=
         typeof column === "object" || typeof column === "string"
           ? COLUMN_BYTES + (column?.length ?? 0)
           : COLUMN_BYTES;
-  room(most);
+  if (most > batching.length) batching = Buffer.allocUnsafeSlow(most);
+  // What is packed next goes on where the packer stands now.
+  const { buffer } = packr.pack(null);
+  const at = packr.position;
+  packr.useBuffer(batching);
   const bytes = packr.pack(batch);
-  room(PACKING_BYTES);
+  packr.useBuffer(Buffer.from(buffer));
+  packr.position = at;
+  if (batching.length > BATCHING_BYTES) batching = Buffer.allocUnsafeSlow(PACKING_BYTES);
   return new Uint8Array(bytes).buffer;
 }
 

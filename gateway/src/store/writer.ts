@@ -2,7 +2,7 @@
  * The only thread that writes: it holds the lock, the read-write connection and the anchor.
  *
  *   open    lock ─► compare with the anchor ─► migrate ─► raise the owner epoch
- *   commit  BEGIN ─► epoch still ours? ─► rows, meta ─► COMMIT ─► anchor ─► answer
+ *   commit  BEGIN ─► epoch still ours? ─► rows, meta ─► COMMIT ─► anchor ─► answer ─► shorten the log
  *   close   mark the stop as clean ─► release the lock
  *
  * A worker, because `node:sqlite` is synchronous and an fsync would hold up every socket. An
@@ -27,7 +27,10 @@ import { scrub } from "./scrub.ts";
 import { forget, stalled, watch } from "./stall.ts";
 import { select, sumOf, unpack, versionOf, type Batch, type Row, type Summed } from "./schema.ts";
 
-/** What the main thread asks; every request gets one answer with its id, in order. */
+/**
+ * What the main thread asks; every request gets one answer with its id, in order. A second one, fatal,
+ * says that tidying up after it failed: what was answered stands.
+ */
 export type Request =
   | { readonly id: number; readonly op: "open" }
   | { readonly id: number; readonly op: "close"; readonly clean: boolean }
@@ -294,8 +297,6 @@ function openWriter(home: string) {
       // Not even "disk full" may pass as such: the transaction is on disk.
       throw new KithError("internal", "The anchor could not be written.", { cause: thrown });
     }
-    shortenLog();
-    if (!reserved) keepReserve();
   }
 
   /** Not left to SQLite, which keeps a sync that failed in it to itself, and syncs again later. */
@@ -403,6 +404,11 @@ function openWriter(home: string) {
     opened,
     inspected,
     scrub: () => scrub(db),
+    /** What can wait until the commit is answered: all of it is on disk. */
+    tidy(): void {
+      shortenLog();
+      if (!reserved) keepReserve();
+    },
     commit({ wall, rows }: Batch): void {
       transact(opened.epoch, (before) => {
         let audit = before.audit;
@@ -478,6 +484,7 @@ function serve(port: NonNullable<typeof parentPort>, { home, pulse, stallMs }: W
         id,
         ...(op === "open" && writer ? { opened: writer.opened } : {}),
       } satisfies Answer);
+      if (op !== "close") writer?.tidy();
     } catch (thrown) {
       const { code, message } = toKith(thrown, op === "open");
       const fatal = op !== "open" && code !== "disk-full" && code !== "store-fenced";

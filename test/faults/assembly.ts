@@ -25,8 +25,8 @@ export const ONCE: readonly Patch[] = [
   ],
   [
     "node-agent/src/drive.ts",
-    "Promise.try(() => driver.run(args, tools));",
-    "Promise.try(() => driver.run(args, Object.assign(tools, { call: invoke.call }) as never));",
+    "started(driver, args, tools)",
+    "started(driver, args, Object.assign(tools, { call: invoke.call }) as never)",
   ],
   [
     "node-agent/src/drivers/device/device.ts",

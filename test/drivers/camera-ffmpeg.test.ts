@@ -8,7 +8,18 @@ import { cameraClip, cameraSnap } from "@kith/shared/capabilities/camera";
 import { decode } from "jpeg-js";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { alive, bytesOf, codeOf, films, folder, lend, machine, probed, script } from "./support.ts";
+import {
+  alive,
+  bytesOf,
+  codeOf,
+  films,
+  ownTemporary,
+  folder,
+  lend,
+  machine,
+  probed,
+  script,
+} from "./support.ts";
 
 const posix = process.platform !== "win32";
 const ffmpeg = (() => {
@@ -45,19 +56,19 @@ describe.runIf(ffmpeg && posix)("a film by ffmpeg", () => {
   };
 
   test("has its length and even sides, no sound, and nothing of it stays here", async () => {
-    const before = await films();
+    await using _ = await ownTemporary();
     const { out, tools } = await clip();
     expect(out).toMatchObject({ camera: "video0", seconds: 1 });
     expect(tools.said).toEqual(["notice: film: Integrated Camera", "stream: video video/mp4"]);
     const { streams } = await probed(tools);
     expect(streams).toEqual([{ width: 320, height: 240, codec_type: "video", nb_frames: "10" }]);
-    expect(await films()).toEqual(before);
+    expect(await films()).toEqual([]);
   });
 
   test("that is stopped leaves nothing behind", async () => {
-    const before = await films();
+    await using _ = await ownTemporary();
     expect(await codeOf(clip(AbortSignal.timeout(300), 30))).toBe("timeout");
-    expect(await films()).toEqual(before);
+    expect(await films()).toEqual([]);
   });
 });
 

@@ -11,7 +11,7 @@ import { screenList, screenRecord, screenSnap } from "@kith/shared/capabilities/
 import { decode } from "jpeg-js";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { alive, bytesOf, codeOf, films, folder, lend, probed } from "./support.ts";
+import { alive, bytesOf, codeOf, films, ownTemporary, folder, lend, probed } from "./support.ts";
 import { installed, xvfb } from "./xvfb.ts";
 
 const posix = process.platform !== "win32";
@@ -81,14 +81,14 @@ test.runIf(grabs)("a film of a screen has its length, and nothing of it stays he
   const tools = lend();
   const { record } = screens(screenSource(display.session));
   expect(await record.probe()).toMatchObject({ state: "ready" });
-  const before = await films();
+  await using _ = await ownTemporary();
   const wanted = { seconds: 2, max_edge_px: 320 };
   expect(v.parse(screenRecord.out, await record.run(wanted, tools))).toMatchObject({ seconds: 2 });
   expect(tools.said).toEqual([
     expect.stringMatching(/^notice: film of the screen: /) as string,
     "stream: video video/mp4",
   ]);
-  expect(await films()).toEqual(before);
+  expect(await films()).toEqual([]);
   const { streams } = await probed(tools);
   expect(streams).toMatchObject([{ width: 320, height: 200, codec_type: "video" }]);
   // Ten a second, as many as the machine had time for.

@@ -53,7 +53,21 @@ export function lend(
   };
 }
 
-/** Folders of films that are being made on this machine. */
+/** A temporary folder of this test's own: in the common one, other tests make films at the same time. */
+export async function ownTemporary(): Promise<AsyncDisposable> {
+  const home = await folder();
+  const { TMPDIR: before } = process.env;
+  process.env.TMPDIR = home.path;
+  return {
+    async [Symbol.asyncDispose]() {
+      if (before === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = before;
+      await home[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Folders of films that are being made. */
 export const films = async (): Promise<string[]> =>
   (await readdir(tmpdir())).filter((name) => name.startsWith("kith-film-"));
 

@@ -38,7 +38,9 @@ export async function record(
   const run = (args: readonly string[]) =>
     runFfmpeg(
       program,
-      [...quiet, "-framerate", RATE, ...input, ...args],
+      // Said twice: on a busy machine ffmpeg guesses another rate from the times at which frames came,
+      // and fills it up with copies.
+      [...quiet, "-framerate", RATE, ...input, "-r", RATE, ...args],
       signal,
       undefined,
       desktop.env,

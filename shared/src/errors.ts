@@ -84,6 +84,15 @@ export const remedies = {
   "pairing-refused": "Start pairing again at both ends.",
   "pairing-unfinished": "Pairing did not finish. Start it again at both ends.",
   "not-accepted": "The gateway does not know this device (any more). Pair it again.",
+  // Language models.
+  "model-key": "Give the model a key that its service accepts.",
+  "model-name":
+    "Name a model that the service has (for Ollama: one that `ollama list` shows), and check its address.",
+  "model-busy":
+    "The service has too much to do, or a limit of the account is reached. Wait, then ask again.",
+  "model-refused":
+    "The service does not take this request; the message has its words. Ask in other words, or use another model.",
+  "model-away": "Check the network, the model's address and that its service runs, then ask again.",
   // The program.
   "config-invalid": "Mend the named setting; docs/config.md lists them all.",
   "home-locked":

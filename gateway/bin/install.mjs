@@ -43,6 +43,7 @@ const SIZES = /** @type {[RegExp, number, number][]} */ ([
   [/^@rolldown\/binding/, 21, 8],
   [/^@oxlint\/binding/, 16, 6],
   [/^@img\/sharp-libvips/, 18, 8],
+  [/^(openai|@anthropic-ai\/sdk)$/, 30, 4],
   [/^@esbuild\//, 11, 5],
   [/^(lightningcss-|oxfmt$|@oxfmt\/|zod$|knip$)/, 9, 3],
 ]);

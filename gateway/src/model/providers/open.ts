@@ -1,0 +1,36 @@
+/** From the settings of a model to its provider. An SDK is loaded when its service is asked for. */
+import { KithError } from "@kith/shared/errors";
+import type { Provider, ProviderOptions } from "../provider.ts";
+import type { Service } from "./failure.ts";
+
+const services = {
+  anthropic: { called: "Anthropic", at: "https://api.anthropic.com" },
+  openai: { called: "OpenAI", at: "https://api.openai.com/v1" },
+  // There is no such service of its own: LM Studio's address, which others took over.
+  "openai-compatible": { called: "The OpenAI-compatible service", at: "http://127.0.0.1:1234/v1" },
+  ollama: { called: "Ollama", at: "http://127.0.0.1:11434" },
+} as const;
+
+/** @throws KithError config-invalid, for a base URL that is none */
+export async function openProvider(options: ProviderOptions): Promise<Provider> {
+  const { provider, name: model, baseUrl, apiKey: key } = options;
+  const { called, at } = services[provider];
+  const url = URL.parse(baseUrl ?? at);
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password)
+    throw new KithError(
+      "config-invalid",
+      `The address of ${called} must be http:// or https:// with a host, and no password in it.`,
+    );
+  const service: Service = { called: `${called} at ${url.host}`, model, key };
+  const base = url.href.replace(/\/+$/, "");
+  switch (provider) {
+    case "anthropic":
+      return (await import("./anthropic.ts")).openAnthropic(service, base);
+    case "openai":
+      return (await import("./openai-responses.ts")).openResponses(service, base);
+    case "openai-compatible":
+      return (await import("./chat-completions.ts")).openChatCompletions(service, base);
+    case "ollama":
+      return (await import("./ollama.ts")).openOllama(service, base);
+  }
+}

@@ -1,0 +1,21 @@
+/** OpenAI's SDK, for both of its interfaces. */
+import OpenAI from "openai";
+import type { Service } from "./failure.ts";
+import { boundedFetch } from "./fetch.ts";
+
+export function openClient({ key }: Service, baseURL: string): OpenAI {
+  return new OpenAI({
+    baseURL,
+    // It wants one, even where the header is not sent.
+    apiKey: key?.use((value) => value) || "none",
+    ...(!key && { defaultHeaders: { Authorization: null } }),
+    // What is null is not looked for in the environment.
+    adminAPIKey: null,
+    organization: null,
+    project: null,
+    webhookSecret: null,
+    fetch: boundedFetch,
+    // It would print what it cannot parse.
+    logLevel: "off",
+  });
+}

@@ -27,6 +27,11 @@ const ENTRIES = {
   writer: "gateway/src/store/writer.ts",
   "decode.child": "gateway/src/pictures/decode.child.ts",
 };
+/** Loaded when a model is configured that needs one. They are the same file for every state of our own sources. */
+const SDKS = /** @type {Record<string, string>} */ ({
+  "sdk.anthropic": "@anthropic-ai/sdk",
+  "sdk.openai": "openai",
+});
 /** The whole agent in one file, which runs without anything beside it. */
 const AGENT = { "kith-node": "node-agent/src/main.ts" };
 
@@ -53,13 +58,26 @@ function state() {
 function isFresh(/** @type {string} */ now) {
   try {
     if (JSON.parse(readFileSync(stampFile, "utf8")).state !== now) return false;
-    return Object.keys({ ...ENTRIES, ...AGENT }).every((name) =>
+    return Object.keys({ ...ENTRIES, ...SDKS, ...AGENT }).every((name) =>
       existsSync(join(dist, `${name}.mjs`)),
     );
   } catch {
     return false; // No stamp, or half of one.
   }
 }
+
+/** @type {import("esbuild").Plugin} Where the sources `import()` an SDK, a bundle does so from the file beside it. */
+const lazySdks = {
+  name: "lazy SDKs",
+  setup({ onResolve }) {
+    onResolve({ filter: /^[@a-z]/ }, ({ path, kind }) => {
+      const file = Object.keys(SDKS).find((name) => SDKS[name] === path);
+      return kind === "dynamic-import" && file
+        ? { path: `./${file}.mjs`, external: true }
+        : undefined;
+    });
+  },
+};
 
 /** Builds when a source changed. @returns {Promise<number>} milliseconds, 0 when nothing was to do */
 export async function build() {
@@ -83,6 +101,7 @@ export async function build() {
       target,
       // Native or optional: found beside the bundle in node_modules, or done without.
       external: ["sharp", "msgpackr-extract", "utf-8-validate", "@lydell/node-pty"],
+      plugins: [lazySdks],
       alias: { bufferutil: join(root, "shared/src/websocket-mask.ts") },
       // ws is CommonJS and requires Node's own modules, which an ES module has no `require` for.
       banner: {
@@ -91,7 +110,10 @@ export async function build() {
       logLevel: "silent",
     });
   // Whoever starts the agent on a Node that is too old shall read so, not a syntax error.
-  const built = await Promise.all([bundle(ENTRIES, "node24"), bundle(AGENT, "node20")])
+  const built = await Promise.all([
+    bundle({ ...ENTRIES, ...SDKS }, "node24"),
+    bundle(AGENT, "node20"),
+  ])
     .catch((why) => {
       const [first] = why.errors ?? [];
       const where = first?.location ? `${first.location.file}:${first.location.line}: ` : "";

@@ -1,5 +1,5 @@
 /** Anthropic's Messages interface, through its SDK. */
-import Anthropic from "@anthropic-ai/sdk";
+import type Anthropic from "@anthropic-ai/sdk";
 import * as v from "valibot";
 import type { Item, ModelEvent, ModelRequest, Provider } from "../provider.ts";
 import { type Raw, answer, checked, tokens } from "./answer.ts";
@@ -12,8 +12,9 @@ type Message = Anthropic.MessageParam & { content: Anthropic.ContentBlockParam[]
 
 const CACHED = { cache_control: { type: "ephemeral" } } as const;
 
-export function openAnthropic(service: Service, baseUrl: string): Provider {
-  const client = new Anthropic({
+export async function openAnthropic(service: Service, baseUrl: string): Promise<Provider> {
+  const sdk = await import("@anthropic-ai/sdk");
+  const client = new sdk.default({
     baseURL: baseUrl,
     // What is null is not looked for in the environment or in the SDK's own files.
     apiKey: service.key?.use((key) => key) ?? "",

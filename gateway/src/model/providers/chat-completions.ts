@@ -10,8 +10,8 @@ import { argsText, dataUrl, resultText } from "./item.ts";
 
 type Message = OpenAI.ChatCompletionMessageParam;
 
-export function openChatCompletions(service: Service, baseUrl: string): Provider {
-  const client = openClient(service, baseUrl);
+export async function openChatCompletions(service: Service, baseUrl: string): Promise<Provider> {
+  const client = await openClient(service, baseUrl);
   return {
     stream: (request, signal) =>
       answer(

@@ -1,7 +1,11 @@
-/** From the settings of a model to its provider. An SDK is loaded when its service is asked for. */
+/** From the settings of a model to its provider. Its SDK is loaded here, and no other. */
 import { KithError } from "@kith/shared/errors";
 import type { Provider, ProviderOptions } from "../provider.ts";
+import { openAnthropic } from "./anthropic.ts";
+import { openChatCompletions } from "./chat-completions.ts";
 import type { Service } from "./failure.ts";
+import { openOllama } from "./ollama.ts";
+import { openResponses } from "./openai-responses.ts";
 
 const services = {
   anthropic: { called: "Anthropic", at: "https://api.anthropic.com" },
@@ -25,12 +29,12 @@ export async function openProvider(options: ProviderOptions): Promise<Provider> 
   const base = url.href.replace(/\/+$/, "");
   switch (provider) {
     case "anthropic":
-      return (await import("./anthropic.ts")).openAnthropic(service, base);
+      return openAnthropic(service, base);
     case "openai":
-      return (await import("./openai-responses.ts")).openResponses(service, base);
+      return openResponses(service, base);
     case "openai-compatible":
-      return (await import("./chat-completions.ts")).openChatCompletions(service, base);
+      return openChatCompletions(service, base);
     case "ollama":
-      return (await import("./ollama.ts")).openOllama(service, base);
+      return openOllama(service, base);
   }
 }

@@ -1,10 +1,11 @@
 /** OpenAI's SDK, for both of its interfaces. */
-import OpenAI from "openai";
+import type OpenAI from "openai";
 import type { Service } from "./failure.ts";
 import { boundedFetch } from "./fetch.ts";
 
-export function openClient({ key }: Service, baseURL: string): OpenAI {
-  return new OpenAI({
+export async function openClient({ key }: Service, baseURL: string): Promise<OpenAI> {
+  const sdk = await import("openai");
+  return new sdk.default({
     baseURL,
     // It wants one, even where the header is not sent.
     apiKey: key?.use((value) => value) || "none",

@@ -10,8 +10,8 @@ import { argsText, dataUrl, resultText } from "./item.ts";
 
 type Input = OpenAI.Responses.ResponseInputItem;
 
-export function openResponses(service: Service, baseUrl: string): Provider {
-  const client = openClient(service, baseUrl);
+export async function openResponses(service: Service, baseUrl: string): Promise<Provider> {
+  const client = await openClient(service, baseUrl);
   return {
     stream: (request, signal) =>
       answer(

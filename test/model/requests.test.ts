@@ -2,6 +2,7 @@
 import { inspect } from "node:util";
 import type { Item, ModelRequest, ProviderKind } from "@kith/gateway/model/provider";
 import { openProvider } from "@kith/gateway/model/providers/open";
+import { Secret } from "@kith/gateway/secret";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { anthropic } from "../support/models/anthropic.ts";
 import { chat } from "../support/models/chat.ts";
@@ -113,6 +114,16 @@ describe("anthropic", () => {
     ]);
   });
 
+  test("a result without words or pictures has no content", async () => {
+    const result = { role: "tool", call: "call_1", name: "camera_snap", text: "" } as const;
+    const [{ messages }] = await asked("anthropic", anthropic, {
+      items: [...DIALOGUE.slice(0, 2), { ...result, pictures: [] }],
+    });
+    expect(unmarked(messages.at(-1).content)).toEqual([
+      { type: "tool_result", tool_use_id: "call_1" },
+    ]);
+  });
+
   test("without a system's text and tools there are none", async () => {
     const [body] = await asked("anthropic", anthropic, { system: "", tools: [] });
     expect(Object.keys(body).toSorted()).toEqual(["max_tokens", "messages", "model", "stream"]);
@@ -196,6 +207,17 @@ test.each(["", "laptop", "ftp://example.com", "http://me:secret@example.com/v1"]
     await expect(opened).rejects.toMatchObject({
       code: "config-invalid",
       message: expect.not.stringContaining("secret"),
+    });
+  },
+);
+
+test.each(["", "sk-canary\n", "sk canary", "sk-canärie"])(
+  "a key that can be none is not sent: %j",
+  async (value) => {
+    const opened = openProvider({ provider: "ollama", name: "m", apiKey: new Secret(value) });
+    await expect(opened).rejects.toMatchObject({
+      ...{ code: "model-key", retryable: false },
+      message: expect.not.stringContaining("canar"),
     });
   },
 );

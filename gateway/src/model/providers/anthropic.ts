@@ -16,9 +16,8 @@ export async function openAnthropic(service: Service, baseUrl: string): Promise<
   const sdk = await import("@anthropic-ai/sdk");
   const client = new sdk.default({
     baseURL: baseUrl,
-    // What is null is not looked for in the environment or in the SDK's own files.
+    // With one, if empty, none is looked for in the environment and in the SDK's own files.
     apiKey: service.key?.use((key) => key) ?? "",
-    authToken: null,
     ...(!service.key && { defaultHeaders: { Authorization: null } }),
     fetch: boundedFetch,
     // It would print what it cannot parse.
@@ -102,11 +101,12 @@ function toBlocks(item: Item): Anthropic.ContentBlockParam[] {
           data: base64(picture),
         },
       }));
+      const content = [...text, ...pictures];
       return [
         {
           type: "tool_result",
           tool_use_id: item.call,
-          content: [...text, ...pictures],
+          ...(content.length > 0 && { content }),
           ...(item.failed && { is_error: true }),
         },
       ];

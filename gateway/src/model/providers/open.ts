@@ -1,6 +1,6 @@
 /** From the settings of a model to its provider. Its SDK is loaded here, and no other. */
 import { KithError } from "@kith/shared/errors";
-import type { Provider, ProviderOptions } from "../provider.ts";
+import { ModelFailure, type Provider, type ProviderOptions } from "../provider.ts";
 import { openAnthropic } from "./anthropic.ts";
 import { openChatCompletions } from "./chat-completions.ts";
 import type { Service } from "./failure.ts";
@@ -15,7 +15,7 @@ const services = {
   ollama: { called: "Ollama", at: "http://127.0.0.1:11434" },
 } as const;
 
-/** @throws KithError config-invalid, for a base URL that is none */
+/** @throws KithError config-invalid, model-key: a base URL or a key that can be none */
 export async function openProvider(options: ProviderOptions): Promise<Provider> {
   const { provider, name: model, baseUrl, apiKey: key } = options;
   const { called, at } = services[provider];
@@ -24,6 +24,13 @@ export async function openProvider(options: ProviderOptions): Promise<Provider> 
     throw new KithError(
       "config-invalid",
       `The address of ${called} must be http:// or https:// with a host, and no password in it.`,
+    );
+  // `fetch` refuses such a header, with the key among its words.
+  if (key?.use((value) => !/^[!-~]+$/.test(value)))
+    throw new ModelFailure(
+      "model-key",
+      `The key for ${called} is empty, or has a space or another character that no key has.`,
+      false,
     );
   const service: Service = { called: `${called} at ${url.host}`, model, key };
   const base = url.href.replace(/\/+$/, "");

@@ -8,7 +8,7 @@ export async function openClient({ key }: Service, baseURL: string): Promise<Ope
   return new sdk.default({
     baseURL,
     // It wants one, even where the header is not sent.
-    apiKey: key?.use((value) => value) || "none",
+    apiKey: key?.use((value) => value) ?? "none",
     ...(!key && { defaultHeaders: { Authorization: null } }),
     // What is null is not looked for in the environment.
     adminAPIKey: null,

@@ -181,7 +181,11 @@ test("ollama is given a window that holds the conversation, in steps", async () 
 });
 
 test.each<[string, object, RegExp]>([
-  ["a name that nobody knows", { code: "ENOTFOUND" }, /^Ollama at nowhere\.test:11434 is a name/],
+  [
+    "a name that nobody knows",
+    { code: "ENOTFOUND" },
+    /^Ollama at nowhere\.test:11434 cannot be found/,
+  ],
   ["a certificate", { code: "CERT_HAS_EXPIRED" }, /cannot be reached \(CERT_HAS_EXPIRED\)\.$/],
   ["words alone", {}, /cannot be reached\.$/],
 ])("%s is told", async (_what, cause, message) => {

@@ -15,11 +15,14 @@ type Code = ConstructorParameters<typeof ModelFailure>[0];
 /** Most of a service's own words that a message repeats. */
 const WORDS_CHARS = 300;
 
+/** So much of how a service classes an error is looked at. */
+const KIND_CHARS = 100;
+
 /** What ends a connection, by the system's or by undici's code. */
 const connections: Readonly<Record<string, string>> = {
   ECONNREFUSED: "refuses the connection",
-  ENOTFOUND: "is a name that nobody knows",
-  EAI_AGAIN: "is a name that cannot be looked up now",
+  ENOTFOUND: "cannot be found: nobody knows its name",
+  EAI_AGAIN: "cannot be found: names cannot be looked up now",
   ETIMEDOUT: "did not answer in time",
   UND_ERR_CONNECT_TIMEOUT: "did not answer in time",
   UND_ERR_HEADERS_TIMEOUT: "did not answer in time",
@@ -109,7 +112,10 @@ function codeOf(why: unknown): string {
 function told(service: Service, body: unknown): { words: string; kind: string } {
   const inner = fieldsOf(body)["error"] ?? body;
   const { message = inner, type, code } = fieldsOf(inner);
-  const kind = [type, code].filter((one) => typeof one === "string").join(" ");
+  const kind = [type, code]
+    .filter((one) => typeof one === "string")
+    .join(" ")
+    .slice(0, KIND_CHARS);
   const words = typeof message === "string" ? quote(service, message) : "";
   return { words: words ? `: ${words}` : ".", kind };
 }

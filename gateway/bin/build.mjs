@@ -27,7 +27,7 @@ const ENTRIES = {
   writer: "gateway/src/store/writer.ts",
   "decode.child": "gateway/src/pictures/decode.child.ts",
 };
-/** Loaded when a model is configured that needs one. They are the same file for every state of our own sources. */
+/** Loaded when a model is configured that needs one. Nothing of ours is in them, so they are built anew only with the lock file. */
 const SDKS = /** @type {Record<string, string>} */ ({
   "sdk.anthropic": "@anthropic-ai/sdk",
   "sdk.openai": "openai",
@@ -43,28 +43,31 @@ const SOURCES = [
   "gateway/bin/build.mjs",
 ];
 
-/** Path, size and time of everything that goes into a bundle. */
-function state() {
+const SDK_SOURCES = ["package-lock.json", "gateway/bin/build.mjs"];
+
+/** Path, size and time of everything that goes into a bundle. @param {string[]} sources */
+function state(sources) {
   const hash = createHash("sha256");
   const add = (/** @type {string} */ path) => {
     const found = statSync(join(root, path));
     if (!found.isDirectory()) return hash.update(`${path}\0${found.size}\0${found.mtimeMs}\n`);
     for (const name of readdirSync(join(root, path)).toSorted()) add(`${path}/${name}`);
   };
-  for (const path of SOURCES) add(path);
+  for (const path of sources) add(path);
   return hash.digest("hex");
 }
 
-function isFresh(/** @type {string} */ now) {
+/** @returns {{ state?: string, sdks?: string }} */
+function stamp() {
   try {
-    if (JSON.parse(readFileSync(stampFile, "utf8")).state !== now) return false;
-    return Object.keys({ ...ENTRIES, ...SDKS, ...AGENT }).every((name) =>
-      existsSync(join(dist, `${name}.mjs`)),
-    );
+    return JSON.parse(readFileSync(stampFile, "utf8")) ?? {};
   } catch {
-    return false; // No stamp, or half of one.
+    return {}; // No stamp, or half of one.
   }
 }
+
+const exist = (/** @type {Record<string, string>} */ entries) =>
+  Object.keys(entries).every((name) => existsSync(join(dist, `${name}.mjs`)));
 
 /** @type {import("esbuild").Plugin} Where the sources `import()` an SDK, a bundle does so from the file beside it. */
 const lazySdks = {
@@ -81,8 +84,10 @@ const lazySdks = {
 
 /** Builds when a source changed. @returns {Promise<number>} milliseconds, 0 when nothing was to do */
 export async function build() {
-  const now = state();
-  if (isFresh(now)) return 0;
+  const now = { state: state(SOURCES), sdks: state(SDK_SOURCES) };
+  const last = stamp();
+  const hasSdks = last.sdks === now.sdks && exist(SDKS);
+  if (hasSdks && last.state === now.state && exist({ ...ENTRIES, ...AGENT })) return 0;
   const began = performance.now();
   const esbuild = await import("esbuild");
   const bundle = (
@@ -111,7 +116,7 @@ export async function build() {
     });
   // Whoever starts the agent on a Node that is too old shall read so, not a syntax error.
   const built = await Promise.all([
-    bundle({ ...ENTRIES, ...SDKS }, "node24"),
+    bundle({ ...ENTRIES, ...(hasSdks ? {} : SDKS) }, "node24"),
     bundle(AGENT, "node20"),
   ])
     .catch((why) => {
@@ -124,7 +129,7 @@ export async function build() {
   mkdirSync(dist, { recursive: true });
   for (const { path, contents } of built.flatMap(({ outputFiles }) => outputFiles ?? []))
     replace(path, contents);
-  replace(stampFile, `${JSON.stringify({ state: now })}\n`); // Last: a stamp says that all the rest is there.
+  replace(stampFile, `${JSON.stringify(now)}\n`); // Last: a stamp says that all the rest is there.
   return Math.max(1, Math.round(performance.now() - began));
 }
 

@@ -22,6 +22,8 @@ const NEEDED = [
   "yaml",
   "sharp",
   "@noble/hashes",
+  "@anthropic-ai/sdk",
+  "openai",
   "jpeg-js",
   "uqr",
 ];

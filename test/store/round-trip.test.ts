@@ -238,6 +238,29 @@ describe("a document", () => {
   });
 });
 
+describe("a series of documents", () => {
+  const item = (id: string, at: number) =>
+    ({ k: "put", table: "item", id, open: false, at, body: id }) as const;
+
+  test("is its owner's alone, the last of them, in order", async () => {
+    const ids = ["session/A/2", "session/A/1", "session/AB/1", "session/A/3", "session/B/1"];
+    await using store = await after(ids.map((id) => item(id, 1)));
+    expect(store.series("item", "session/A", 2)).toEqual([
+      { id: "session/A/2", body: "session/A/2" },
+      { id: "session/A/3", body: "session/A/3" },
+    ]);
+  });
+
+  test("of a conversation leaves after 90 days", async () => {
+    const days = 86_400_000;
+    await using store = await after(
+      [item("session/A/1", 1), item("session/A/2", 2 * days)],
+      [{ k: "audit", at: 91 * days, what: "x", data: {} }],
+    );
+    expect(store.series("item", "session/A", 9).map(({ id }) => id)).toEqual(["session/A/2"]);
+  });
+});
+
 describe("an opening", () => {
   test("says whether the last stop was clean, and the wall time of the newest commit", async () => {
     using home = tempHome();

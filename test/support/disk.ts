@@ -156,6 +156,13 @@ export function storeOn(disk: Disk, commit: Committing): Store {
     openDocuments: (table) => copy(rows(disk, table).filter(({ open }) => open)),
     document: (table, id) => copy(disk.documents.get(`${table} ${id}`)?.body),
     documents: (table, limit) => copy(rows(disk, table).slice(0, limit)),
+    series: (table, owner, limit) =>
+      copy(
+        rows(disk, table)
+          .filter(({ id }) => id.startsWith(`${owner}/`))
+          .toSorted((a, b) => (a.id < b.id ? -1 : 1))
+          .slice(-limit),
+      ),
     audit: () => [],
     journal: (actor, limit) =>
       copy(

@@ -34,7 +34,16 @@ export interface Envelope {
 }
 
 /** Documents that actors and tables keep beside snapshots. Each table has one owner module. */
-export type Table = "device" | "grant" | "call" | "setting" | "person" | "identity" | "chat";
+export type Table =
+  | "device"
+  | "grant"
+  | "call"
+  | "setting"
+  | "person"
+  | "identity"
+  | "chat"
+  /** What was said between people and a model: `session/ID/NUMBER`, never open. */
+  | "item";
 
 export type Effect =
   /** To another actor: an `inbox` row in the same transaction. */

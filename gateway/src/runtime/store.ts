@@ -150,6 +150,8 @@ export interface Store {
   document(table: Table, id: string): unknown;
   /** Newest first, `limit` at most. */
   documents(table: Table, limit: number): { id: string; at: number; body: unknown }[];
+  /** Documents named `OWNER/…` in the order of their names: the last `limit` of them. */
+  series(table: Table, owner: ActorId, limit: number): { id: string; body: unknown }[];
   audit(options: { after?: number; limit: number; about?: string }): AuditRow[];
   /** Newest first, `limit` at most. */
   journal(actor: ActorId, limit: number): Entry[];

@@ -284,6 +284,16 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
         (row) => ({ id: row[1], at: row[3], body: unpack(row[4]) }),
       ),
 
+    series: (table, owner, limit) =>
+      // "0" is the character after "/".
+      rows(
+        "document",
+        "WHERE tbl = ? AND id >= ? AND id < ? ORDER BY id DESC LIMIT ?",
+        ...[table, `${owner}/`, `${owner}0`, limit],
+      )
+        .map((row) => ({ id: row[1], body: unpack(row[4]) }))
+        .toReversed(),
+
     /** In order. After a row: the next ones; without: the newest. `about` is a value somewhere in `data`. */
     audit({ after, limit, about }) {
       const named = about === undefined ? "" : JSON.stringify(about);

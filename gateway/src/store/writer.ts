@@ -68,6 +68,8 @@ const LOG_BYTES = 16 * 1024 * 1024;
 const MAX_NUMBERS = 20_000;
 
 const KEPT_MS = 30 * 86_400_000;
+/** What was said with a model. */
+const TALK_KEPT_MS = 90 * 86_400_000;
 const PURGE_EVERY_MS = 3_600_000;
 /** After a bite that found as much as it may take. */
 const PURGE_AGAIN_MS = 1_000;
@@ -120,10 +122,10 @@ const purges = [
       (SELECT n FROM (SELECT n, at FROM ${table} ORDER BY n LIMIT ${PURGE_ROWS}) WHERE at < ?)`,
   ),
   `DELETE FROM outbox WHERE n IN (SELECT n FROM outbox WHERE ended < ? LIMIT ${PURGE_ROWS})`,
-  // Devices and settings are few, and a revoked device is worth remembering.
-  ...["call", "grant"].map(
-    (table) => `DELETE FROM document WHERE n IN
-      (SELECT n FROM document WHERE tbl = '${table}' AND open = 0 AND at < ? LIMIT ${PURGE_ROWS})`,
+  // Devices and settings are few, and a revoked device is worth remembering. Conversations are kept longer.
+  ...Object.entries({ call: 0, grant: 0, item: TALK_KEPT_MS - KEPT_MS }).map(
+    ([table, more]) => `DELETE FROM document WHERE n IN
+      (SELECT n FROM document WHERE tbl = '${table}' AND open = 0 AND at < ? - ${more} LIMIT ${PURGE_ROWS})`,
   ),
 ];
 

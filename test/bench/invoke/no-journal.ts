@@ -29,6 +29,7 @@ export function forgetfulStore(): Store {
     openDocuments: () => [],
     document: (table, id) => documents.get(`${table} ${id}`)?.body,
     documents: () => [],
+    series: () => [],
     audit: () => [],
     journal: () => [],
     dead: () => [],

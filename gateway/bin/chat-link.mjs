@@ -23,7 +23,7 @@ export function newId() {
 
 /**
  * @param {{ home: string, chat?: string, terminal?: object | undefined,
- *   onMessage: (message: any) => void, onLost?: () => void, onBack?: () => void,
+ *   onMessage: (message: any) => void, onDraft?: (text: string) => void, onLost?: () => void, onBack?: () => void,
  *   onError?: (why: Failure) => void }} how
  * @returns {Promise<{ say: (text: string) => Promise<void>, call: Link["call"], close: () => void }>}
  *   rejects with `gateway-away` when nobody answers the first time
@@ -64,6 +64,7 @@ export async function openChat({ home, chat = "console", terminal, ...on }) {
   const join = async () => {
     const joined = await connect(home, (event, data) => {
       if (event === "chat.message") hear(data);
+      else if (event === "chat.draft") on.onDraft?.(String(data.text ?? ""));
     });
     link = joined;
     const { out } = await joined.call("chat.open", { chat: name, ...(terminal && { terminal }) });

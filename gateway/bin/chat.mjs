@@ -23,10 +23,24 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
   let waiting = 0;
   let over = false;
 
+  /** The row above the prompt shows an answer that is still coming. */
+  let drafted = false;
+  const clear = () => process.stdout.write(drafted ? "\x1b[1A\r\x1b[J" : "\r\x1b[J");
   const put = (/** @type {string} */ text) => {
-    if (person) process.stdout.write("\r\x1b[J");
+    if (person) clear();
+    drafted = false;
     process.stdout.write(`${text}\n`);
     if (person && !over) reader?.prompt(true);
+  };
+  const onDraft = (/** @type {string} */ text) => {
+    // What is typed must stay on one row, or nobody knows which row is above it.
+    const room = process.stdout.columns - 4;
+    if (!person || over || (reader?.line.length ?? 0) > room) return;
+    clear();
+    const line = tame(text).trimEnd().replaceAll("\n", " ");
+    process.stdout.write(`${paint("dim", line.length > room ? `… ${line.slice(-room)}` : line)}\n`);
+    drafted = true;
+    reader?.prompt(true);
   };
   const note = (/** @type {string} */ text) =>
     put(paint("dim", json ? toJson({ note: text }) : text));
@@ -61,6 +75,7 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
     home,
     terminal: person ? await terminal() : undefined,
     onMessage,
+    onDraft,
     onLost: () => note("The gateway went away; trying to reach it again."),
     onBack: () => note("The gateway is back."),
     onError: wrong,

@@ -5,6 +5,8 @@
  *   gateway ─► chat: /pair ─► node shows a code ─► chat: /approve CODE ─► node: return code
  *           ─► chat: "grab a photo ..." ─► /allow once ─► photo  (--crash: SIGKILL before the first frame)
  *
+ * With --provider a language model hears the sentence, asks for the photo, looks at it and tells what is on it.
+ *
  * Every check is done on what arrived: the file, its hash, its size in pixels, the audit, the node's ledger.
  */
 import { createHash } from "node:crypto";
@@ -165,17 +167,36 @@ async function countShots(nodeHome) {
   return snaps.reduce((/** @type {number} */ sum, /** @type {any} */ row) => sum + row.starts, 0);
 }
 
-/** @param {{ crash: boolean }} how */
-async function demo({ crash }) {
+/** @typedef {{ provider: string, baseUrl?: string | undefined, name: string }} Asked the model that answers */
+
+/** Any key will do: it goes nowhere but to the address that was given. @param {Asked | undefined} model */
+function modelConfig(model) {
+  if (!model) return "";
+  env.KITH_DEMO_KEY = "demo";
+  const { provider, name, baseUrl } = model;
+  const lines = { provider, name, apiKey: "${env:KITH_DEMO_KEY}", ...(baseUrl && { baseUrl }) };
+  const text = Object.entries(lines).map(([key, value]) => `  ${key}: ${JSON.stringify(value)}`);
+  return `model:\n${text.join("\n")}\n`;
+}
+
+/** Pictures that the model was sent, by the audit. */
+async function picturesSeen() {
+  const rows = (await chat?.call("audit.list", { limit: 1_000 }))?.out.rows ?? [];
+  return rows
+    .filter((/** @type {any} */ row) => row.what === "model.answered")
+    .reduce((/** @type {number} */ sum, /** @type {any} */ row) => sum + row.data.pictures, 0);
+}
+
+/** @param {{ crash: boolean, model?: Asked | undefined }} how */
+async function demo({ crash, model }) {
   const ms = { gatewayReady: 0, nodeConnected: 0, paired: 0, photo: 0 };
   await prepare();
   const home = mkdtempSync(join(tmpdir(), "kith-demo-"));
   const nodeHome = join(home, "node");
   env.KITH_HOME = home;
   step(`a fresh home: ${home}`);
-  writeFileSync(join(home, "config.yaml"), `listen: 127.0.0.1:${await freePort()}\n`, {
-    mode: 0o600,
-  });
+  const config = `listen: 127.0.0.1:${await freePort()}\n${modelConfig(model)}`;
+  writeFileSync(join(home, "config.yaml"), config, { mode: 0o600 });
 
   const { gateway, listen } = await startGateway(home);
   ms.gatewayReady = since();
@@ -228,7 +249,8 @@ async function demo({ crash }) {
   step(`laptop: paired and ready, after ${pairingActions} things typed at the two ends`);
   const actions = pairingActions;
 
-  await say("grab a photo from my laptop camera");
+  const wish = "grab a photo from my laptop camera";
+  await say(model ? `${wish} and tell me what is on it` : wish);
   await hear("the question", (message) => message.question);
   const cameraOn = within(
     "the camera",
@@ -247,14 +269,18 @@ async function demo({ crash }) {
     });
   await say("/allow once");
   const [{ result }] = await Promise.all([
-    hear("the photo", (message) => message.final && message.result),
+    hear("the photo", (message) =>
+      model ? message.result?.streams?.[0] : message.final && message.result,
+    ),
     killed,
   ]);
   ms.photo = since();
 
+  const answer = model && (await hear("the model's answer", (message) => message.final));
   const photo = checkPhoto(result);
   step(`the photo: ${photo.photo} (${photo.width} x ${photo.height}, ${photo.bytes} bytes)`);
   const audit = await chat.call("audit.verify");
+  const modelSawPicture = model && (await picturesSeen()) > 0;
   if (!audit.out.verified) throw new Failure("store-damaged", `the audit: ${audit.out.problem}`);
   step(`the audit is whole: ${audit.out.rows} rows`);
   await stop([node]);
@@ -270,12 +296,19 @@ async function demo({ crash }) {
     pairingActions: actions,
     shots,
     auditVerified: true,
+    ...(model && { answer: answer.text, modelSawPicture }),
     ms,
   };
 }
 
 async function main() {
-  const options = /** @type {const} */ ({ json: { type: "boolean" }, crash: { type: "boolean" } });
+  const options = /** @type {const} */ ({
+    json: { type: "boolean" },
+    crash: { type: "boolean" },
+    provider: { type: "string" },
+    "base-url": { type: "string" },
+    model: { type: "string" },
+  });
   const json = process.argv.includes("--json");
   const told = new Promise((_, reject) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
@@ -287,7 +320,11 @@ async function main() {
   const outcome = await Promise.race([
     (async () => {
       const { values } = parseArgs({ options });
-      return demo({ crash: values.crash === true });
+      const { provider, "base-url": baseUrl, model: name = "demo" } = values;
+      return demo({
+        crash: values.crash === true,
+        model: provider === undefined ? undefined : { provider, baseUrl, name },
+      });
     })(),
     /** @type {Promise<never>} */ (told),
   ]).catch((why) => why);

@@ -291,6 +291,12 @@ export const verbs = {
       "release DEVICE": asks("devices.release", ([device]) => ({ device })),
     },
   },
+  models: {
+    about:
+      "Try the language model of config.yaml: says in a sentence whether it answers, or what is wrong.",
+    example: "kith models test",
+    forms: { test: asks("models.test") },
+  },
   cancel: {
     about: "Take back a call that waits for permission or for its device.",
     example: "kith cancel 01K3V9QZ6T0R8M4X2C7B5N1PWD",

@@ -4,14 +4,18 @@
  */
 import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { KithError } from "@kith/shared/errors";
 import { name } from "@kith/shared/protocol/words";
 import { modes } from "@kith/shared/tailnet/ceiling";
 import * as v from "valibot";
 import { LineCounter, type Node, isNode, isScalar, isSeq, parseDocument } from "yaml";
 import { written } from "./mesh/reachable.ts";
+import type { ProviderKind } from "./model/provider.ts";
+import { Secret } from "./secret.ts";
 
 const MAX_BYTES = 262_144;
+const SECRET_BYTES = 65_536;
 export const DEFAULT_PORT = 5484;
 
 const address = v.pipe(
@@ -35,7 +39,16 @@ const NAME = "a name of 1 to 64 bytes, without control characters";
 const MOST_LISTEN = 8;
 const MANY = `1 to ${MOST_LISTEN} addresses`;
 const TAILNET = "off, or ceiling (auto, strict or off) and socket";
-const ROOT = "only the settings name, listen and tailnet";
+const providers = [
+  "anthropic",
+  "openai",
+  "openai-compatible",
+  "ollama",
+] as const satisfies readonly ProviderKind[];
+const MODEL =
+  "provider (anthropic, openai, openai-compatible or ollama), name, and where needed apiKey and baseUrl";
+const KEY = "a reference such as ${env:ANTHROPIC_API_KEY} or ${file:/path}, never a key itself";
+const ROOT = "only the settings name, listen, tailnet and model";
 
 const schema = v.strictObject(
   {
@@ -72,6 +85,27 @@ const schema = v.strictObject(
       ),
       {},
     ),
+    /** The language model beside the commands, which always work. */
+    model: v.optional(
+      v.strictObject(
+        {
+          provider: v.picklist(providers, `one of ${providers.join(", ")}`),
+          name: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
+          apiKey: v.optional(
+            v.pipe(v.string(KEY), v.regex(/^\$\{(?:env:\w{1,128}|file:[^}]{1,4096})\}$/, KEY)),
+          ),
+          baseUrl: v.optional(
+            v.pipe(
+              v.string(),
+              v.url("an address such as http://127.0.0.1:11434"),
+              v.regex(/^https?:/, "an address that begins with http:// or https://"),
+              v.maxLength(2_048),
+            ),
+          ),
+        },
+        MODEL,
+      ),
+    ),
   },
   ROOT,
 );
@@ -89,6 +123,12 @@ const FRESH = `# Kith's settings. Every line may be left out; docs/config.md say
 # Where this machine is in a Tailscale network: how its policy is read (auto, strict or off).
 # tailnet:
 #   ceiling: auto
+
+# A language model beside the commands. A key stands in the environment or in a file, never here.
+# model:
+#   provider: anthropic
+#   name: MODEL
+#   apiKey: \${env:ANTHROPIC_API_KEY}
 `;
 
 /** @throws KithError config-invalid */
@@ -129,9 +169,27 @@ export function readConfig(home: string): Config {
   throw wrong(
     line,
     unknown
-      ? `${where}no such setting (there are name, listen and tailnet)`
+      ? `${where}no such setting (there are name, listen, tailnet and model)`
       : `${where}expected ${issue.message}`,
   );
+}
+
+/**
+ * What a reference of the config means now; the value flows as a Secret only.
+ * @throws KithError config-invalid
+ */
+export function readSecret(reference: string): Secret {
+  const [, kind = "", where = ""] = /^\$\{(env|file):([^}]+)\}$/.exec(reference) ?? [];
+  let value = kind === "env" ? process.env[where] : undefined;
+  if (kind === "file")
+    try {
+      if (statSync(where).size <= SECRET_BYTES) value = readFileSync(where, "utf8").trim();
+    } catch {
+      // Said below, in the same words for each reason.
+    }
+  if (!value)
+    throw new KithError("config-invalid", `${reference} of config.yaml has nothing to read`);
+  return new Secret(value);
 }
 
 /**

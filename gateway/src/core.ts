@@ -9,6 +9,7 @@ import { KithError } from "@kith/shared/errors";
 import { newId } from "@kith/shared/ids";
 import { times } from "@kith/shared/protocol/limits";
 import { SleepWatch } from "@kith/shared/sleep";
+import type { Source } from "@kith/shared/streams/sender";
 import { Console } from "./channels/console.ts";
 import { type Inbox, inbox } from "./channels/inbox.ts";
 import type { LinkHandlers, PairingHandlers, TicketHandlers } from "./devices/link.ts";
@@ -24,7 +25,9 @@ import { Calls, type CallsOptions } from "./invocations/calls.ts";
 import { type LinksOptions, linkHandlers } from "./invocations/links.ts";
 import { type ContentSource, Sending } from "./invocations/sending.ts";
 import { kinds } from "./kinds.ts";
-import type { Model, Turn } from "./model/model.ts";
+import type { AssistantOptions } from "./model/assistant.ts";
+import type { Model, StoredItem, Turn } from "./model/model.ts";
+import { toolsOf } from "./model/tools.ts";
 import type { Method, MethodsOptions } from "./operators/method.ts";
 import { methods } from "./operators/methods.ts";
 import { Terminals } from "./operators/terminals.ts";
@@ -36,6 +39,9 @@ import { type ChatMessage, question } from "./sessions/words.ts";
 
 /** After a start, devices may be on their way back for so long: calls to them wait instead of failing. */
 const SETTLING_MS = 10_000;
+/** Of a conversation, so many items go to the model; and no picture larger than the services take. */
+const ITEMS = 200;
+const PICTURE_BYTES = 5 * 1_048_576;
 /** How often content that nobody finished is looked for. */
 const SWEEP_MS = 600_000;
 
@@ -57,16 +63,31 @@ export interface CoreOptions
     Omit<RuntimeOptions, "kinds" | "notice">,
     Pick<
       MethodsOptions,
-      "gateway" | "addresses" | "local" | "home" | "open" | "agentHash" | "setName" | "tailnet"
+      | "gateway"
+      | "addresses"
+      | "local"
+      | "home"
+      | "open"
+      | "agentHash"
+      | "setName"
+      | "tailnet"
+      | "model"
     >,
     Pick<CallsOptions, "fingerprint" | "ceiling"> {
   readonly contents: Contents;
-  readonly model: Model;
+  /** Who answers, given what a model needs of here. */
+  readonly answers: (parts: ModelParts) => Model;
   /** The newest time, Unix ms, that this home has seen. */
   readonly lastWallMs: number;
   /** Hears each notice that the owner gets. */
   readonly noticed: (text: string, about: ActorId | undefined) => void;
 }
+
+/** What a language model needs of the gateway: see model/assistant.ts. */
+export type ModelParts = Pick<
+  AssistantOptions,
+  "tools" | "knows" | "history" | "picture" | "draft" | "clock"
+>;
 
 export interface Core {
   readonly runtime: Runtime;
@@ -84,8 +105,20 @@ export interface Core {
   start(opened: Opened): Promise<void>;
 }
 
+/** All of a content, which is small. @throws KithError gone */
+async function whole(source: Source, bytes: number): Promise<Uint8Array> {
+  const data = new Uint8Array(bytes);
+  for (let at = 0; at < bytes;) {
+    const part = await source.read(at, bytes - at);
+    if (part.length === 0) throw new KithError("gone", "the content is shorter than it was");
+    data.set(part, at);
+    at += part.length;
+  }
+  return data;
+}
+
 export function assemble(options: CoreOptions): Core {
-  const { store, clock, rng, report, contents, model, gateway, tailnet } = options;
+  const { store, clock, rng, report, contents, gateway, tailnet } = options;
   const presence = new Presence();
   const startedAt = clock.mono();
   const console = new Console(report);
@@ -141,6 +174,23 @@ export function assemble(options: CoreOptions): Core {
       contents.drop(call.id).catch((error: unknown) => report("media", error));
   });
 
+  const model = options.answers({
+    tools: () => toolsOf(runtime.documents),
+    knows: (words, cap) => calls.rights.resolve(words, cap).is !== "none",
+    history: (session) =>
+      store.series("item", session as ActorId, ITEMS).map(({ body }) => body as StoredItem),
+    async picture({ sha256, type, bytes }) {
+      if (bytes > PICTURE_BYTES) throw new KithError("too-big", "a picture of more than 5 MiB");
+      const source = await contents.source(sha256, type, bytes);
+      try {
+        return { type, data: await whole(source, bytes) };
+      } finally {
+        await source.close();
+      }
+    },
+    draft: (chat, text) => console.draft(chat, text),
+    clock,
+  });
   runtime.perform(console.performer);
   runtime.perform({
     op: "model",

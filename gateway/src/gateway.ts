@@ -11,7 +11,7 @@ import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock
 import { type KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import { fingerprinter } from "./audit/fingerprint.ts";
-import { DEFAULT_PORT, addListen, readConfig, setName } from "./config.ts";
+import { type Config, DEFAULT_PORT, addListen, readConfig, readSecret, setName } from "./config.ts";
 import { agentHash, agentPath } from "./agent-file.ts";
 import { assemble } from "./core.ts";
 import { loadKeys } from "./keys.ts";
@@ -21,7 +21,10 @@ import { Announcer } from "./mesh/announce.ts";
 import { reachOf, reachable, written } from "./mesh/reachable.ts";
 import { type Mesh, startMesh } from "./mesh/server.ts";
 import { Tailnet } from "./mesh/tailscale.ts";
+import { assistant } from "./model/assistant.ts";
 import { commandModel } from "./model/commands.ts";
+import type { ChosenModel } from "./model/model.ts";
+import { openProvider } from "./model/providers/open.ts";
 import { startControl } from "./operators/control.ts";
 import { controlPath, privateFolder, windows } from "./platform.ts";
 import type { Runtime } from "./runtime/runtime.ts";
@@ -45,6 +48,17 @@ export interface GatewayOptions {
   readonly fatal: (error: unknown) => void;
   readonly clock?: Clock;
   readonly rng?: Rng;
+}
+
+/** @throws KithError config-invalid */
+async function chosen(model: NonNullable<Config["model"]>): Promise<ChosenModel> {
+  const { provider: kind, name, baseUrl, apiKey } = model;
+  const provider = await openProvider({
+    ...{ provider: kind, name },
+    ...(baseUrl !== undefined && { baseUrl }),
+    ...(apiKey !== undefined && { apiKey: readSecret(apiKey) }),
+  });
+  return { name, kind, provider };
 }
 
 /** @throws KithError config-invalid, home-locked, home-unsafe, store-damaged, store-newer, port-taken */
@@ -112,6 +126,7 @@ export async function startGateway({
       announcer.set(pairable());
       return written({ host, port });
     };
+    const model = config.model && (await chosen(config.model));
     const core = assemble({
       ...{ store, clock, rng, fatal, report, pulse, home, addresses, local, open, contents },
       tailnet,
@@ -119,7 +134,8 @@ export async function startGateway({
       setName: (called) => setName(home, called),
       agentHash,
       scheduler: { soon: (fn) => void setImmediate(fn) },
-      model: commandModel,
+      model,
+      answers: (parts) => (model ? assistant({ ...parts, ...model }) : commandModel),
       gateway: { id, name: config.name, key: hex(keys.noise.publicKey), version: VERSION },
       fingerprint: fingerprinter(keys.audit),
       lastWallMs: opened.lastWallMs,

@@ -27,7 +27,11 @@ test("replies that nobody reads hold up no other chat", () => {
   for (let at = 0; at < 1_000; at++) outbox.submit(reply(`empty-${at}`));
 
   const shown: string[] = [];
-  console.attach("mine", { terminal: undefined, show: ({ text }) => void shown.push(text) });
+  console.attach("mine", {
+    terminal: undefined,
+    draft: () => {},
+    show: ({ text }) => void shown.push(text),
+  });
   outbox.submit(reply("mine"));
 
   expect(shown).toEqual(["hello mine"]);
@@ -39,6 +43,7 @@ test("news that somebody must hear waits for the first who comes, and no longer"
   const shown: string[] = [];
   const client = (name: string) => ({
     terminal: undefined,
+    draft: () => {},
     show: ({ text }: { text: string }) => void shown.push(`${name} ${text}`),
   });
   for (let at = 0; at < 25; at++)

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
-import { addListen, readConfig, setName } from "@kith/gateway/config";
+import { addListen, readConfig, readSecret, setName } from "@kith/gateway/config";
 import { afterAll, describe, expect, test } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "kith-config-"));
@@ -43,6 +43,40 @@ test("a home without one gets one that says what there is, for its owner only", 
   expect(statSync(file).mode & 0o777).toBe(0o600);
 });
 
+test("a model: its key is a reference, and is read only where it is used", () => {
+  const { path } = home(
+    "model:\n  provider: ollama\n  name: small\n  baseUrl: http://127.0.0.1:1\n  apiKey: ${env:KITH_TEST_KEY}\n",
+  );
+  expect(readConfig(path).model).toEqual({
+    ...{ provider: "ollama", name: "small", baseUrl: "http://127.0.0.1:1" },
+    apiKey: "${env:KITH_TEST_KEY}",
+  });
+  expect(() => readSecret("${env:KITH_TEST_KEY}")).toThrow("nothing to read");
+  const file = join(path, "key");
+  writeFileSync(file, "s3cret\n");
+  const secret = readSecret(`\${file:${file}}`);
+  expect([secret.use((value) => value), `${JSON.stringify({ secret })}`]).toEqual([
+    "s3cret",
+    expect.not.stringContaining("s3cret"),
+  ]);
+});
+
+test.for<[string, string]>([
+  ["model: x\n", "1: model: expected provider"],
+  ["model:\n  provider: skynet\n  name: x\n", "2: model.provider: expected one of anthropic"],
+  ["model:\n  provider: ollama\n", "1: model.name: expected"],
+  [
+    "model:\n  provider: ollama\n  name: x\n  apiKey: sk-123\n",
+    "4: model.apiKey: expected a reference",
+  ],
+  [
+    "model:\n  provider: ollama\n  name: x\n  baseUrl: file:///etc\n",
+    "4: model.baseUrl: expected an address",
+  ],
+])("%s is refused", ([text, words]) => {
+  expect(wrong(text)).toContain(words);
+});
+
 test("reading keeps comments and order as they are", () => {
   const text = "# mine\nlisten: 127.0.0.1 # here\n\nname: home\n";
   const { path, file } = home(text);
@@ -76,7 +110,7 @@ describe("is refused", () => {
     [
       "an unknown setting",
       "name: a\n\nport: 5484\n",
-      /^3: port: no such setting \(there are name, listen and tailnet\)$/,
+      /^3: port: no such setting \(there are name, listen, tailnet and model\)$/,
     ],
     ["a setting of every object", "constructor: 1\n", /^1: constructor: no such setting/],
     [
@@ -112,8 +146,8 @@ describe("is refused", () => {
     ],
     ["a tailnet that is no word of ours", "tailnet: on\n", /^1: tailnet: expected off, or ceiling/],
     ["a mode that there is not", "tailnet:\n  ceiling: on\n", /^[12]: tailnet.*expected/],
-    ["a list", "- name\n", /^1: expected only the settings name, listen and tailnet/],
-    ["a word", "hello\n", /^1: expected only the settings name, listen and tailnet/],
+    ["a list", "- name\n", /^1: expected only the settings name, listen, tailnet and model/],
+    ["a word", "hello\n", /^1: expected only the settings name, listen, tailnet and model/],
     ["the same setting twice", "name: a\nname: b\n", /^2: not YAML: .*unique/],
     ["bad YAML", "name: a\nlisten: [\n", /^\d+: not YAML: /],
     ["a tab for a space", "listen:\n\t- a\n", /^\d+: not YAML: /],

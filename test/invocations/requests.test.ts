@@ -253,6 +253,19 @@ describe("a grant", () => {
   });
 });
 
+test("whoever read what others may have written is asked about, whatever was permitted before", () => {
+  const desk = new Desk();
+  desk.sent("A", { allow: "1h" });
+  expect(desk.request("B", { session }).state).not.toBe("asked");
+  expect(desk.request("C", { session, tainted: true }).state).toBe("asked");
+  expect(desk.tells().at(-1)?.event).toMatchObject({
+    warning: expect.stringContaining("others may have written"),
+  });
+  expect(desk.request("D", { session, tainted: true, cap: "camera.list", args: {} }).state).toBe(
+    "ready",
+  );
+});
+
 describe("what is powerful", () => {
   const shell = { cap: "shell.open", args: { columns: 80, rows: 24 } };
   const start = () => {

@@ -1,6 +1,6 @@
 /** One chat, driven without a runtime, and the words to look at what it owes. */
 import type { Outcome } from "@kith/gateway/invocations/outcome";
-import type { Answer } from "@kith/gateway/model/model";
+import type { Answer, Turn } from "@kith/gateway/model/model";
 import { sessionMachine } from "@kith/gateway/sessions/session.machine";
 import type { ChatMessage } from "@kith/gateway/sessions/words";
 import { expect } from "vitest";
@@ -54,10 +54,14 @@ export const replies = (effects: Owed[]): ChatMessage[] =>
       ? [(effect.args as { message: ChatMessage }).message]
       : [],
   );
-export const thoughts = (effects: Owed[]) =>
+/** What the model is asked. */
+export const questions = (effects: Owed[]) =>
   effects.flatMap((effect) =>
-    effect.kind === "step" && effect.op === "model" ? [effect.args] : [],
+    effect.kind === "step" && effect.op === "model" ? [effect.args as Turn] : [],
   );
+/** The same, as the grammar hears it. */
+export const thoughts = (effects: Owed[]) =>
+  questions(effects).map(({ talk: _, ...heard }) => heard);
 export const calls = (effects: Owed[]) =>
   effects.flatMap((effect) =>
     effect.kind === "tell"

@@ -159,7 +159,8 @@ export class Owner implements Disposable {
     for (;;) {
       if (this.#left) throw new Lost("left the chat");
       try {
-        const link: Control = await Control.open(this.#home, (_, message) => {
+        const link: Control = await Control.open(this.#home, (event, message) => {
+          if (event !== "chat.message") return;
           if (!this.messages.some(({ id }) => id === message.id)) this.messages.push(message);
           link.call("chat.seen", { message: message.id }).catch(() => {}); // It comes again.
         });

@@ -10,6 +10,7 @@ import type { ChatMessage } from "../sessions/words.ts";
 
 export interface ConsoleClient {
   readonly terminal: Terminal | undefined;
+  draft(text: string): void;
   show(
     message: ChatMessage & {
       readonly id: string;
@@ -58,6 +59,11 @@ export class Console {
 
   seen(chat: string, id: string): void {
     this.#waiting.get(chat)?.get(id)?.seen();
+  }
+
+  /** What has come of an answer so far: shown to whoever is there, and replaced by the answer. */
+  draft(chat: string, text: string): void {
+    for (const client of this.#clients.get(chat) ?? []) client.draft(text);
   }
 
   /** News that nobody asked for: shown to whoever is there, and lost to all others. */

@@ -227,8 +227,10 @@ export class Calls implements TableKind {
     }
     const { row } = found;
     const about = { device: row.id, name: row.name };
-    const waits = request.unlocked === true && request.deliverMs !== undefined;
-    const decision = this.rights.decide(row, request.cap, request.requester, this.#turn.at, waits);
+    const decision = this.rights.decide(row, request.cap, request.requester, this.#turn.at, {
+      waitsForLock: request.unlocked === true && request.deliverMs !== undefined,
+      tainted: request.tainted === true,
+    });
     if (decision.verdict === "deny")
       return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
     const capability = this.rights.capability(row.id, request.cap) as Capability;
@@ -283,11 +285,7 @@ export class Calls implements TableKind {
       );
     }
     this.#keep(call);
-    const offered = this.rights.offered(row.id, call.cap);
-    const warning =
-      offered?.state === "unavailable"
-        ? (offered.reason ?? "the device says that it is not available")
-        : undefined;
+    const warning = this.#warning(call, request);
     const question = {
       call: id,
       device: row.id,
@@ -309,6 +307,18 @@ export class Calls implements TableKind {
       } as Event,
     });
     emit({ kind: "reply", value: outcome(call) });
+  }
+
+  /** What an owner should know before saying yes, in sentences. */
+  #warning({ device, cap }: Call, { tainted }: Request): string | undefined {
+    const offered = this.rights.offered(device, cap);
+    const sentences = [
+      ...(tainted ? ["The model wants this after it read what others may have written."] : []),
+      ...(offered?.state === "unavailable"
+        ? [`It may not work: ${offered.reason ?? "the device says that it is not available"}.`]
+        : []),
+    ];
+    return sentences.length > 0 ? sentences.join(" ") : undefined;
   }
 
   #ready(call: Call, grant: Pick<Grant, "id" | "notAfter"> | undefined, rule: string): void {

@@ -23,6 +23,8 @@ export interface Request {
   readonly deliverMs?: number;
   /** With `deliverMs`: it waits for a device that somebody locked as well. */
   readonly unlocked?: true;
+  /** Whoever asks has read what others may have written: no standing permission counts. */
+  readonly tainted?: true;
   /** The owner's permission, given with the request. */
   readonly allow?: Duration;
 }

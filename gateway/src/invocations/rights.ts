@@ -70,7 +70,7 @@ export class Rights {
     cap: string,
     requester: string,
     at: number,
-    waitsForLock = false,
+    { waitsForLock = false, tainted = false } = {},
   ): Decision {
     const { documents } = this.#options;
     const told = device && this.offered(device.id, cap);
@@ -86,6 +86,7 @@ export class Rights {
       offered: agreed ? offered : undefined,
       unagreed: offered !== undefined && !agreed,
       requester,
+      tainted,
       grants: this.#grants.list(),
       ceiling: device && this.#ceiling(device),
       locked: documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false,

@@ -148,6 +148,7 @@ function serve(socket: Socket, options: ControlOptions): void {
       const client: ConsoleClient = {
         terminal: wish.terminal as Terminal | undefined,
         show: (message) => send({ event: "chat.message", data: message }),
+        draft: (text) => send({ event: "chat.draft", data: { chat, text } }),
       };
       const name = chat;
       entering = () => {

@@ -3,6 +3,7 @@ import type { Clock, Rng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import * as v from "valibot";
 import type { Presence } from "../devices/presence.ts";
+import type { ChosenModel } from "../model/model.ts";
 import type { Calls } from "../invocations/calls.ts";
 import type { Tailnet } from "../mesh/tailscale.ts";
 import type { StoredContent } from "../invocations/content.ts";
@@ -45,6 +46,8 @@ export interface MethodsOptions {
   readonly addresses: () => readonly string[];
   /** The one that the device of this machine dials. */
   readonly local: () => string;
+  /** The language model, where one is set up. */
+  readonly model: ChosenModel | undefined;
   /** This machine's place in a tailnet; undefined: not looked at. */
   readonly tailnet: Pick<Tailnet, "changed" | "look" | "of" | "route"> | undefined;
 }

@@ -12,6 +12,7 @@ import { deviceMethods } from "./device-methods.ts";
 import { NOTHING, lookup } from "./lookup.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
 import { meshMethods } from "./mesh-methods.ts";
+import { modelMethods } from "./model-methods.ts";
 import { pairingMethods } from "./pairing-methods.ts";
 import { permissionMethods } from "./permission-methods.ts";
 import { shellMethods } from "./shell-methods.ts";
@@ -30,6 +31,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...actorMethods(options),
     ...shellMethods(options),
     ...meshMethods(options),
+    ...modelMethods(options),
     [
       "status",
       method(NOTHING, () => {

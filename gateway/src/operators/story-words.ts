@@ -30,6 +30,8 @@ const SAID: Readonly<Record<string, (data: Data) => string>> = {
   "pairing.opened": ({ address, by }) =>
     `${String(by)} let devices in by ${String(address)}, from then on`,
   "device.disconnected": ({ why }) => `the device went away: ${String(why)}`,
+  "model.answered": ({ model, calls, input, output, pictures }) =>
+    `${String(model)} answered, with ${String(calls)} calls (${String(input)} tokens in, ${String(output)} out, ${String(pictures)} pictures seen)`,
   "message.dead": ({ event, error }) =>
     `${String(event)} was put aside after three failures (${String(error)}): \`kith dead\``,
 };

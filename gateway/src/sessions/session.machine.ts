@@ -14,11 +14,21 @@ import { siblingId } from "@kith/shared/ids";
 import { assign, setup } from "xstate";
 import type { Request } from "../invocations/request.ts";
 import type { Outcome } from "../invocations/outcome.ts";
-import type { Answer } from "../model/model.ts";
+import type { Answer, Turn } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import { fx, fxEach } from "../runtime/fx.ts";
 import { type Group, heard, isWhole, renamed, together } from "./group.ts";
 import { type PutOff, list, open, promised } from "./later.ts";
+import {
+  type Next,
+  ROUNDS,
+  STEER,
+  type Talk,
+  again,
+  answered,
+  goesOn,
+  heard as heardOf,
+} from "./talk.ts";
 import { type Asked, type ChatMessage, choose, ended, problem, question, waits } from "./words.ts";
 
 /*
@@ -71,6 +81,8 @@ export interface Session {
   readonly group?: Group;
   /** What was chosen when words fitted several devices, newest first: the same words mean the same again. */
   readonly chosen?: readonly Chosen[];
+  /** The conversation with a model, where there is one. */
+  readonly talk?: Talk;
   /** A call that waits for the choice of its device. */
   readonly choosing?: {
     readonly request: Request;
@@ -127,13 +139,20 @@ const say = (message: (args: Args) => ChatMessage) =>
     args: { chat: args.context.chat, message: message(args) },
   }));
 
-const think = owe(({ context: { current } }) => ({
-  kind: "step",
-  op: "model",
-  class: "read",
-  ttlMs: MODEL_TTL_MS,
-  args: { text: current?.text ?? "", owner: current?.owner ?? false },
-}));
+/** All that the model asked for has ended. */
+const isComplete = ({ talk }: Session): boolean => talk?.turn?.pending.length === 0;
+
+const think = owe(({ context }) => {
+  const { current, talk, id: session, chat } = context;
+  const more = isComplete(context);
+  const turn: Turn = {
+    text: current?.text ?? "",
+    owner: current?.owner ?? false,
+    talk: { session, chat, items: talk?.items ?? 0 },
+    ...(more ? { more } : talk?.turn && { acting: true }),
+  };
+  return { kind: "step", op: "model", class: "read", ttlMs: MODEL_TTL_MS, args: turn };
+});
 
 const answerOf = (event: SessionEvent): Answer => {
   if (event.type !== "model.answered") throw new Error("no answer in this event");
@@ -176,8 +195,54 @@ const dropped = (args: Args): PutOff | undefined => {
   return theirs(args)[answer.drop - 1];
 };
 /** Nothing is on its way any more once this call is gone, and nothing waits to be thought about. */
-const quiet = ({ calls, waiting }: Session, gone?: string) =>
-  waiting.length === 0 && calls.every((call) => call === gone);
+const quiet = ({ calls, waiting, talk }: Session, gone?: string) =>
+  waiting.length === 0 && calls.every((call) => call === gone) && talk?.turn === undefined;
+
+const NO_TALK: Talk = { items: 0 };
+const turnOf = (event: SessionEvent): Extract<Answer, { do: "turn" }> => {
+  const answer = answerOf(event);
+  if (answer.do !== "turn") throw new Error("no model answered in this event");
+  return answer;
+};
+/** What follows of a conversation with a model: its rows and calls leave with the turn. */
+const follow = (made: (args: Args) => Next) => [
+  { type: "each" as const, params: (args: Args) => made(args).effects },
+  change((args) => {
+    const { talk, calls } = made(args);
+    return { talk, calls: [...args.context.calls, ...calls] };
+  }),
+];
+const modelAnswered = ({ context, event }: Args): Next => {
+  const { id, talk = NO_TALK, current = { text: "", by: "" } } = context;
+  return answered(id, talk, current, turnOf(event), event.id);
+};
+/** Whether a model waits for the end of this call. */
+const isPending = ({ context: { talk } }: Args, call: string): boolean =>
+  talk?.turn?.pending.some((one) => one.call === call) ?? false;
+const endOfPending = ({ context, event }: Args): Next =>
+  heardOf(context.id, context.talk ?? NO_TALK, outcomeOf(event).call, outcomeOf(event));
+/** The model hears of it; people see what it brought. */
+const tellModel = [
+  {
+    type: "each" as const,
+    params: (args: Args) => {
+      const outcome = outcomeOf(args.event);
+      const brought = (outcome.streams?.length ?? 0) > 0;
+      return brought ? [say(() => ended(outcome, false)).params(args)] : [];
+    },
+  },
+  ...follow(endOfPending),
+  change((args) => without(args)),
+];
+/** The same for one that meant several devices: it is not made, and the model may name one. */
+const nameOne = follow(({ context, event }) => {
+  if (event.type !== "call.spread") throw new Error("nothing was asked in this event");
+  const { device: name, cap } = event.request;
+  const message = "that means several devices; name one of them in each call";
+  const failure: Failure = { code: "device-ambiguous", message, effect: "none" };
+  const outcome: Outcome = { call: event.call, state: "denied", device: "", name, cap, failure };
+  return heardOf(context.id, context.talk ?? NO_TALK, event.call, outcome);
+});
 
 const request = ({ context, event }: Args): Request => {
   const answer = answerOf(event);
@@ -279,8 +344,35 @@ const next = change(({ context }) => {
   return current ? { current, waiting } : {};
 });
 
-/** After each message: the next one that waits, or silence. */
+/** After each message: what a model waited for, the next one that waits, or silence. */
 const settle = [
+  {
+    guard: ({ context }: Args) =>
+      isComplete(context) && (context.talk?.turn?.rounds ?? 0) >= ROUNDS,
+    target: "settling",
+    actions: [
+      say(() => ({
+        text: `I asked for things ${ROUNDS} times and came to no end; I stop here. Say how to go on.`,
+        final: false,
+      })),
+      change(({ context: { talk = NO_TALK } }) => {
+        const { turn: _over, ...rest } = talk;
+        return { talk: rest };
+      }),
+    ],
+    reenter: true,
+  },
+  {
+    guard: ({ context }: Args) => isComplete(context),
+    target: "thinking",
+    actions: [
+      ...follow(({ context }) => goesOn(context.id, context.talk ?? NO_TALK)),
+      change(({ context: { talk } }) => ({
+        current: { text: "", by: talk?.turn?.by ?? "", owner: true },
+      })),
+    ],
+    reenter: true,
+  },
   {
     guard: ({ context }: Args) => context.waiting.length > 0,
     target: "thinking",
@@ -296,11 +388,23 @@ const refuseLong = (final: (context: Session) => boolean) =>
     text: "That is too long for me: a message may have 16 kB. Send it in parts.",
     final: final(context),
   }));
-const hasRoom = ({ context: { current, waiting }, event }: Args) => {
-  if (waiting.length >= WAITING || event.type !== "chat.said") return false;
-  const texts = [event, ...(current ? [current] : []), ...waiting];
-  return texts.reduce((sum, { text }) => sum + bytes(text), 0) <= WAITING_BYTES;
-};
+/** Texts that this chat keeps, with one more or none: those that wait, and what goes along with a model's next question. */
+const kept = ({ current, waiting, talk }: Session, more: readonly { readonly text: string }[]) =>
+  [...more, ...(current ? [current] : []), ...waiting].reduce(
+    (sum, { text }) => sum + bytes(text),
+    (talk?.turn?.steer ?? []).reduce((sum, text) => sum + bytes(text), 0),
+  );
+const hasRoom = ({ context, event }: Args) =>
+  context.waiting.length < WAITING &&
+  event.type === "chat.said" &&
+  kept(context, [event]) <= WAITING_BYTES;
+/** What is said while a model's calls are under way is kept for its next question. */
+const maySteer = ({ context }: Args) =>
+  (context.talk?.turn?.steer.length ?? STEER) < STEER && kept(context, []) <= WAITING_BYTES;
+const tooMuch = say(() => ({
+  text: "Too much at once: I did not take that in. Say it again in a moment.",
+  final: false,
+}));
 
 const wait = [
   { guard: tooLong, actions: refuseLong(() => false) },
@@ -312,12 +416,7 @@ const wait = [
         : {},
     ),
   },
-  {
-    actions: say(() => ({
-      text: "Too much at once: I did not take that in. Say it again in a moment.",
-      final: false,
-    })),
-  },
+  { actions: tooMuch },
 ];
 
 export const sessionMachine = setup({
@@ -348,6 +447,10 @@ export const sessionMachine = setup({
       }),
     },
     "call.spread": [
+      {
+        guard: (args) => args.event.type === "call.spread" && isPending(args, args.event.call),
+        actions: nameOne,
+      },
       {
         // One file goes on, and which of several it would be nobody said.
         guard: ({ event }) => event.type === "call.spread" && event.request.onward !== undefined,
@@ -394,6 +497,7 @@ export const sessionMachine = setup({
       }),
     },
     "call.ended": [
+      { guard: (args) => isPending(args, outcomeOf(args.event).call), actions: tellModel },
       {
         // One of several: told when the last of them has ended.
         guard: (args) => groupOf(args) !== undefined && !isWhole(groupOf(args) as Group),
@@ -455,6 +559,7 @@ export const sessionMachine = setup({
           ? {
               calls: context.calls.map((id) => (id === event.call ? event.by : id)),
               ...(context.group && { group: renamed(context.group, event.call, event.by) }),
+              ...(context.talk && { talk: again(context.talk, event.call, event.by) }),
             }
           : {},
       ),
@@ -466,6 +571,17 @@ export const sessionMachine = setup({
   states: {
     listening: {
       on: {
+        // The last of them may be what the model waits for.
+        "call.ended": {
+          guard: (args) => isPending(args, outcomeOf(args.event).call),
+          target: "settling",
+          actions: tellModel,
+        },
+        "call.spread": {
+          guard: (args) => args.event.type === "call.spread" && isPending(args, args.event.call),
+          target: "settling",
+          actions: nameOne,
+        },
         "chat.said": [
           { guard: tooLong, actions: refuseLong(quiet) },
           {
@@ -490,6 +606,46 @@ export const sessionMachine = setup({
             })),
           },
           { guard: does("call"), target: "settling", actions: call(request) },
+          {
+            guard: (args) => does("turn")(args) && turnOf(args.event).made.length > 0,
+            target: "settling",
+            actions: [
+              {
+                type: "each",
+                params: (args) => {
+                  const text = turnOf(args.event).text.trim();
+                  return text ? [say(() => ({ text, final: false })).params(args)] : [];
+                },
+              },
+              ...follow(modelAnswered),
+            ],
+          },
+          {
+            guard: does("turn"),
+            target: "settling",
+            actions: [
+              ...follow(modelAnswered),
+              say(({ context, event }) => ({
+                text: turnOf(event).text.trim() || "I have nothing to say to that.",
+                final: quiet(context),
+              })),
+            ],
+          },
+          {
+            guard: (args) => does("steer")(args) && maySteer(args),
+            target: "settling",
+            actions: change(({ context: { talk, current } }) =>
+              talk?.turn
+                ? {
+                    talk: {
+                      ...talk,
+                      turn: { ...talk.turn, steer: [...talk.turn.steer, current?.text ?? ""] },
+                    },
+                  }
+                : {},
+            ),
+          },
+          { guard: does("steer"), target: "settling", actions: tooMuch },
           {
             guard: (args) => does("later")(args) && isFull(args),
             target: "settling",
@@ -578,7 +734,15 @@ export const sessionMachine = setup({
         "step.failed": {
           guard: ({ event }) => event.type === "step.failed" && event.op === "model",
           target: "settling",
-          actions: say(failedStep),
+          actions: [
+            // What it asked for has ended: what it would have said to that, nobody knows.
+            change(({ context }) => {
+              if (!isComplete(context) || !context.talk) return {};
+              const { turn: _over, ...talk } = context.talk;
+              return { talk };
+            }),
+            say(failedStep),
+          ],
         },
       },
     },

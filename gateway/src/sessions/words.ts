@@ -131,7 +131,7 @@ export function question({
       : `, as soon as it is connected${unlocked ? " and unlocked" : ""} within the next ${span(deliverMs)}`;
   return {
     text:
-      `May I ${what(cap, args)} of ${name}${when}?  (${short(call)})\n${warning === undefined ? "" : `It may not work: ${warning}.\n`}` +
+      `May I ${what(cap, args)} of ${name}${when}?  (${short(call)})\n${warning === undefined ? "" : `${warning}\n`}` +
       "Answer /allow once, /allow 15m, /allow 1h, /allow today, or /deny.",
     final: false,
     question: { approval: call, call, device, cap },

@@ -113,6 +113,7 @@ const table = new Map([
     agentHash: async () => undefined,
     setName: () => {},
     tailnet: undefined,
+    model: undefined,
     local: () => `127.0.0.1:${port}`,
     open: () => Promise.reject(new Error("not in this bench")),
     addresses: () => mesh.addresses.map((address) => `${address.host}:${address.port}`),

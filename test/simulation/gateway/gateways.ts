@@ -56,7 +56,8 @@ export class Gateways {
         tailnet: undefined,
         ceiling: "auto",
         local: () => "",
-        model: this.#model(),
+        model: undefined,
+        answers: () => this.#model(),
       },
       contents: this.#options.media.of(process),
       gateway: {

@@ -59,6 +59,7 @@ export class Person {
     this.#with = now.process;
     this.#leave = now.core.console.attach(this.chat, {
       terminal: undefined,
+      draft: () => {},
       show: ({ id, chat: _, ...message }) => this.#read(id, message, now),
     });
   }

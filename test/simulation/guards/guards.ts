@@ -850,6 +850,27 @@ export const guards: readonly Guard[] = [
     "test/invocations/waiting.test.ts",
   ),
   guard(
+    "a model that read what others wrote acts on a standing permission",
+    "gateway/src/grants/decide.ts",
+    " && question.tainted !== true",
+    "",
+    "test/invocations/requests.test.ts",
+  ),
+  guard(
+    "a picture that a model looked at leaves its permissions as they were",
+    "gateway/src/sessions/talk.ts",
+    ' || (look && streams.some(({ type }) => type.startsWith("image/")))',
+    "",
+    "test/sessions/talk.test.ts",
+  ),
+  guard(
+    "anybody in a chat speaks with the model, with the owner's rights",
+    "gateway/src/model/assistant.ts",
+    "!turn.owner || ",
+    "",
+    "test/model/assistant.test.ts",
+  ),
+  guard(
     "a guest who names no device hears of all that there are",
     "gateway/src/invocations/rights.ts",
     'if (requester === "owner" || found.is === "one" || found.is === "none") return found;',

@@ -1,0 +1,87 @@
+/**
+ * What a model may ask for: each capability that a paired device offers is one tool, however many devices
+ * have it. Described from the catalogue alone: a device's own words reach no model's instructions.
+ */
+import { catalogue } from "@kith/shared/capabilities/index";
+import { type Capability, argsSchema } from "@kith/shared/capabilities/capability";
+import { within } from "@kith/shared/capabilities/own";
+import { name } from "@kith/shared/protocol/words";
+import * as v from "valibot";
+import { type DeviceRow, type OfferedSet, deviceRows } from "../devices/device.ts";
+import type { Documents } from "../runtime/documents.ts";
+import type { TurnCall } from "./model.ts";
+import type { Tool, ToolCall } from "./provider.ts";
+
+const toolOf = (cap: string): string => cap.replaceAll(".", "_");
+const byTool: ReadonlyMap<string, Capability> = new Map(
+  [...catalogue.values()].map((capability) => [toolOf(capability.name), capability]),
+);
+
+const hasPicture = ({ streams }: Capability): boolean =>
+  Object.values(streams).some(
+    ({ types }) => types !== "any" && types.some((type) => type.startsWith("image/")),
+  );
+
+/** A terminal is for people, and content for a device comes from them. */
+const isForModels = ({ terminal, takes }: Capability): boolean =>
+  terminal !== true && takes === undefined;
+
+/** In the order of the catalogue, so that the same devices always give the same bytes. */
+export function toolsOf(documents: Documents): Tool[] {
+  const devices = deviceRows(documents).filter(({ state }) => state === "paired");
+  return [...catalogue.values()].filter(isForModels).flatMap((capability) => {
+    const able = devices.filter((row) => offers(documents, row, capability.name));
+    return able.length > 0 ? [tool(capability, able)] : [];
+  });
+}
+
+function offers(documents: Documents, row: DeviceRow, cap: string): boolean {
+  const { caps = [] } = documents.get<OfferedSet>("device", `caps/${row.id}`) ?? {};
+  return within(row.ceiling, cap) && caps.some((one) => one.cap === cap && one.state !== "off");
+}
+
+function tool(capability: Capability, devices: readonly DeviceRow[]): Tool {
+  const { properties = {}, required = [], $schema: _, ...rest } = argsSchema(capability);
+  const names = devices.map((row) => row.name).toSorted();
+  return {
+    name: toolOf(capability.name),
+    description: capability.summary,
+    schema: {
+      ...rest,
+      type: "object",
+      properties: {
+        device: { type: "string", description: `One of: ${names.join(", ")}` },
+        ...(properties as object),
+        ...(hasPicture(capability) && {
+          look: {
+            type: "boolean",
+            default: false,
+            description: "Show you the picture, too. The chat gets it in any case.",
+          },
+        }),
+      },
+      required: ["device", ...(required as string[])],
+      additionalProperties: false,
+    },
+  };
+}
+
+const asked = v.looseObject({ device: name(64), look: v.optional(v.boolean(), false) });
+
+/** What a model's call means here; whether it may happen is decided elsewhere. */
+export function readCall({ id, name: tool, args }: ToolCall): TurnCall {
+  const capability = byTool.get(tool);
+  if (!capability || !isForModels(capability)) return { id, tool, wrong: "there is no such tool" };
+  const parsed = v.safeParse(asked, args);
+  if (!parsed.success)
+    return { id, tool, wrong: "the arguments must be a JSON object that names a device" };
+  const { device, look, ...rest } = parsed.output;
+  return {
+    id,
+    tool,
+    cap: capability.name,
+    device,
+    args: rest,
+    look: look && hasPicture(capability),
+  };
+}

@@ -70,8 +70,9 @@ test("killed while the model thinks, while its call is asked about, and while it
   await owner.say(SENTENCE);
   await until("the first question to the model", () => server.requests.length === 1);
   await killed();
-  const { question } = await owner.hear("the question", (message) => message.question);
+  const { question, text } = await owner.hear("the question", (message) => message.question);
   expect(question?.cap).toBe("camera.snap");
+  expect(text).toContain("The model will see it.");
   await killed();
   await owner.say("/allow once");
   await until("the question about the picture", () => server.requests.length === 3);

@@ -57,6 +57,13 @@ test("an answer without calls is said, and both are rows", () => {
   expect(questions(chat.owed())).toMatchObject([{ talk: { items: 2 } }]);
 });
 
+test("whoever is asked hears that the model will see it, and only then", () => {
+  const wanted = (look: boolean) =>
+    calls(answer(start("do it"), turn("", snap("t1", "laptop", look))))[0]?.request;
+  expect(wanted(true)).toMatchObject({ requester: "owner", look: true });
+  expect(wanted(false)).not.toHaveProperty("look");
+});
+
 test("a call goes to its device with the owner's rights; its picture to the chat, and the model is asked again", () => {
   const { chat, ids } = asking();
   const [id = ""] = ids;

@@ -310,9 +310,10 @@ export class Calls implements TableKind {
   }
 
   /** What an owner should know before saying yes, in sentences. */
-  #warning({ device, cap }: Call, { tainted }: Request): string | undefined {
+  #warning({ device, cap }: Call, { tainted, look }: Request): string | undefined {
     const offered = this.rights.offered(device, cap);
     const sentences = [
+      ...(look ? ["The model will see it."] : []),
       ...(tainted ? ["The model wants this after it read what others may have written."] : []),
       ...(offered?.state === "unavailable"
         ? [`It may not work: ${offered.reason ?? "the device says that it is not available"}.`]

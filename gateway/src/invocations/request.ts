@@ -25,6 +25,8 @@ export interface Request {
   readonly unlocked?: true;
   /** Whoever asks has read what others may have written: no standing permission counts. */
   readonly tainted?: true;
+  /** A language model will see what it brings: whoever is asked should know. */
+  readonly look?: true;
   /** The owner's permission, given with the request. */
   readonly allow?: Duration;
 }

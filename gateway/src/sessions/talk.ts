@@ -116,6 +116,7 @@ export function answered(
       // Only an owner speaks with a model.
       ...{ requester: "owner", by: said.by },
       ...(talk.tainted && { tainted: true }),
+      ...(one.look && { look: true }),
     };
     effects.push({
       kind: "tell",

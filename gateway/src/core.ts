@@ -84,10 +84,7 @@ export interface CoreOptions
 }
 
 /** What a language model needs of the gateway: see model/assistant.ts. */
-export type ModelParts = Pick<
-  AssistantOptions,
-  "tools" | "knows" | "history" | "picture" | "draft" | "clock"
->;
+export type ModelParts = Omit<AssistantOptions, "name" | "provider">;
 
 export interface Core {
   readonly runtime: Runtime;

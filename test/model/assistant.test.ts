@@ -5,7 +5,7 @@ import type { StoredItem, Turn } from "@kith/gateway/model/model";
 import type { ModelEvent, ModelRequest } from "@kith/gateway/model/provider";
 import { describe, expect, test } from "vitest";
 
-const talk = { session: "session/S", chat: "console", items: 0 } as const;
+const talk = { session: "session/S", chat: "console" } as const;
 const signal = new AbortController().signal;
 const content = { sha256: "ab", type: "image/jpeg", bytes: 3 };
 const seen = (n: number): StoredItem => ({

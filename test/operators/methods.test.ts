@@ -52,3 +52,25 @@ test("named in full, it is the one that is away", async () => {
   await call("devices.revoke", { device: "my old phone" });
   expect(told).toEqual(["owner.revoked device/old phone"]);
 });
+
+test("a model that says nothing for a minute is told as one that is away, not as a defect", async () => {
+  const model = {
+    ...{ name: "m", kind: "ollama" },
+    provider: {
+      // oxlint-disable-next-line require-yield -- it says nothing
+      async *stream(_: unknown, signal: AbortSignal) {
+        await Promise.reject(signal.reason as Error);
+      },
+    },
+  };
+  const clock = {
+    now: () => 0,
+    mono: () => 0,
+    after: (_: number, fire: () => void) => (fire(), () => {}),
+  };
+  const table = methods({ runtime: {}, clock, model } as never);
+  await expect(table.get("models.test")?.call({}, { by: "console:owner" })).rejects.toMatchObject({
+    code: "model-away",
+    message: expect.stringContaining("within a minute"),
+  });
+});

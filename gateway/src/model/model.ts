@@ -17,8 +17,8 @@ export interface Turn {
   readonly text: string;
   /** Whether an owner speaks, in a private chat: only then do commands that decide count. */
   readonly owner: boolean;
-  /** The conversation that it belongs to: its session, and how many rows that has. */
-  readonly talk?: { readonly session: ActorId; readonly chat: string; readonly items: number };
+  /** The conversation that it belongs to. */
+  readonly talk?: { readonly session: ActorId; readonly chat: string };
   /** What the model asked for is still under way. */
   readonly acting?: true;
   /** Nothing was said: what the model asked for has ended, and it goes on. */

@@ -1,4 +1,5 @@
 /** What an operator may ask about the language model. */
+import { ModelFailure } from "../model/provider.ts";
 import { NOTHING } from "./lookup.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
 
@@ -17,7 +18,15 @@ export function modelMethods({ model, clock }: MethodsOptions): [string, Method]
         }
         const { name, kind, provider } = model;
         const stop = new AbortController();
-        const cancel = clock.after(PATIENCE_MS, () => stop.abort());
+        const cancel = clock.after(PATIENCE_MS, () =>
+          stop.abort(
+            new ModelFailure(
+              "model-away",
+              `${name} of ${kind} did not answer within a minute.`,
+              true,
+            ),
+          ),
+        );
         const began = clock.mono();
         let first: number | undefined;
         try {

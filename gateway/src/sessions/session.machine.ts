@@ -148,7 +148,7 @@ const think = owe(({ context }) => {
   const turn: Turn = {
     text: current?.text ?? "",
     owner: current?.owner ?? false,
-    talk: { session, chat, items: talk?.items ?? 0 },
+    talk: { session, chat },
     ...(more ? { more } : talk?.turn && { acting: true }),
   };
   return { kind: "step", op: "model", class: "read", ttlMs: MODEL_TTL_MS, args: turn };

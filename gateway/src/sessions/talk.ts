@@ -86,8 +86,7 @@ const rows = (session: ActorId, from: number, items: readonly StoredItem[]): rea
     body,
   }));
 
-export const itemId = (session: ActorId, n: number): string =>
-  `${session}/${String(n).padStart(8, "0")}`;
+const itemId = (session: ActorId, n: number): string => `${session}/${String(n).padStart(8, "0")}`;
 
 /** A model answered: what was said and its answer become rows, its calls invocations with ids of this turn. */
 export function answered(

@@ -26,8 +26,9 @@ import { type LinksOptions, linkHandlers } from "./invocations/links.ts";
 import { type ContentSource, Sending } from "./invocations/sending.ts";
 import { kinds } from "./kinds.ts";
 import type { AssistantOptions } from "./model/assistant.ts";
-import type { Model, StoredItem, Turn } from "./model/model.ts";
-import { toolsOf } from "./model/tools.ts";
+import type { Model, Question, StoredItem, Turn } from "./model/model.ts";
+import { performAsk, performTool } from "./model/performers.ts";
+import { toolbox } from "./model/tools.ts";
 import type { Method, MethodsOptions } from "./operators/method.ts";
 import { methods } from "./operators/methods.ts";
 import { Terminals } from "./operators/terminals.ts";
@@ -35,12 +36,16 @@ import { Waiting } from "./operators/waiting.ts";
 import type { ActorId, Event } from "./runtime/effect.ts";
 import { Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
 import type { Opened } from "./runtime/store.ts";
+import type { ToolStep } from "./sessions/talk.ts";
+import { sessionTools } from "./sessions/session-tools.ts";
 import { type ChatMessage, question } from "./sessions/words.ts";
+import type { OwnTool } from "./tools/tool.ts";
 
 /** After a start, devices may be on their way back for so long: calls to them wait instead of failing. */
 const SETTLING_MS = 10_000;
-/** Of a conversation, so many items go to the model; and no picture larger than the services take. */
-const ITEMS = 200;
+/** Of a conversation, so many rows are read for the model: the newest, more than a turn can have. */
+const ROWS = 512;
+/** No picture larger than the services take goes to the model. */
 const PICTURE_BYTES = 5 * 1_048_576;
 /** How often content that nobody finished is looked for. */
 const SWEEP_MS = 600_000;
@@ -77,6 +82,8 @@ export interface CoreOptions
   readonly contents: Contents;
   /** Who answers, given what a model needs of here. */
   readonly answers: (parts: ModelParts) => Model;
+  /** What a model may ask of the gateway itself, beside what its session does. */
+  readonly tools: readonly OwnTool[];
   /** The newest time, Unix ms, that this home has seen. */
   readonly lastWallMs: number;
   /** Hears each notice that the owner gets. */
@@ -84,7 +91,7 @@ export interface CoreOptions
 }
 
 /** What a language model needs of the gateway: see model/assistant.ts. */
-export type ModelParts = Omit<AssistantOptions, "name" | "provider">;
+export type ModelParts = Omit<AssistantOptions, "name" | "provider" | "window" | "briefing">;
 
 export interface Core {
   readonly runtime: Runtime;
@@ -171,19 +178,24 @@ export function assemble(options: CoreOptions): Core {
       contents.drop(call.id).catch((error: unknown) => report("media", error));
   });
 
+  const own = (task: boolean) => [...(task ? [] : sessionTools), ...options.tools];
   const model = options.answers({
-    tools: () => toolsOf(runtime.documents),
+    tools: ({ task = false }) => toolbox(runtime.documents, own(task)),
     knows: (words, cap) => calls.rights.resolve(words, cap).is !== "none",
-    history: (session) =>
-      store.series("item", session as ActorId, ITEMS).map(({ body }) => body as StoredItem),
-    async picture({ sha256, type, bytes }) {
-      if (bytes > PICTURE_BYTES) throw new KithError("too-big", "a picture of more than 5 MiB");
-      const source = await contents.source(sha256, type, bytes);
-      try {
-        return { type, data: await whole(source, bytes) };
-      } finally {
-        await source.close();
-      }
+    history: {
+      rows: (session) =>
+        store
+          .series("item", session, ROWS)
+          .map(({ id, body }) => ({ id, item: body as StoredItem })),
+      async picture({ sha256, type, bytes }) {
+        if (bytes > PICTURE_BYTES) throw new KithError("too-big", "a picture of more than 5 MiB");
+        const source = await contents.source(sha256, type, bytes);
+        try {
+          return { type, data: await whole(source, bytes) };
+        } finally {
+          await source.close();
+        }
+      },
     },
     draft: (chat, text) => console.draft(chat, text),
     clock,
@@ -192,9 +204,23 @@ export function assemble(options: CoreOptions): Core {
   runtime.perform({
     op: "model",
     parallel: 8,
-    run: async ({ args }, signal) =>
-      ({ type: "model.answered", answer: await model.answer(args as Turn, signal) }) as Event,
+    run: async ({ args }) =>
+      ({ type: "model.answered", answer: await model.answer(args as Turn) }) as Event,
   });
+  runtime.perform({
+    op: "ask",
+    parallel: 8,
+    run: ({ args }, signal) => performAsk(model, args as Question, signal),
+  });
+  runtime.perform({
+    op: "tool",
+    // None waits for another: sixteen a session at most, and each ends by its time.
+    parallel: Number.POSITIVE_INFINITY,
+    run: ({ args }, signal) => performTool(options.tools, report, args as ToolStep, signal),
+  });
+  runtime.on<{ session: ActorId }>("session.stopped", ({ session }) =>
+    runtime.abort(session, ["ask", "tool"]),
+  );
   runtime.perform({
     op: "operate",
     parallel: 8,

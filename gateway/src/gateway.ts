@@ -50,6 +50,9 @@ export interface GatewayOptions {
   readonly rng?: Rng;
 }
 
+/** Tokens that a model reads at once: what nearly every one of today has. */
+const WINDOW = 128_000;
+
 /** @throws KithError config-invalid */
 async function chosen(model: NonNullable<Config["model"]>): Promise<ChosenModel> {
   const { provider: kind, name, baseUrl, apiKey } = model;
@@ -135,7 +138,11 @@ export async function startGateway({
       agentHash,
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model,
-      answers: (parts) => (model ? assistant({ ...parts, ...model }) : commandModel),
+      tools: [],
+      answers: (parts) =>
+        model
+          ? assistant({ ...parts, ...model, window: WINDOW, briefing: () => "" })
+          : commandModel,
       gateway: { id, name: config.name, key: hex(keys.noise.publicKey), version: VERSION },
       fingerprint: fingerprinter(keys.audit),
       lastWallMs: opened.lastWallMs,

@@ -5,16 +5,26 @@ import { pairingMachine } from "./devices/pairing.machine.ts";
 import { ticketMachine } from "./devices/ticket.machine.ts";
 import type { MachineKind } from "./runtime/kind.ts";
 import { sessionMachine } from "./sessions/session.machine.ts";
+import { NO_TALK, type Talk } from "./sessions/talk.ts";
 
 const mailbox = { normal: 256, control: 32 } as const;
 const MINUTE_MS = 60_000;
+
+/** A conversation of before keeps its rows; a turn that was under way is not gone on with, and counts as tainted. */
+function talkAnew(old: unknown): unknown {
+  const snapshot = old as { readonly context: { readonly talk?: { readonly items: number } } };
+  const { talk, ...context } = snapshot.context;
+  if (!talk) return old;
+  const anew: Talk = { ...NO_TALK, items: talk.items, labels: ["private", "untrusted"] };
+  return { ...snapshot, context: { ...context, talk: anew } };
+}
 
 export const kinds: readonly MachineKind[] = [
   {
     name: "session",
     machine: sessionMachine,
-    version: 1,
-    migrate: {},
+    version: 2,
+    migrate: { 1: talkAnew },
     mailbox,
     idleMs: MINUTE_MS,
     restart: { max: 5, withinMs: MINUTE_MS, backoffMs: [100, 30_000] },

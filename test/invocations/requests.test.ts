@@ -257,13 +257,13 @@ test("whoever read what others may have written is asked about, whatever was per
   const desk = new Desk();
   desk.sent("A", { allow: "1h" });
   expect(desk.request("B", { session }).state).not.toBe("asked");
-  expect(desk.request("C", { session, tainted: true }).state).toBe("asked");
+  expect(desk.request("C", { session, labels: ["untrusted"] }).state).toBe("asked");
   expect(desk.tells().at(-1)?.event).toMatchObject({
     warning: expect.stringContaining("others may have written"),
   });
-  expect(desk.request("D", { session, tainted: true, cap: "camera.list", args: {} }).state).toBe(
-    "ready",
-  );
+  expect(
+    desk.request("D", { session, labels: ["untrusted"], cap: "camera.list", args: {} }).state,
+  ).toBe("ready");
 });
 
 describe("what is powerful", () => {

@@ -37,6 +37,7 @@ const no = { code: "revoked", message: "no", effect: "none" } as const;
 const sample: { readonly [T in CallEvent["type"]]: Extract<CallEvent, { type: T }> } = {
   "approval.approved": { type: "approval.approved", grant: "G", deadlineAt: 2_000 },
   "approval.refused": { type: "approval.refused", failure: { ...no, code: "denied-owner" } },
+  permitted: { type: "permitted", out: { args: {} } },
   "slot.free": { type: "slot.free", n: 7, epoch: 3, ledger: "L", at: 50 },
   "node.answered": { type: "node.answered", out: { a: 1 }, streams: [] },
   "node.failed": { type: "node.failed", failure: { ...no, code: "driver" } },
@@ -67,6 +68,7 @@ describe("anything not listed is a defect and throws", () => {
     asked: [
       "approval.approved",
       "approval.refused",
+      "permitted",
       "link.ready",
       "rights.revoked",
       "deadline.passed",

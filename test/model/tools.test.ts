@@ -1,5 +1,5 @@
 /** Which tools a model is offered, and what its calls mean here. */
-import { readCall, toolsOf } from "@kith/gateway/model/tools";
+import { toolbox, toolsOf } from "@kith/gateway/model/tools";
 import { describe, expect, test } from "vitest";
 import { Desk } from "../invocations/desk.ts";
 
@@ -42,7 +42,7 @@ describe("tools", () => {
 
 describe("a call", () => {
   const read = (name: string, args: Record<string, unknown> | undefined) =>
-    readCall({ id: "t", name, args });
+    toolbox(new Desk().documents, []).read({ id: "t", name, args }, []);
 
   test("names a capability, a device and the arguments beside them", () => {
     expect(read("camera_snap", { device: "laptop", look: true, facing: "front" })).toEqual({

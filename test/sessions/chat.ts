@@ -1,10 +1,10 @@
 /** One chat, driven without a runtime, and the words to look at what it owes. */
 import type { Outcome } from "@kith/gateway/invocations/outcome";
-import type { Answer, Turn } from "@kith/gateway/model/model";
-import { sessionMachine } from "@kith/gateway/sessions/session.machine";
+import type { Answer, Question, Turn } from "@kith/gateway/model/model";
+import { type SessionEvent, sessionMachine } from "@kith/gateway/sessions/session.machine";
 import type { ChatMessage } from "@kith/gateway/sessions/words";
 import { expect } from "vitest";
-import { type Driven, drive } from "../support/drive.ts";
+import { type Driven, type Sent, drive } from "../support/drive.ts";
 
 export type Chat = Driven<typeof sessionMachine>;
 type Owed = ReturnType<Chat["owed"]>[number];
@@ -54,14 +54,16 @@ export const replies = (effects: Owed[]): ChatMessage[] =>
       ? [(effect.args as { message: ChatMessage }).message]
       : [],
   );
-/** What the model is asked. */
-export const questions = (effects: Owed[]) =>
+/** What the grammar hears. */
+export const thoughts = (effects: Owed[]) =>
   effects.flatMap((effect) =>
     effect.kind === "step" && effect.op === "model" ? [effect.args as Turn] : [],
   );
-/** The same, as the grammar hears it. */
-export const thoughts = (effects: Owed[]) =>
-  questions(effects).map(({ talk: _, ...heard }) => heard);
+/** What a language model is asked. */
+export const questions = (effects: Owed[]) =>
+  effects.flatMap((effect) =>
+    effect.kind === "step" && effect.op === "ask" ? [effect.args as Question] : [],
+  );
 export const calls = (effects: Owed[]) =>
   effects.flatMap((effect) =>
     effect.kind === "tell"
@@ -82,6 +84,9 @@ export const start = (text = "photo from my laptop", more = {}): Chat => {
   ]);
   return chat;
 };
+/** A session that works for another. */
+export const working = (given: Sent<SessionEvent>): Chat =>
+  drive(sessionMachine, given as never, "session/C");
 /** Its call is on its way; returns its id. */
 export const calling = (chat: Chat, answer: Answer = photo): string => {
   chat.send({ type: "model.answered", answer });

@@ -48,6 +48,8 @@ export interface Call {
   readonly requester: string;
   /** Who is told how it ended; absent for a caller that waits at the control socket. */
   readonly session?: ActorId;
+  /** Of no device: the owner's yes to what the gateway itself would do; see Request.own. */
+  readonly own?: true;
   /** The owner's word given with the request itself (`--allow`). */
   readonly allow?: Duration;
   /** Which answer of the owner ended the question, when that came through a chat. */

@@ -21,7 +21,7 @@ import { type Call, ended } from "./call.ts";
 import { type CallsEvent, type Request } from "./request.ts";
 import { type Outcome, outcome } from "./outcome.ts";
 import { type Media, check } from "./results.ts";
-import { callOf } from "./make.ts";
+import { callOf, permissionOf } from "./make.ts";
 import { Rights, type RightsOptions } from "./rights.ts";
 import { Slots } from "./slots.ts";
 import { type CallEvent, move } from "./table.ts";
@@ -131,6 +131,8 @@ export class Calls implements TableKind {
         return this.#revokeGrant(event.grant, event.by);
       case "owner.cancelled":
         return this.#cancelled(this.#open.get(key), event.by);
+      case "owner.stopped":
+        return this.#stopped(this.#open.get(key), event.by);
       case "safe.ended":
         return this.#safeEnded(event.by);
       case "lock.set":
@@ -185,6 +187,22 @@ export class Calls implements TableKind {
       });
     };
     this.#grants.expire(this.#turn.at);
+    if (request.own !== undefined) {
+      const { off, safe } = this.rights;
+      if (off || safe)
+        return refuse({
+          code: safe ? "safe-mode" : "locked",
+          message: "everything is off",
+          effect: "none",
+        });
+      const { at } = this.#turn;
+      const asked = { ...request, own: request.own };
+      return this.#ask(
+        permissionOf(asked, { id, at, gateway: this.#options.gateway }),
+        request,
+        refuse,
+      );
+    }
     const found = this.rights.known(request, this.#turn.at);
     if (found.is === "none") {
       const names = deviceRows(this.#options.documents)
@@ -229,7 +247,7 @@ export class Calls implements TableKind {
     const about = { device: row.id, name: row.name };
     const decision = this.rights.decide(row, request.cap, request.requester, this.#turn.at, {
       waitsForLock: request.unlocked === true && request.deliverMs !== undefined,
-      tainted: request.tainted === true,
+      tainted: request.labels?.includes("untrusted") === true,
     });
     if (decision.verdict === "deny")
       return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
@@ -269,27 +287,29 @@ export class Calls implements TableKind {
         "owner-word",
       );
     }
+    this.#ask(call, request, (failure) => refuse(failure, about));
+  }
+
+  /** The owner is asked about it, unless too much is asked already. */
+  #ask(call: Call, request: Request, refuse: (failure: Failure) => void): void {
     const waiting = this.list().filter(({ state }) => state === "asked");
     if (
       waiting.filter(({ requester }) => requester === call.requester).length >=
         ASKED_PER_REQUESTER ||
       waiting.filter(({ device }) => device === call.device).length >= ASKED_PER_DEVICE
     ) {
-      return refuse(
-        {
-          code: "too-many",
-          message: "too many questions wait for an answer already",
-          effect: "none",
-        },
-        about,
-      );
+      return refuse({
+        code: "too-many",
+        message: "too many questions wait for an answer already",
+        effect: "none",
+      });
     }
     this.#keep(call);
     const warning = this.#warning(call, request);
     const question = {
-      call: id,
-      device: row.id,
-      name: row.name,
+      call: call.id,
+      device: call.device,
+      name: call.name,
       cap: call.cap,
       args: call.args,
       planHash: call.planHash,
@@ -299,7 +319,7 @@ export class Calls implements TableKind {
     };
     emit({
       kind: "tell",
-      to: `approval/${id}`,
+      to: `approval/${call.id}`,
       event: {
         type: "approval.requested",
         ...question,
@@ -310,11 +330,13 @@ export class Calls implements TableKind {
   }
 
   /** What an owner should know before saying yes, in sentences. */
-  #warning({ device, cap }: Call, { tainted, look }: Request): string | undefined {
+  #warning({ device, cap }: Call, { labels, look }: Request): string | undefined {
     const offered = this.rights.offered(device, cap);
     const sentences = [
       ...(look ? ["The model will see it."] : []),
-      ...(tainted ? ["The model wants this after it read what others may have written."] : []),
+      ...(labels?.includes("untrusted")
+        ? ["The model wants this after it read what others may have written."]
+        : []),
       ...(offered?.state === "unavailable"
         ? [`It may not work: ${offered.reason ?? "the device says that it is not available"}.`]
         : []),
@@ -392,6 +414,7 @@ export class Calls implements TableKind {
     event: Extract<CallsEvent, { type: "approval.approved" }>,
   ): void {
     if (!call || call.state !== "asked") return;
+    if (call.own) return this.#permitted(call, event);
     const capability = this.rights.capability(call.device, call.cap);
     // An approval fits exactly the plan that was shown, and only while the device's rights are the same.
     const row = this.#options.documents.get<DeviceRow>("device", call.device);
@@ -418,6 +441,27 @@ export class Calls implements TableKind {
     this.#dispatch(call.device);
     const waits = this.#open.get(call.id);
     if (waits?.state === "ready") this.#tellWaits(waits);
+  }
+
+  /** Only ever for this once: the next one has other words. */
+  #permitted(call: Call, { planHash }: { readonly planHash: string }): void {
+    if (planHash !== call.planHash)
+      return this.#apply(call, {
+        type: "rights.revoked",
+        failure: { code: "revoked", message: "it was another plan", effect: "none" },
+      });
+    const args: unknown = JSON.parse(String(call.args.args));
+    this.#apply(call, { type: "permitted", out: { args } });
+  }
+
+  /** In the middle, too: what it may have done by then is said. */
+  #stopped(call: Call | undefined, by: string): void {
+    if (!call || ended.has(call.state) || call.state === "unknown") return;
+    emit({ kind: "audit", what: "call.stopped", data: { call: call.id, by } });
+    this.#apply(call, {
+      type: "rights.revoked",
+      failure: { code: "cancelled", message: "it was stopped", effect: "none" },
+    });
   }
 
   /** Before it was sent, an owner may think better of it. */
@@ -634,7 +678,8 @@ export class Calls implements TableKind {
       emit({ kind: "signal", topic: "call.step", data: { call: next.id, step } });
     if (state !== call.state && (over || state === "unknown")) {
       // The question goes with the call, unless it was the question that ended it.
-      if (call.state === "asked" && event.type !== "approval.refused")
+      const answered = event.type === "approval.refused" || event.type === "permitted";
+      if (call.state === "asked" && !answered)
         emit({ kind: "tell", to: `approval/${call.id}`, event: { type: "call.ended" } });
       this.#partial.delete(call.id);
       this.#tell(call.session, outcome(next));

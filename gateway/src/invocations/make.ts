@@ -101,4 +101,19 @@ export function callOf(
   return { call };
 }
 
+/** The owner's yes to what the gateway itself would do, as a call of the gateway. */
+export function permissionOf(
+  { own: what, cap, args: given, requester, by, session }: Request & { readonly own: string },
+  { id, at, gateway }: Pick<Site, "id" | "at" | "gateway">,
+): Call {
+  const args = { what, args: JSON.stringify(given) };
+  const plan = { ...{ gateway, device: gateway, cap, v: 1, args }, requester, call: id };
+  return {
+    ...{ id, state: "asked", device: gateway, name: "the gateway", cap, v: 1, class: "once", args },
+    ...{ own: true, planHash: planHash({ ...plan, revocation: 0 }), requester, by, revocation: 0 },
+    ...{ ttlMs: 0, createdAt: at, deadlineAt: at + PATIENCE_MS + times.ttlSlackMs },
+    ...(session === undefined ? {} : { session }),
+  };
+}
+
 const badArgs = (message: string): Failure => ({ code: "bad-args", message, effect: "none" });

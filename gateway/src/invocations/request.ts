@@ -3,6 +3,7 @@ import type { Failure } from "@kith/shared/errors";
 import type { ErrorFrame, LedgerState, Result } from "@kith/shared/protocol/call";
 import type { Duration } from "../grants/grant.ts";
 import type { ActorId, Event } from "../runtime/effect.ts";
+import type { Label } from "../tools/tool.ts";
 import type { StoredContent } from "./content.ts";
 
 export interface Request {
@@ -23,8 +24,13 @@ export interface Request {
   readonly deliverMs?: number;
   /** With `deliverMs`: it waits for a device that somebody locked as well. */
   readonly unlocked?: true;
-  /** Whoever asks has read what others may have written: no standing permission counts. */
-  readonly tainted?: true;
+  /** Of all that whoever asks has read; with `untrusted` no standing permission counts. */
+  readonly labels?: readonly Label[];
+  /**
+   * Not of a device: permission for what the gateway itself would do, said as a sentence. With the owner's yes
+   * the call has ended, and its result is the arguments that were permitted.
+   */
+  readonly own?: string;
   /** A language model will see what it brings: whoever is asked should know. */
   readonly look?: true;
   /** The owner's permission, given with the request. */
@@ -48,6 +54,8 @@ export type CallsEvent = Event &
     | { readonly type: "caps.changed"; readonly device: string }
     | { readonly type: "grant.revoked"; readonly grant: string; readonly by: string }
     | { readonly type: "owner.cancelled"; readonly by: string }
+    /** Also one that has begun: its device is told. */
+    | { readonly type: "owner.stopped"; readonly by: string }
     | { readonly type: "safe.ended"; readonly by: string }
     | { readonly type: "lock.set"; readonly locked: boolean; readonly by: string }
     | {

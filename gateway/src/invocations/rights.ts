@@ -72,7 +72,6 @@ export class Rights {
     at: number,
     { waitsForLock = false, tainted = false } = {},
   ): Decision {
-    const { documents } = this.#options;
     const told = device && this.offered(device.id, cap);
     // A device that is locked says no to everything: what waits for its lock is asked about as if it were not.
     const offered =
@@ -89,10 +88,15 @@ export class Rights {
       tainted,
       grants: this.#grants.list(),
       ceiling: device && this.#ceiling(device),
-      locked: documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false,
+      locked: this.off,
       safe: this.safe,
       now: this.#grants.now(at),
     });
+  }
+
+  /** The owner turned everything off. */
+  get off(): boolean {
+    return this.#options.documents.get<{ locked: boolean }>("setting", "lock")?.locked ?? false;
   }
 
   /** Nothing is sent to any device until the owner says so: see boots.ts. */

@@ -16,6 +16,8 @@ export type Step = "invoke" | "cancel" | "cancel-revoked" | "ledger-query" | "ag
 export type CallEvent =
   | { readonly type: "approval.approved"; readonly grant: string; readonly deadlineAt: number }
   | { readonly type: "approval.refused"; readonly failure: Failure }
+  /** Of no device: the owner's yes was all that was wanted. */
+  | { readonly type: "permitted"; readonly out: Readonly<Record<string, unknown>> }
   | {
       readonly type: "slot.free";
       readonly n: number;
@@ -118,6 +120,7 @@ const table: Readonly<Partial<Record<CallState, Row>>> = {
       { grant, deadlineAt, rule: `grant ${grant}` },
     ],
     "approval.refused": (_, { failure: why }) => ["denied", { failure: why }],
+    permitted: (_, { out }) => ["done", { out, rule: "owner-word" }],
     "link.ready": () => ["asked", {}],
     "rights.revoked": (_, { failure: why }) => ["denied", { failure: why }],
     "deadline.passed": () => [

@@ -3,7 +3,8 @@
  * Always on, needs no key, costs nothing. Same words, same answer: no clock, no chance, no
  * look at the devices. It would rather not understand than do something else.
  */
-import type { Answer, Model, Turn } from "./model.ts";
+import { KithError } from "@kith/shared/errors";
+import { type Answer, type Model, type Turn, queueModes } from "./model.ts";
 
 interface Command {
   readonly form: string;
@@ -327,6 +328,33 @@ const commands: Readonly<Record<string, Command>> = {
     parse: (rest) =>
       rest === "off" ? operate("safe.off") : say("Say /safe off to end safe mode."),
   },
+  stop: {
+    form: "/stop",
+    what: "end what is under way in this chat",
+    parse: () => ({ do: "stop" }),
+  },
+  new: {
+    form: "/new",
+    what: "the model forgets what was said here",
+    parse: () => ({ do: "forget", what: "all" }),
+  },
+  clean: {
+    form: "/clean",
+    what: "the model forgets here what others may have written",
+    parse: () => ({ do: "forget", what: "labelled" }),
+  },
+  queue: {
+    form: "/queue steer|followup|collect|interrupt",
+    what: "what becomes of words that are said while the model works",
+    parse: (rest) => {
+      const mode = queueModes.find((one) => one === rest.toLowerCase());
+      return mode
+        ? { do: "queue", mode }
+        : say(
+            "Say /queue steer (it hears it with its next step), followup (after its answer, one by one), collect (after its answer, together) or interrupt (now, instead).",
+          );
+    },
+  },
   lock: {
     form: "/lock",
     what: "turn everything off (/unlock lifts it)",
@@ -482,4 +510,5 @@ const puzzled: Answer = {
 export const commandModel: Model = {
   name: "commands",
   answer: (turn) => Promise.resolve(parse(turn)),
+  ask: () => Promise.reject(new KithError("internal", "there is no language model")),
 };

@@ -9,6 +9,7 @@ import { name } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import { type DeviceRow, type OfferedSet, deviceRows } from "../devices/device.ts";
 import type { Documents } from "../runtime/documents.ts";
+import type { Label, OwnTool } from "../tools/tool.ts";
 import type { TurnCall } from "./model.ts";
 import type { Tool, ToolCall } from "./provider.ts";
 
@@ -68,7 +69,53 @@ function tool(capability: Capability, devices: readonly DeviceRow[]): Tool {
 
 const asked = v.looseObject({ device: name(64), look: v.optional(v.boolean(), false) });
 
-/** What a model's call means here; whether it may happen is decided elsewhere. */
+/** What a model may use in a conversation, and how a call of it is understood. */
+export interface Toolbox {
+  readonly tools: readonly Tool[];
+  /** What this call means here; whether it may happen is decided elsewhere. */
+  read(call: ToolCall, labels: readonly Label[]): TurnCall;
+}
+
+/** Capabilities of devices first, then what the gateway does itself, in the order given. */
+export function toolbox(documents: Documents, own: readonly OwnTool[]): Toolbox {
+  const byName = new Map(own.map((one) => [one.name, one]));
+  return {
+    tools: [
+      ...toolsOf(documents),
+      ...own.map(({ name: called, description, args }) => ({
+        name: called,
+        description,
+        schema: argsSchema({ args } as never),
+      })),
+    ],
+    read(call, labels) {
+      const tool = byName.get(call.name);
+      return tool ? readOwn(call, tool, labels) : readCall(call);
+    },
+  };
+}
+
+/** Its arguments are in the row of its step and in a question to the owner: no more than so many bytes. */
+const OWN_BYTES = 32_768;
+
+function readOwn(
+  { id, name: tool, args }: ToolCall,
+  own: OwnTool,
+  labels: readonly Label[],
+): TurnCall {
+  const parsed = v.safeParse(own.args, args);
+  if (!parsed.success) {
+    const [issue] = parsed.issues;
+    return { id, tool, wrong: `${v.getDotPath(issue) ?? "arguments"}: ${issue.message}` };
+  }
+  const checked = parsed.output as Readonly<Record<string, unknown>>;
+  if (new TextEncoder().encode(JSON.stringify(checked)).length > OWN_BYTES)
+    return { id, tool, wrong: "too much at once: 32 kB of arguments at most" };
+  const asks = own.asks?.(checked, labels);
+  return { id, tool, own: checked, ...(asks !== undefined && { asks }) };
+}
+
+/** What a call of a capability means here. */
 export function readCall({ id, name: tool, args }: ToolCall): TurnCall {
   const capability = byTool.get(tool);
   if (!capability || !isForModels(capability)) return { id, tool, wrong: "there is no such tool" };

@@ -6,7 +6,7 @@ import type { Clock } from "@kith/shared/clock";
 import { type Failure, KithError, toFailure } from "@kith/shared/errors";
 import { crashpoint } from "./crashpoint.ts";
 import type { Due } from "./due.ts";
-import type { Event } from "./effect.ts";
+import type { ActorId, Event } from "./effect.ts";
 import { Fifo } from "./fifo.ts";
 import type { Step, StepEnd } from "./store.ts";
 
@@ -120,6 +120,13 @@ export class Outbox {
     if (!this.#performers.has(op)) return false;
     this.#well(op, this.#queue(op));
     return true;
+  }
+
+  /** Aborts what runs of these for this actor: nobody wants it any more. What has not begun stays. */
+  abort(actor: ActorId, ops: readonly string[]): void {
+    for (const { state, step, stop } of this.#entries.values())
+      if (state === "running" && step.actor === actor && ops.includes(step.op))
+        stop?.abort(new KithError("cancelled", "it was stopped"));
   }
 
   /** Begins nothing more and aborts what runs. Returns what that leaves in doubt. */

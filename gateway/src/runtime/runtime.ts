@@ -150,6 +150,11 @@ export class Runtime {
     this.#outbox.add(performer);
   }
 
+  /** Ends steps of these kinds that run for this actor; each is told as failed, by `cancelled`. */
+  abort(actor: ActorId, ops: readonly string[]): void {
+    this.#outbox.abort(actor, ops);
+  }
+
   /** Hears a signal of committed turns. Returns how to stop. */
   on<T>(topic: string, hear: (data: T) => void): () => void {
     const set = this.#listeners.get(topic) ?? new Set();

@@ -5,30 +5,23 @@
  *     ▲                             ├──────── model.answered ──► operating ── operated ──► listening
  *     └── several devices fit: the next words choose ── step.failed ◄┘
  *
- * Calls run beside the talk: `/allow` must be heard while a call waits for it. What is said while
- * one message is being thought about waits its turn. In any state: approval.asked puts the
- * question, call.ended tells how it ended.
+ * "Thinking" is the grammar's, a moment. Calls and a language model's turn (talk.ts) run beside the talk:
+ * `/allow` and `/stop` must be heard meanwhile. In any state: approval.asked puts the question, call.ended
+ * tells how it ended, model.said goes on. A session that works for another (`from`) tells that one its answer,
+ * and nobody else.
  */
 import type { Failure } from "@kith/shared/errors";
 import { siblingId } from "@kith/shared/ids";
 import { assign, setup } from "xstate";
 import type { Request } from "../invocations/request.ts";
 import type { Outcome } from "../invocations/outcome.ts";
-import type { Answer, Turn } from "../model/model.ts";
+import type { Answer, Said as ModelSaid, Turn } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
+import type { Label, ToolResult } from "../tools/tool.ts";
 import { fx, fxEach } from "../runtime/fx.ts";
 import { type Group, heard, isWhole, renamed, together } from "./group.ts";
 import { type PutOff, list, open, promised } from "./later.ts";
-import {
-  type Next,
-  ROUNDS,
-  STEER,
-  type Talk,
-  again,
-  answered,
-  goesOn,
-  heard as heardOf,
-} from "./talk.ts";
+import * as talks from "./talk.ts";
 import { type Asked, type ChatMessage, choose, ended, problem, question, waits } from "./words.ts";
 
 /*
@@ -58,6 +51,8 @@ interface Said {
   readonly text: string;
   readonly by: string;
   readonly owner: boolean;
+  /** Of words that are not the speaker's own. */
+  readonly labels?: readonly Label[];
 }
 
 interface Chosen {
@@ -70,6 +65,10 @@ interface Chosen {
 export interface Session {
   readonly id: ActorId;
   readonly chat: string;
+  /** Which assistant it is. */
+  readonly agent?: string;
+  /** Whom it works for, and the call there that its answer ends. */
+  readonly from?: { readonly session: ActorId; readonly call: string };
   readonly waiting: readonly Said[];
   /** What is being thought about. */
   readonly current?: Said;
@@ -82,7 +81,7 @@ export interface Session {
   /** What was chosen when words fitted several devices, newest first: the same words mean the same again. */
   readonly chosen?: readonly Chosen[];
   /** The conversation with a model, where there is one. */
-  readonly talk?: Talk;
+  readonly talk?: talks.Talk;
   /** A call that waits for the choice of its device. */
   readonly choosing?: {
     readonly request: Request;
@@ -91,8 +90,29 @@ export interface Session {
 }
 
 export type SessionEvent = Event & { readonly id: string } & (
-    | ({ readonly type: "chat.said"; readonly chat: string } & Said)
+    | ({ readonly type: "chat.said"; readonly chat: string; readonly agent?: string } & Said)
     | { readonly type: "model.answered"; readonly answer: Answer }
+    /** A language model answered question `n`, or did not. */
+    | { readonly type: "model.said"; readonly n: number; readonly said: ModelSaid }
+    | { readonly type: "model.failed"; readonly n: number; readonly failure: Failure }
+    /** What the gateway or a task did of a call. */
+    | {
+        readonly type: "tool.ended";
+        readonly call: string;
+        readonly result?: ToolResult;
+        readonly failure?: Failure;
+      }
+    | {
+        readonly type: "task.given";
+        readonly text: string;
+        readonly from: ActorId;
+        readonly call: string;
+        readonly by: string;
+        readonly chat: string;
+        readonly agent: string;
+        readonly labels: readonly Label[];
+      }
+    | { readonly type: "task.stopped"; readonly by: string }
     | { readonly type: "operated"; readonly message: ChatMessage }
     | { readonly type: "step.failed"; readonly op: string; readonly failure: Failure }
     | ({ readonly type: "approval.asked" } & Asked)
@@ -128,29 +148,20 @@ const change = (made: (args: Args) => Partial<Session>) => ({
   params: made,
 });
 
+const sayTo = (chat: string, message: ChatMessage): Effect => ({
+  kind: "step",
+  op: "say",
+  class: "idempotent",
+  order: chat,
+  ttlMs: REPLY_TTL_MS,
+  args: { chat, message },
+});
 /** To the chat, in order; the text is committed with the turn that made it. */
 const say = (message: (args: Args) => ChatMessage) =>
-  owe((args) => ({
-    kind: "step",
-    op: "say",
-    class: "idempotent",
-    order: args.context.chat,
-    ttlMs: REPLY_TTL_MS,
-    args: { chat: args.context.chat, message: message(args) },
-  }));
+  owe((args) => sayTo(args.context.chat, message(args)));
 
-/** All that the model asked for has ended. */
-const isComplete = ({ talk }: Session): boolean => talk?.turn?.pending.length === 0;
-
-const think = owe(({ context }) => {
-  const { current, talk, id: session, chat } = context;
-  const more = isComplete(context);
-  const turn: Turn = {
-    text: current?.text ?? "",
-    owner: current?.owner ?? false,
-    talk: { session, chat },
-    ...(more ? { more } : talk?.turn && { acting: true }),
-  };
+const think = owe(({ context: { current } }) => {
+  const turn: Turn = { text: current?.text ?? "", owner: current?.owner ?? false };
   return { kind: "step", op: "model", class: "read", ttlMs: MODEL_TTL_MS, args: turn };
 });
 
@@ -196,31 +207,69 @@ const dropped = (args: Args): PutOff | undefined => {
 };
 /** Nothing is on its way any more once this call is gone, and nothing waits to be thought about. */
 const quiet = ({ calls, waiting, talk }: Session, gone?: string) =>
-  waiting.length === 0 && calls.every((call) => call === gone) && talk?.turn === undefined;
+  waiting.length === 0 &&
+  calls.every((call) => call === gone) &&
+  talk?.turn === undefined &&
+  (talk?.after?.length ?? 0) === 0;
 
-const NO_TALK: Talk = { items: 0 };
-const turnOf = (event: SessionEvent): Extract<Answer, { do: "turn" }> => {
-  const answer = answerOf(event);
-  if (answer.do !== "turn") throw new Error("no model answered in this event");
-  return answer;
-};
-/** What follows of a conversation with a model: its rows and calls leave with the turn. */
-const follow = (made: (args: Args) => Next) => [
-  { type: "each" as const, params: (args: Args) => made(args).effects },
+const placeOf = ({ id: session, chat, agent = "main", from }: Session): talks.Place => ({
+  ...{ session, chat, agent },
+  ...(from && { task: true }),
+});
+const talkOf = ({ talk = talks.NO_TALK }: Session): talks.Talk => talk;
+const isComplete = ({ talk }: Session): boolean => talk !== undefined && talks.isComplete(talk);
+
+/** What follows in a conversation with a model: its rows, calls and words leave with the turn. */
+const follow = (made: (args: Args) => talks.Next) => [
+  {
+    type: "each" as const,
+    params: (args: Args) => {
+      const { context } = args;
+      const { effects, says = [], answer, talk } = made(args);
+      const over = { ...context, talk, calls: [...context.calls] };
+      return [
+        ...effects,
+        ...(context.from
+          ? tellParent(context, talk, answer)
+          : [
+              ...says.map((text) => sayTo(context.chat, { text, final: false })),
+              ...(answer === undefined
+                ? []
+                : [sayTo(context.chat, { text: answer, final: quiet(over) })]),
+            ]),
+      ];
+    },
+  },
   change((args) => {
-    const { talk, calls } = made(args);
+    const { talk, calls = [] } = made(args);
     return { talk, calls: [...args.context.calls, ...calls] };
   }),
 ];
-const modelAnswered = ({ context, event }: Args): Next => {
-  const { id, talk = NO_TALK, current = { text: "", by: "" } } = context;
-  return answered(id, talk, current, turnOf(event), event.id);
+/** Whoever gave the task has its answer, with the labels of all that was read for it. */
+const tellParent = (
+  { from }: Session,
+  { labels }: talks.Talk,
+  answer: string | undefined,
+  failure?: Failure,
+): readonly Effect[] => {
+  if (!from || (answer === undefined && !failure)) return [];
+  const { session: to, call } = from;
+  const end = failure ? { failure } : { result: { text: answer ?? "", labels, source: "a task" } };
+  const event = { type: "tool.ended", call, ...end };
+  return [{ kind: "tell", to, event: event as Event }];
+};
+const modelSaid = ({ context, event }: Args): talks.Next => {
+  if (event.type !== "model.said") throw new Error("no model answered in this event");
+  return talks.answered(placeOf(context), talkOf(context), event.said, event.id);
+};
+const isAsking = ({ context, event }: Args): boolean => {
+  const asking = context.talk?.turn?.asking;
+  if (event.type === "step.failed") return event.op === "ask" && asking !== undefined;
+  return (event.type === "model.said" || event.type === "model.failed") && asking === event.n;
 };
 /** Whether a model waits for the end of this call. */
 const isPending = ({ context: { talk } }: Args, call: string): boolean =>
-  talk?.turn?.pending.some((one) => one.call === call) ?? false;
-const endOfPending = ({ context, event }: Args): Next =>
-  heardOf(context.id, context.talk ?? NO_TALK, outcomeOf(event).call, outcomeOf(event));
+  talk !== undefined && talks.pendingOf(talk, call) !== undefined;
 /** The model hears of it; people see what it brought. */
 const tellModel = [
   {
@@ -231,18 +280,76 @@ const tellModel = [
       return brought ? [say(() => ended(outcome, false)).params(args)] : [];
     },
   },
-  ...follow(endOfPending),
-  change((args) => without(args)),
+  ...follow((args) => {
+    const outcome = outcomeOf(args.event);
+    return talks.heard(
+      placeOf(args.context),
+      talkOf(args.context),
+      outcome.call,
+      outcome,
+      now(args),
+    );
+  }),
+  change(({ context, event }) => {
+    // A yes is followed by what it is for, under the same name.
+    const { call } = outcomeOf(event);
+    return { calls: context.calls.filter((id) => id !== call) };
+  }),
 ];
 /** The same for one that meant several devices: it is not made, and the model may name one. */
-const nameOne = follow(({ context, event }) => {
+const nameOne = follow((args) => {
+  const { context, event } = args;
   if (event.type !== "call.spread") throw new Error("nothing was asked in this event");
   const { device: name, cap } = event.request;
   const message = "that means several devices; name one of them in each call";
   const failure: Failure = { code: "device-ambiguous", message, effect: "none" };
   const outcome: Outcome = { call: event.call, state: "denied", device: "", name, cap, failure };
-  return heardOf(context.id, context.talk ?? NO_TALK, event.call, outcome);
+  return talks.heard(placeOf(context), talkOf(context), event.call, outcome, now(args));
 });
+const isToolPending = (args: Args): boolean =>
+  args.event.type === "tool.ended" && isPending(args, args.event.call);
+const toolEnded = follow(({ context, event }) => {
+  if (event.type !== "tool.ended") throw new Error("no tool ended in this event");
+  return talks.brought(placeOf(context), talkOf(context), event.call, event);
+});
+/** What the model would have said, nobody knows; whoever asked hears why. */
+const modelFailed = [
+  {
+    type: "each" as const,
+    params: ({ context, event }: Args) => {
+      if (event.type !== "model.failed" && event.type !== "step.failed")
+        throw new Error("no failure in this event");
+      if (context.talk?.turn?.compact !== undefined && context.talk.turn.rounds === 0) return [];
+      const { failure } = event;
+      if (context.from) return tellParent(context, talkOf(context), undefined, failure);
+      const error = problem(failure);
+      const talk = talks.failedTurn(talkOf(context));
+      const message = { text: `${error.message}. ${error.remedy}`, error };
+      return [sayTo(context.chat, { ...message, final: quiet({ ...context, talk }) })];
+    },
+  },
+  change(({ context }) => {
+    const talk = talkOf(context);
+    const summing = talk.turn?.compact !== undefined && talk.turn.rounds === 0;
+    return { talk: summing ? talks.uncompacted(talk) : talks.failedTurn(talk) };
+  }),
+];
+const stop = (by: (args: Args) => string) => [
+  {
+    type: "each" as const,
+    params: (args: Args) =>
+      // What a person asked for by command ends, too.
+      args.context.calls
+        .filter((call) => !isPending(args, call))
+        .map((call) => ({
+          kind: "tell" as const,
+          to: `invocation/${call}` as const,
+          event: { type: "owner.stopped", by: by(args) } as Event,
+        })),
+  },
+  ...follow((args) => talks.stopped(placeOf(args.context), talkOf(args.context), by(args))),
+];
+const speaker = ({ context }: Args): string => context.current?.by ?? "";
 
 const request = ({ context, event }: Args): Request => {
   const answer = answerOf(event);
@@ -328,11 +435,11 @@ const remember = change((args) => {
   return { chosen: [{ words, cap, by, device }, ...others].slice(0, CHOSEN) };
 });
 
-const begin = change(({ event }) =>
-  event.type === "chat.said"
-    ? { current: { text: event.text, by: event.by, owner: event.owner } }
-    : {},
-);
+const saidIn = ({ text, by, owner, labels }: Said): Said => ({
+  ...{ text, by, owner },
+  ...(labels && { labels }),
+});
+const begin = change(({ event }) => (event.type === "chat.said" ? { current: saidIn(event) } : {}));
 const forgetChoice = { type: "drop" as const, params: "choosing" as const };
 const forgetGroup = { type: "drop" as const, params: "group" as const };
 /** A call that has ended is not waited for. */
@@ -348,36 +455,27 @@ const next = change(({ context }) => {
 const settle = [
   {
     guard: ({ context }: Args) =>
-      isComplete(context) && (context.talk?.turn?.rounds ?? 0) >= ROUNDS,
-    target: "settling",
-    actions: [
-      say(() => ({
-        text: `I asked for things ${ROUNDS} times and came to no end; I stop here. Say how to go on.`,
-        final: false,
-      })),
-      change(({ context: { talk = NO_TALK } }) => {
-        const { turn: _over, ...rest } = talk;
-        return { talk: rest };
-      }),
-    ],
-    reenter: true,
+      isComplete(context) && (context.talk?.turn?.rounds ?? 0) >= talks.ROUNDS,
+    actions: follow(({ context }) => ({
+      effects: [],
+      talk: talks.failedTurn(talkOf(context)),
+      answer: `I asked for things ${talks.ROUNDS} times and came to no end; I stop here. Say how to go on.`,
+    })),
   },
   {
     guard: ({ context }: Args) => isComplete(context),
-    target: "thinking",
-    actions: [
-      ...follow(({ context }) => goesOn(context.id, context.talk ?? NO_TALK)),
-      change(({ context: { talk } }) => ({
-        current: { text: "", by: talk?.turn?.by ?? "", owner: true },
-      })),
-    ],
-    reenter: true,
+    actions: follow(({ context }) => talks.asked(placeOf(context), talkOf(context))),
   },
   {
     guard: ({ context }: Args) => context.waiting.length > 0,
     target: "thinking",
     actions: next,
     reenter: true,
+  },
+  {
+    guard: ({ context: { talk } }: Args) =>
+      talk?.turn === undefined && (talk?.after?.length ?? 0) > 0,
+    actions: follow(({ context }) => talks.next(placeOf(context), talkOf(context))),
   },
   { target: "listening", actions: { type: "drop" as const, params: "current" as const } },
 ] as const;
@@ -392,28 +490,44 @@ const refuseLong = (final: (context: Session) => boolean) =>
 const kept = ({ current, waiting, talk }: Session, more: readonly { readonly text: string }[]) =>
   [...more, ...(current ? [current] : []), ...waiting].reduce(
     (sum, { text }) => sum + bytes(text),
-    (talk?.turn?.steer ?? []).reduce((sum, text) => sum + bytes(text), 0),
+    [...(talk?.turn?.steer ?? []), ...(talk?.after ?? []).map(({ text }) => text)].reduce(
+      (sum, text) => sum + bytes(text),
+      0,
+    ),
   );
 const hasRoom = ({ context, event }: Args) =>
   context.waiting.length < WAITING &&
   event.type === "chat.said" &&
   kept(context, [event]) <= WAITING_BYTES;
-/** What is said while a model's calls are under way is kept for its next question. */
-const maySteer = ({ context }: Args) =>
-  (context.talk?.turn?.steer.length ?? STEER) < STEER && kept(context, []) <= WAITING_BYTES;
+/** What is said while a model works is kept for later, as far as there is room. */
+const isMeanwhile = ({ context }: Args) => context.talk?.turn !== undefined;
+const heardMeanwhile = ({ context }: Args): talks.Next | undefined =>
+  kept(context, []) <= WAITING_BYTES
+    ? talks.meanwhile(
+        placeOf(context),
+        talkOf(context),
+        context.current?.text ?? "",
+        context.current?.by ?? "",
+      )
+    : undefined;
 const tooMuch = say(() => ({
   text: "Too much at once: I did not take that in. Say it again in a moment.",
   final: false,
 }));
+
+const QUEUED = {
+  steer: "What you say while I work, I hear with my next step.",
+  followup: "What you say while I work, I hear after it, one by one.",
+  collect: "What you say while I work, I hear after it, all together.",
+  interrupt: "What you say while I work ends that, and I begin with it.",
+} as const;
 
 const wait = [
   { guard: tooLong, actions: refuseLong(() => false) },
   {
     guard: hasRoom,
     actions: change(({ context, event }) =>
-      event.type === "chat.said"
-        ? { waiting: [...context.waiting, { text: event.text, by: event.by, owner: event.owner }] }
-        : {},
+      event.type === "chat.said" ? { waiting: [...context.waiting, saidIn(event)] } : {},
     ),
   },
   { actions: tooMuch },
@@ -422,7 +536,10 @@ const wait = [
 export const sessionMachine = setup({
   types: {
     context: {} as Session,
-    input: {} as { id: ActorId; event: Extract<SessionEvent, { type: "chat.said" }> },
+    input: {} as {
+      id: ActorId;
+      event: Extract<SessionEvent, { type: "chat.said" | "task.given" }>;
+    },
     events: {} as SessionEvent,
   },
   actions: {
@@ -437,7 +554,11 @@ export const sessionMachine = setup({
 }).createMachine({
   id: "session",
   options: { maxIterations: 1_000 },
-  context: ({ input: { id, event } }) => ({ id, chat: event.chat, waiting: [], calls: [] }),
+  context: ({ input: { id, event } }) => ({
+    ...{ id, chat: event.chat, waiting: [], calls: [] },
+    ...(event.agent !== undefined && { agent: event.agent }),
+    ...(event.type === "task.given" && { from: { session: event.from, call: event.call } }),
+  }),
   initial: "listening",
   on: {
     "approval.asked": {
@@ -559,18 +680,39 @@ export const sessionMachine = setup({
           ? {
               calls: context.calls.map((id) => (id === event.call ? event.by : id)),
               ...(context.group && { group: renamed(context.group, event.call, event.by) }),
-              ...(context.talk && { talk: again(context.talk, event.call, event.by) }),
+              ...(context.talk && { talk: talks.again(context.talk, event.call, event.by) }),
             }
           : {},
       ),
     },
-    // A reply that nobody took in time, or a result that came after its session moved on.
-    "step.failed": {},
+    // Else a reply that nobody took in time, or a result that came after its session moved on.
+    "step.failed": { guard: isAsking, actions: modelFailed },
     said: {},
+    "model.said": { guard: isAsking, actions: follow(modelSaid) },
+    "model.failed": { guard: isAsking, actions: modelFailed },
+    "tool.ended": { guard: (args) => isToolPending(args), actions: toolEnded },
+    "task.stopped": {
+      actions: stop(({ event }) => (event.type === "task.stopped" ? event.by : "")),
+    },
   },
   states: {
     listening: {
       on: {
+        "model.said": { guard: isAsking, target: "settling", actions: follow(modelSaid) },
+        "model.failed": { guard: isAsking, target: "settling", actions: modelFailed },
+        "step.failed": { guard: isAsking, target: "settling", actions: modelFailed },
+        "tool.ended": {
+          guard: (args) => isToolPending(args),
+          target: "settling",
+          actions: toolEnded,
+        },
+        "task.given": {
+          target: "settling",
+          actions: follow(({ context, event }) => {
+            if (event.type !== "task.given") throw new Error("no task in this event");
+            return talks.begun(placeOf(context), talkOf(context), event);
+          }),
+        },
         // The last of them may be what the model waits for.
         "call.ended": {
           guard: (args) => isPending(args, outcomeOf(args.event).call),
@@ -607,45 +749,106 @@ export const sessionMachine = setup({
           },
           { guard: does("call"), target: "settling", actions: call(request) },
           {
-            guard: (args) => does("turn")(args) && turnOf(args.event).made.length > 0,
+            guard: (args) => does("ask")(args) && !isMeanwhile(args),
             target: "settling",
-            actions: [
-              {
-                type: "each",
-                params: (args) => {
-                  const text = turnOf(args.event).text.trim();
-                  return text ? [say(() => ({ text, final: false })).params(args)] : [];
-                },
-              },
-              ...follow(modelAnswered),
-            ],
-          },
-          {
-            guard: does("turn"),
-            target: "settling",
-            actions: [
-              ...follow(modelAnswered),
-              say(({ context, event }) => ({
-                text: turnOf(event).text.trim() || "I have nothing to say to that.",
-                final: quiet(context),
-              })),
-            ],
-          },
-          {
-            guard: (args) => does("steer")(args) && maySteer(args),
-            target: "settling",
-            actions: change(({ context: { talk, current } }) =>
-              talk?.turn
-                ? {
-                    talk: {
-                      ...talk,
-                      turn: { ...talk.turn, steer: [...talk.turn.steer, current?.text ?? ""] },
-                    },
-                  }
-                : {},
+            actions: follow(({ context }) =>
+              talks.begun(
+                placeOf(context),
+                talkOf(context),
+                context.current ?? { text: "", by: "" },
+              ),
             ),
           },
-          { guard: does("steer"), target: "settling", actions: tooMuch },
+          {
+            guard: (args) => does("ask")(args) && heardMeanwhile(args) === undefined,
+            target: "settling",
+            actions: tooMuch,
+          },
+          {
+            guard: does("ask"),
+            target: "settling",
+            actions: follow((args) => heardMeanwhile(args) as talks.Next),
+          },
+          {
+            guard: (args) => does("stop")(args) && quiet(args.context),
+            target: "settling",
+            actions: say(() => ({ text: "Nothing is under way here.", final: true })),
+          },
+          {
+            guard: does("stop"),
+            target: "settling",
+            actions: [
+              ...stop(speaker),
+              // Those that were to be heard after it as well.
+              change(({ context }) => {
+                const { after: _after, ...talk } = talkOf(context);
+                return context.talk ? { talk } : {};
+              }),
+              say(() => ({ text: "Stopped.", final: true })),
+            ],
+          },
+          {
+            guard: does("queue"),
+            target: "settling",
+            actions: [
+              change(({ context, event }) => {
+                const answer = answerOf(event);
+                return answer.do === "queue"
+                  ? { talk: { ...talkOf(context), mode: answer.mode } }
+                  : {};
+              }),
+              say(({ context, event }) => {
+                const answer = answerOf(event);
+                return {
+                  text: answer.do === "queue" ? QUEUED[answer.mode] : "",
+                  final: quiet(context),
+                };
+              }),
+            ],
+          },
+          {
+            guard: (args) => does("forget")(args) && isMeanwhile(args),
+            target: "settling",
+            actions: say(() => ({ text: "Something is under way: /stop it first.", final: false })),
+          },
+          {
+            guard: does("forget"),
+            target: "settling",
+            actions: [
+              change(({ context, event }) => {
+                const answer = answerOf(event);
+                return answer.do === "forget"
+                  ? { talk: talks.forgotten(placeOf(context), talkOf(context), answer.what) }
+                  : {};
+              }),
+              {
+                type: "each",
+                params: ({ context, event }) => {
+                  const answer = answerOf(event);
+                  return [
+                    {
+                      kind: "audit",
+                      what: "talk.forgotten",
+                      data: {
+                        ...{ session: context.id, by: context.current?.by ?? "" },
+                        ...(answer.do === "forget" && { forgot: answer.what }),
+                      },
+                    },
+                  ];
+                },
+              },
+              say(({ context, event }) => {
+                const answer = answerOf(event);
+                return {
+                  text:
+                    answer.do === "forget" && answer.what === "all"
+                      ? "I begin anew: what was said here does not go along any more."
+                      : "What others may have written does not go along any more; permissions count again.",
+                  final: quiet(context),
+                };
+              }),
+            ],
+          },
           {
             guard: (args) => does("later")(args) && isFull(args),
             target: "settling",
@@ -734,15 +937,7 @@ export const sessionMachine = setup({
         "step.failed": {
           guard: ({ event }) => event.type === "step.failed" && event.op === "model",
           target: "settling",
-          actions: [
-            // What it asked for has ended: what it would have said to that, nobody knows.
-            change(({ context }) => {
-              if (!isComplete(context) || !context.talk) return {};
-              const { turn: _over, ...talk } = context.talk;
-              return { talk };
-            }),
-            say(failedStep),
-          ],
+          actions: say(failedStep),
         },
       },
     },

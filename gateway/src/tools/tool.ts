@@ -56,7 +56,7 @@ export interface OwnTool<S extends v.GenericSchema = v.GenericSchema> {
    * Whether the owner is asked before it runs: a sentence that says what would happen (“send … to …”), or
    * undefined. Pure: same arguments and labels, same answer.
    */
-  asks?(args: v.InferOutput<S>, context: ToolContext): string | undefined;
+  asks?(args: v.InferOutput<S>, labels: readonly Label[]): string | undefined;
   /** @throws KithError: told to the model with its code; anything else is a defect, told as `internal` */
   run(args: v.InferOutput<S>, context: ToolContext, signal: AbortSignal): Promise<ToolResult>;
 }

@@ -58,6 +58,7 @@ export class Gateways {
         local: () => "",
         model: undefined,
         answers: () => this.#model(),
+        tools: [],
       },
       contents: this.#options.media.of(process),
       gateway: {
@@ -121,7 +122,8 @@ export class Gateways {
     const world = this.#options.world;
     return {
       name: "simulated",
-      answer: async (turn, signal) => {
+      ask: (question, signal) => commandModel.ask(question, signal),
+      answer: async (turn) => {
         const [verb, cap = "", device = "", mark = ""] = turn.text.split(" ");
         const ms = this.#options.world.rng.chance(0.8) ? 0 : this.#options.world.rng.below(500);
         if (ms > 0)
@@ -130,7 +132,7 @@ export class Gateways {
           );
         if (verb === "do") return { do: "call", cap, device, args: { mark } };
         if (verb === "echo") return { do: "say", text: turn.text.slice(5) };
-        return await commandModel.answer(turn, signal);
+        return await commandModel.answer(turn);
       },
     };
   }

@@ -1,0 +1,51 @@
+/** A question to the model and a call of an own tool, as steps: what comes of them is an event, also when they fail. */
+import { KithError, toFailure } from "@kith/shared/errors";
+import type { Event } from "../runtime/effect.ts";
+import type { OwnTool, ToolContext } from "../tools/tool.ts";
+import type { Model, Question } from "./model.ts";
+import { ModelFailure } from "./provider.ts";
+
+/** Nothing of an answer is acted on before it is whole, so one that broke off may be asked for again. */
+const TRIES = 2;
+
+/** @throws what is no KithError: a defect */
+export async function performAsk(
+  model: Model,
+  question: Question,
+  signal: AbortSignal,
+): Promise<Event> {
+  const { n } = question;
+  for (let tries = 1; ; tries++)
+    try {
+      return { type: "model.said", n, said: await model.ask(question, signal) } as Event;
+    } catch (error) {
+      if (!(error instanceof KithError)) throw error;
+      const again = error instanceof ModelFailure && error.retryable && !signal.aborted;
+      if (!again || tries >= TRIES)
+        return { type: "model.failed", n, failure: toFailure(error, "none") } as Event;
+    }
+}
+
+/** Never fails: its session waits for this very call. */
+export async function performTool(
+  tools: readonly OwnTool[],
+  report: (what: string, error: unknown) => void,
+  { tool: name, args, context }: ToolCallStep,
+  signal: AbortSignal,
+): Promise<Event> {
+  const { call } = context;
+  try {
+    const tool = tools.find((one) => one.name === name);
+    if (!tool) throw new KithError("unsupported", `there is no ${name} here`);
+    return { type: "tool.ended", call, result: await tool.run(args, context, signal) } as Event;
+  } catch (error) {
+    if (!(error instanceof KithError)) report(`tool ${name}`, error);
+    return { type: "tool.ended", call, failure: toFailure(error, "unknown") } as Event;
+  }
+}
+
+interface ToolCallStep {
+  readonly tool: string;
+  readonly args: Readonly<Record<string, unknown>>;
+  readonly context: ToolContext;
+}

@@ -297,6 +297,12 @@ export const verbs = {
     example: "kith models test",
     forms: { test: asks("models.test") },
   },
+  usage: {
+    about:
+      "Tell what was used today of tokens, money, tool calls and devices, and what the limits are.",
+    example: "kith usage --json",
+    forms: { "[list]": asks("usage.list") },
+  },
   cancel: {
     about: "Take back a call that waits for permission or for its device.",
     example: "kith cancel 01K3V9QZ6T0R8M4X2C7B5N1PWD",

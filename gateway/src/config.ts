@@ -10,6 +10,7 @@ import { name } from "@kith/shared/protocol/words";
 import { modes } from "@kith/shared/tailnet/ceiling";
 import * as v from "valibot";
 import { LineCounter, type Node, isNode, isScalar, isSeq, parseDocument } from "yaml";
+import { kinds, scopes } from "./budgets/usage.ts";
 import { written } from "./mesh/reachable.ts";
 import type { ProviderKind } from "./model/provider.ts";
 import { Secret } from "./secret.ts";
@@ -48,7 +49,35 @@ const providers = [
 const MODEL =
   "provider (anthropic, openai, openai-compatible or ollama), name, and where needed apiKey and baseUrl";
 const KEY = "a reference such as ${env:ANTHROPIC_API_KEY} or ${file:/path}, never a key itself";
-const ROOT = "only the settings name, listen, tailnet and model";
+const ROOT = "only the settings name, listen, tailnet, model, budgets and prices";
+
+const BUDGETS = `${scopes.join(", ")}, each with limits of ${kinds.join(", ")}`;
+const PRICE = "input, cached and output, in dollars for a million tokens";
+const dollars = v.pipe(v.number(PRICE), v.minValue(0, PRICE), v.maxValue(100_000, PRICE));
+const LIMIT = "a number of 0 or more";
+const amounts = v.strictObject(
+  Object.fromEntries(
+    kinds.map((kind) => [
+      kind,
+      v.optional(
+        kind === "money"
+          ? v.pipe(
+              v.number(LIMIT),
+              v.minValue(0, LIMIT),
+              v.maxValue(1e6, LIMIT),
+              v.transform((value) => Math.round(value * 1e6)),
+            )
+          : v.pipe(
+              v.number(LIMIT),
+              v.integer(LIMIT),
+              v.minValue(0, LIMIT),
+              v.maxValue(1e12, LIMIT),
+            ),
+      ),
+    ]),
+  ),
+  `limits of ${kinds.join(", ")}`,
+);
 
 const schema = v.strictObject(
   {
@@ -82,6 +111,22 @@ const schema = v.strictObject(
           }),
         ],
         TAILNET,
+      ),
+      {},
+    ),
+    /** What may be used in a day: of everything, and by one person, in one chat, for one job. Money in dollars. */
+    budgets: v.optional(
+      v.strictObject(
+        Object.fromEntries(scopes.map((scope) => [scope, v.optional(amounts)])),
+        BUDGETS,
+      ),
+      {},
+    ),
+    /** In dollars for a million tokens, by the model's name. */
+    prices: v.optional(
+      v.record(
+        v.pipe(v.string(), v.maxLength(256)),
+        v.strictObject({ input: dollars, cached: v.optional(dollars), output: dollars }, PRICE),
       ),
       {},
     ),
@@ -169,7 +214,7 @@ export function readConfig(home: string): Config {
   throw wrong(
     line,
     unknown
-      ? `${where}no such setting (there are name, listen, tailnet and model)`
+      ? `${where}no such setting (there are name, listen, tailnet, model, budgets and prices)`
       : `${where}expected ${issue.message}`,
   );
 }

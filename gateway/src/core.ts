@@ -10,6 +10,10 @@ import { newId } from "@kith/shared/ids";
 import { times } from "@kith/shared/protocol/limits";
 import { SleepWatch } from "@kith/shared/sleep";
 import type { Source } from "@kith/shared/streams/sender";
+import { Budget, usageBook } from "./budgets/book.ts";
+import type { Price } from "./budgets/prices.ts";
+import { Spending } from "./budgets/spending.ts";
+import { type Limits, UsageLedger } from "./budgets/usage.ts";
 import { Console } from "./channels/console.ts";
 import { type Inbox, inbox } from "./channels/inbox.ts";
 import type { LinkHandlers, PairingHandlers, TicketHandlers } from "./devices/link.ts";
@@ -35,6 +39,7 @@ import { Terminals } from "./operators/terminals.ts";
 import { Waiting } from "./operators/waiting.ts";
 import type { ActorId, Event } from "./runtime/effect.ts";
 import { Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
+import type { TableKind } from "./runtime/kind.ts";
 import type { Opened } from "./runtime/store.ts";
 import type { ToolStep } from "./sessions/talk.ts";
 import { sessionTools } from "./sessions/session-tools.ts";
@@ -84,6 +89,9 @@ export interface CoreOptions
   readonly answers: (parts: ModelParts) => Model;
   /** What a model may ask of the gateway itself, beside what its session does. */
   readonly tools: readonly OwnTool[];
+  /** Budgets of a day, and what the model costs; undefined: nobody knows. */
+  readonly limits: Limits;
+  readonly price: Price | undefined;
   /** The newest time, Unix ms, that this home has seen. */
   readonly lastWallMs: number;
   /** Hears each notice that the owner gets. */
@@ -127,6 +135,7 @@ export function assemble(options: CoreOptions): Core {
   const startedAt = clock.mono();
   const console = new Console(report);
   let calls: Calls;
+  let book: TableKind;
   const notice = (text: string, about?: ActorId): void => {
     options.noticed(text, about);
     console.notify("console", newId(clock, rng), { text, final: false });
@@ -140,11 +149,19 @@ export function assemble(options: CoreOptions): Core {
         receive: (...turn) => calls.receive(...turn),
         reload: () => calls.reload(),
       },
+      {
+        name: "usage",
+        receive: (...turn) => book.receive(...turn),
+        reload: () => {},
+      },
     ],
     notice,
   });
+  const ledger = new UsageLedger(runtime.documents, options.limits);
+  book = usageBook(ledger);
   calls = new Calls({
     documents: runtime.documents,
+    ledger,
     gateway: gateway.id,
     media: contents,
     link: (device) => presence.get(device),
@@ -178,6 +195,7 @@ export function assemble(options: CoreOptions): Core {
       contents.drop(call.id).catch((error: unknown) => report("media", error));
   });
 
+  const budget = new Budget(runtime);
   const own = (task: boolean) => [...(task ? [] : sessionTools), ...options.tools];
   const model = options.answers({
     tools: ({ task = false }) => toolbox(runtime.documents, own(task)),
@@ -198,6 +216,7 @@ export function assemble(options: CoreOptions): Core {
       },
     },
     draft: (chat, text) => console.draft(chat, text),
+    spending: new Spending(budget, options.limits, options.price),
     clock,
   });
   runtime.perform(console.performer);
@@ -216,7 +235,7 @@ export function assemble(options: CoreOptions): Core {
     op: "tool",
     // None waits for another: sixteen a session at most, and each ends by its time.
     parallel: Number.POSITIVE_INFINITY,
-    run: ({ args }, signal) => performTool(options.tools, report, args as ToolStep, signal),
+    run: ({ args }, signal) => performTool(options.tools, report, budget, args as ToolStep, signal),
   });
   runtime.on<{ session: ActorId }>("session.stopped", ({ session }) =>
     runtime.abort(session, ["ask", "tool"]),

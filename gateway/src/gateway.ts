@@ -11,6 +11,7 @@ import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock
 import { type KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import { fingerprinter } from "./audit/fingerprint.ts";
+import { priceOf } from "./budgets/prices.ts";
 import { type Config, DEFAULT_PORT, addListen, readConfig, readSecret, setName } from "./config.ts";
 import { agentHash, agentPath } from "./agent-file.ts";
 import { assemble } from "./core.ts";
@@ -139,6 +140,8 @@ export async function startGateway({
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model,
       tools: [],
+      limits: config.budgets,
+      price: config.model && priceOf(config.model.provider, config.model.name, config.prices),
       answers: (parts) =>
         model
           ? assistant({ ...parts, ...model, window: WINDOW, briefing: () => "" })

@@ -93,6 +93,8 @@ export const remedies = {
   "model-refused":
     "The service does not take this request; the message has its words. Ask in other words, or use another model.",
   "model-away": "Check the network, the model's address and that its service runs, then ask again.",
+  "budget-spent":
+    "`kith usage` shows what was used; `budgets` in config.yaml sets the limits, which begin anew at midnight.",
   // The program.
   "config-invalid": "Mend the named setting; docs/config.md lists them all.",
   "home-locked":

@@ -37,7 +37,7 @@ test("a home without one gets one that says what there is, for its owner only", 
   const { path, file } = home();
   expect(readConfig(path)).toEqual({
     ...{ name: "kith", listen: [{ host: "127.0.0.1", port: 5484 }] },
-    tailnet: { ceiling: "auto" },
+    ...{ tailnet: { ceiling: "auto" }, budgets: {}, prices: {} },
   });
   expect(readFileSync(file, "utf8")).toMatch(/^# listen:/m);
   expect(statSync(file).mode & 0o777).toBe(0o600);
@@ -110,7 +110,7 @@ describe("is refused", () => {
     [
       "an unknown setting",
       "name: a\n\nport: 5484\n",
-      /^3: port: no such setting \(there are name, listen, tailnet and model\)$/,
+      /^3: port: no such setting \(there are name, listen, tailnet, model, budgets and prices\)$/,
     ],
     ["a setting of every object", "constructor: 1\n", /^1: constructor: no such setting/],
     [
@@ -146,8 +146,16 @@ describe("is refused", () => {
     ],
     ["a tailnet that is no word of ours", "tailnet: on\n", /^1: tailnet: expected off, or ceiling/],
     ["a mode that there is not", "tailnet:\n  ceiling: on\n", /^[12]: tailnet.*expected/],
-    ["a list", "- name\n", /^1: expected only the settings name, listen, tailnet and model/],
-    ["a word", "hello\n", /^1: expected only the settings name, listen, tailnet and model/],
+    [
+      "a list",
+      "- name\n",
+      /^1: expected only the settings name, listen, tailnet, model, budgets and prices/,
+    ],
+    [
+      "a word",
+      "hello\n",
+      /^1: expected only the settings name, listen, tailnet, model, budgets and prices/,
+    ],
     ["the same setting twice", "name: a\nname: b\n", /^2: not YAML: .*unique/],
     ["bad YAML", "name: a\nlisten: [\n", /^\d+: not YAML: /],
     ["a tab for a space", "listen:\n\t- a\n", /^\d+: not YAML: /],

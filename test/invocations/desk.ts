@@ -5,6 +5,7 @@ import type { Offered } from "@kith/shared/protocol/session";
 import type { CeilingMode } from "@kith/shared/tailnet/ceiling";
 import type { DeviceRow, OfferedSet } from "@kith/gateway/devices/device";
 import type { Call } from "@kith/gateway/invocations/call";
+import { type Limits, UsageLedger } from "@kith/gateway/budgets/usage";
 import { Calls } from "@kith/gateway/invocations/calls";
 import { type CallsEvent, type Request } from "@kith/gateway/invocations/request";
 import { type Outcome } from "@kith/gateway/invocations/outcome";
@@ -41,6 +42,7 @@ export class Desk {
   now = 1_000_000;
   settling = false;
   ceiling: CeilingMode = "auto";
+  limits: Limits = {};
   calls: Calls;
   #turns = 0;
   #newest = 0;
@@ -61,6 +63,7 @@ export class Desk {
     return new Calls({
       ...{ documents: this.documents, gateway: "gateway", ceiling: this.ceiling },
       settling: () => this.settling,
+      ledger: new UsageLedger(this.documents, this.limits),
       media: { find: (hash) => (this.media.has(hash) ? `/media/${hash}` : undefined) },
       link: (id) => (this.links.has(id) ? { epoch: this.links.get(id) ?? 0 } : undefined),
       fingerprint: () => "fingerprint",

@@ -24,6 +24,7 @@ const rowsOf = (items: readonly StoredItem[]): readonly Row[] =>
 function desk(history: readonly StoredItem[] = [], change: Partial<AssistantOptions> = {}) {
   const asked: ModelRequest[] = [];
   const drafts: string[] = [];
+  const spent: object[] = [];
   const says: ModelEvent[] = [{ type: "end", why: "done" }];
   let now = 0;
   const model = assistant({
@@ -42,6 +43,13 @@ function desk(history: readonly StoredItem[] = [], change: Partial<AssistantOpti
       picture: ({ type }) => Promise.resolve({ type, data: new Uint8Array(3) }),
     },
     window: 128_000,
+    spending: {
+      reserve: (_, tokens) => {
+        spent.push(tokens);
+        return Promise.resolve();
+      },
+      settle: (_, tokens) => void spent.push(tokens),
+    },
     draft: (_, text) => void drafts.push(text),
     clock: { mono: () => (now += 60) },
     ...change,
@@ -51,7 +59,7 @@ function desk(history: readonly StoredItem[] = [], change: Partial<AssistantOpti
     const said = await model.ask({ ...question, ...more }, signal);
     return { said, items: asked.at(-1)?.items ?? [] };
   };
-  return { asked, drafts, says, hear, ask };
+  return { asked, drafts, spent, says, hear, ask };
 }
 
 describe("what the grammar understands whole never reaches the model", () => {
@@ -103,6 +111,29 @@ test("its text comes in drafts, its calls whole, with what they cost", async () 
     used: { model: "m", input: 10, cached: 4, output: 5, pictures: 0 },
   });
   expect(drafts).toEqual(["I ", "I will look."]);
+});
+
+test("what it may cost is reserved before it is asked, and settled after, also when it breaks off", async () => {
+  const order: string[] = [];
+  const spending: AssistantOptions["spending"] = {
+    reserve: () => Promise.resolve(void order.push("reserved")),
+    settle: (_, { input }) => void order.push(input > 0 ? "settled" : "for nothing"),
+  };
+  const provider: AssistantOptions["provider"] = {
+    async *stream() {
+      order.push("asked");
+      yield { type: "text", text: "I" };
+      throw new KithError("model-away", "cut");
+    },
+  };
+  await expect(desk([user("look")], { spending, provider }).ask()).rejects.toThrow("cut");
+  expect(order).toEqual(["reserved", "asked", "settled"]);
+  const refuse = {
+    ...spending,
+    reserve: () => Promise.reject(new KithError("budget-spent", "no")),
+  };
+  await expect(desk([user("look")], { spending: refuse, provider }).ask()).rejects.toThrow("no");
+  expect(order).toHaveLength(3);
 });
 
 test("it is told its assistant's place; a task and a summary have words of their own, and no drafts", async () => {

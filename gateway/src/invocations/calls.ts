@@ -6,11 +6,13 @@
  */
 import type { Boots } from "./boots.ts";
 import type { Capability } from "@kith/shared/capabilities/capability";
-import { type Failure, fromWire } from "@kith/shared/errors";
+import { type Failure, KithError, fromWire, toFailure } from "@kith/shared/errors";
 import type { ErrorFrame, Result } from "@kith/shared/protocol/call";
 import { limits, times } from "@kith/shared/protocol/limits";
 import { tame } from "@kith/shared/protocol/words";
 import { type DeviceRow, deviceRows } from "../devices/device.ts";
+import type { Kind, UsageLedger } from "../budgets/usage.ts";
+import type { Decision } from "../grants/decide.ts";
 import type { Grant } from "../grants/grant.ts";
 import { GrantRegister } from "../grants/register.ts";
 
@@ -28,6 +30,7 @@ import { type CallEvent, move } from "./table.ts";
 
 export interface CallsOptions extends RightsOptions {
   readonly gateway: string;
+  readonly ledger: Pick<UsageLedger, "use">;
   readonly media: Media;
   /** True while devices may still be on their way back after a start. */
   readonly settling: () => boolean;
@@ -45,6 +48,13 @@ const WAITING_PER_DEVICE = 64;
 const WAITING_PER_REQUESTER = 32;
 /** Devices that one sentence may mean. */
 const MOST_TOGETHER = 16;
+/** What has a budget of its own. */
+const USES: ReadonlyMap<string, Kind> = new Map([
+  ...["camera.snap", "camera.clip"].map((cap) => [cap, "camera"] as const),
+  ...["screen.snap", "screen.record"].map((cap) => [cap, "screen"] as const),
+  ["audio.record", "microphone"],
+  ...["shell.run", "shell.open"].map((cap) => [cap, "shell"] as const),
+]);
 const OUTSIDE: Failure = {
   code: "revoked",
   message: "the tailnet's policy does not permit it any more",
@@ -260,6 +270,8 @@ export class Calls implements TableKind {
     });
     if ("code" in made) return refuse(made, about);
     const { call } = made;
+    const spent = this.#spend(request, decision.verdict);
+    if (spent) return refuse(spent, about);
     const { deliverMs } = call;
     if (!this.#options.link(row.id) && !this.#options.settling() && deliverMs === undefined) {
       return refuse(
@@ -288,6 +300,24 @@ export class Calls implements TableKind {
       );
     }
     this.#ask(call, request, (failure) => refuse(failure, about));
+  }
+
+  /** It counts when it is asked for: nobody gets around a budget by being refused. */
+  #spend(
+    { cap, by, chat = "", job, model }: Request,
+    verdict: Decision["verdict"],
+  ): Failure | undefined {
+    const device = USES.get(cap);
+    const amounts = { ...(model && { calls: 1 }), ...(device && { [device]: 1 }) };
+    if (verdict === "deny" || Object.keys(amounts).length === 0) return undefined;
+    try {
+      const account = { by, chat, ...(job !== undefined && { job }) };
+      this.#options.ledger.use(account, amounts, this.#grants.now(this.#turn.at));
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof KithError)) throw error;
+      return toFailure(error, "none");
+    }
   }
 
   /** The owner is asked about it, unless too much is asked already. */

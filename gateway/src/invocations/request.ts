@@ -31,6 +31,11 @@ export interface Request {
    * the call has ended, and its result is the arguments that were permitted.
    */
   readonly own?: string;
+  /** A language model asks for it. */
+  readonly model?: true;
+  /** Whose budget it is, beside `by`: the chat, and the schedule that began it. */
+  readonly chat?: string;
+  readonly job?: string;
   /** A language model will see what it brings: whoever is asked should know. */
   readonly look?: true;
   /** The owner's permission, given with the request. */

@@ -328,6 +328,11 @@ const commands: Readonly<Record<string, Command>> = {
     parse: (rest) =>
       rest === "off" ? operate("safe.off") : say("Say /safe off to end safe mode."),
   },
+  usage: {
+    form: "/usage",
+    what: "what was used today, and the limits",
+    parse: () => operate("usage.list"),
+  },
   stop: {
     form: "/stop",
     what: "end what is under way in this chat",

@@ -28,26 +28,28 @@ const PICTURES = 4;
 const SHARE = 0.7;
 const FULL = 0.5;
 /** A safe guess for all languages that services measure; three would hold for English. */
-const CHARS_PER_TOKEN = 2.5;
+export const CHARS_PER_TOKEN = 2.5;
 /** What is left of a long result of earlier, where there is no room for it. */
 const STUB_CHARS = 200;
 
 export async function itemsOf(
   { session, from = "", clean = "", compact = "~" }: Question,
   history: History,
-): Promise<{ items: Item[]; pictures: number; full: boolean }> {
+): Promise<{ items: Item[]; pictures: number; full: boolean; tokens: number }> {
   const rows = history.rows(session).filter(({ id }) => id >= from && id < compact);
   const clear = cleaned(
     rows.map(({ id, item }) => ({ item, hide: id < clean && (item.labels?.length ?? 0) > 0 })),
   );
   const room = history.window * CHARS_PER_TOKEN;
   const size = clear.reduce((sum, item) => sum + chars(item), 0);
-  const items = await withPictures(begun(fitted(clear, room * SHARE)), history);
+  const stored = begun(fitted(clear, room * SHARE));
+  const items = await withPictures(stored, history);
   const pictures = items.reduce(
     (sum, item) => sum + (item.role === "tool" ? item.pictures.length : 0),
     0,
   );
-  return { items, pictures, full: size > room * FULL };
+  const sent = stored.reduce((sum, item) => sum + chars(item), 0);
+  return { items, pictures, full: size > room * FULL, tokens: Math.ceil(sent / CHARS_PER_TOKEN) };
 }
 
 const chars = (item: StoredItem): number =>

@@ -34,6 +34,8 @@ export interface Question {
   readonly chat: string;
   readonly agent: string;
   readonly by: string;
+  /** The schedule that began it. */
+  readonly job?: string;
   /** Name of the first row that goes along; absent: from the beginning. */
   readonly from?: string;
   /** Of those, what is labelled in rows before this one is left out. */

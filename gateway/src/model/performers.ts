@@ -1,5 +1,7 @@
 /** A question to the model and a call of an own tool, as steps: what comes of them is an event, also when they fail. */
 import { KithError, toFailure } from "@kith/shared/errors";
+import type { Budget } from "../budgets/book.ts";
+import type { Account } from "../budgets/usage.ts";
 import type { Event } from "../runtime/effect.ts";
 import type { OwnTool, ToolContext } from "../tools/tool.ts";
 import type { Model, Question } from "./model.ts";
@@ -30,13 +32,15 @@ export async function performAsk(
 export async function performTool(
   tools: readonly OwnTool[],
   report: (what: string, error: unknown) => void,
-  { tool: name, args, context }: ToolCallStep,
+  budget: Pick<Budget, "take">,
+  { tool: name, args, context, account }: ToolCallStep,
   signal: AbortSignal,
 ): Promise<Event> {
   const { call } = context;
   try {
     const tool = tools.find((one) => one.name === name);
     if (!tool) throw new KithError("unsupported", `there is no ${name} here`);
+    await budget.take(account, { calls: 1 });
     return { type: "tool.ended", call, result: await tool.run(args, context, signal) } as Event;
   } catch (error) {
     if (!(error instanceof KithError)) report(`tool ${name}`, error);
@@ -48,4 +52,5 @@ interface ToolCallStep {
   readonly tool: string;
   readonly args: Readonly<Record<string, unknown>>;
   readonly context: ToolContext;
+  readonly account: Account;
 }

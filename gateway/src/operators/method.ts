@@ -2,6 +2,7 @@
 import type { Clock, Rng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import * as v from "valibot";
+import type { Limits } from "../budgets/usage.ts";
 import type { Presence } from "../devices/presence.ts";
 import type { ChosenModel } from "../model/model.ts";
 import type { Calls } from "../invocations/calls.ts";
@@ -48,6 +49,8 @@ export interface MethodsOptions {
   readonly local: () => string;
   /** The language model, where one is set up. */
   readonly model: ChosenModel | undefined;
+  /** Budgets of a day. */
+  readonly limits: Limits;
   /** This machine's place in a tailnet; undefined: not looked at. */
   readonly tailnet: Pick<Tailnet, "changed" | "look" | "of" | "route"> | undefined;
 }

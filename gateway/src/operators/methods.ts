@@ -18,6 +18,7 @@ import { permissionMethods } from "./permission-methods.ts";
 import { shellMethods } from "./shell-methods.ts";
 import { story } from "./story.ts";
 import { ago, dayTime, table } from "./text.ts";
+import { usageMethods } from "./usage-methods.ts";
 
 export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
   const { runtime, store, presence, clock, gateway } = options;
@@ -32,6 +33,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...shellMethods(options),
     ...meshMethods(options),
     ...modelMethods(options),
+    ...usageMethods(options),
     [
       "status",
       method(NOTHING, () => {

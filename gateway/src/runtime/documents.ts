@@ -14,6 +14,7 @@ const TABLES: readonly Table[] = [
   "person",
   "identity",
   "chat",
+  "usage",
 ];
 
 export class Documents {

@@ -15,6 +15,7 @@ import type { Outcome } from "../invocations/outcome.ts";
 import type { Request } from "../invocations/request.ts";
 import type { Question, QueueMode, Said, StoredItem, TurnCall } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
+import type { Account } from "../budgets/usage.ts";
 import { union } from "../tools/labels.ts";
 import type { Label, ToolContext, ToolResult } from "../tools/tool.ts";
 
@@ -43,6 +44,8 @@ export interface Pending {
 /** What one sentence set going. */
 export interface TalkTurn {
   readonly by: string;
+  /** The schedule that began it. */
+  readonly job?: string;
   /** The number of the question that the model has. */
   readonly asking?: number;
   /** That question asks for what shall stand for older rows: of all before this one. */
@@ -150,7 +153,8 @@ export function begun(
     by,
     labels = [],
     source,
-  }: { text: string; by: string; labels?: readonly Label[]; source?: string },
+    job,
+  }: { text: string; by: string; labels?: readonly Label[]; source?: string; job?: string },
 ): Next {
   const about = { ...(labels.length > 0 && { labels }), ...(source !== undefined && { source }) };
   return {
@@ -160,7 +164,7 @@ export function begun(
       items: talk.items + 1,
       starts: [...talk.starts, talk.items].slice(-TURNS_KEPT),
       labels: union(talk.labels, labels),
-      turn: { by, pending: [], rounds: 0, steer: [], made: [] },
+      turn: { by, ...(job !== undefined && { job }), pending: [], rounds: 0, steer: [], made: [] },
     },
   };
 }
@@ -181,6 +185,7 @@ export function asked(place: Place, talk: Talk): Next {
   const steer = compact === undefined ? turn.steer : [];
   const question: Question = {
     ...{ n, ...place, by: turn.by, labels },
+    ...(turn.job !== undefined && { job: turn.job }),
     ...(from !== undefined && { from }),
     ...(clean !== undefined && { clean }),
     ...(compact !== undefined && { compact }),
@@ -301,6 +306,8 @@ function start(
   const by = {
     // Only an owner speaks with a model.
     ...{ session: place.session, requester: "owner", by: turn.by, ...labels },
+    ...{ model: true as const, chat: place.chat },
+    ...(turn.job !== undefined && { job: turn.job }),
   };
   const request = (more: Pick<Request, "device" | "cap" | "args" | "look" | "own">): Effect => ({
     kind: "tell",
@@ -346,14 +353,15 @@ function start(
 function run(
   { session, chat, agent }: Place,
   { labels }: Talk,
-  { by }: TalkTurn,
+  { by, job }: TalkTurn,
   { call, tool }: Pick<Pending, "call" | "tool">,
   args: Readonly<Record<string, unknown>>,
 ): Effect {
   const context: ToolContext = { call, session, chat, by, agent, labels };
+  const account = { by, chat, ...(job !== undefined && { job }) };
   return {
     ...{ kind: "step", op: "tool", class: "idempotent", ttlMs: TOOL_TTL_MS },
-    args: { tool, args, context },
+    args: { tool, args, context, account },
   };
 }
 
@@ -362,6 +370,7 @@ export interface ToolStep {
   readonly tool: string;
   readonly args: Readonly<Record<string, unknown>>;
   readonly context: ToolContext;
+  readonly account: Account;
 }
 
 /** One of its calls has an end: a row, and one less to wait for. */

@@ -123,7 +123,12 @@ const purges = [
   ),
   `DELETE FROM outbox WHERE n IN (SELECT n FROM outbox WHERE ended < ? LIMIT ${PURGE_ROWS})`,
   // Devices and settings are few, and a revoked device is worth remembering. Conversations are kept longer.
-  ...Object.entries({ call: 0, grant: 0, item: TALK_KEPT_MS - KEPT_MS }).map(
+  ...Object.entries({
+    call: 0,
+    grant: 0,
+    item: TALK_KEPT_MS - KEPT_MS,
+    usage: TALK_KEPT_MS - KEPT_MS,
+  }).map(
     ([table, more]) => `DELETE FROM document WHERE n IN
       (SELECT n FROM document WHERE tbl = '${table}' AND open = 0 AND at < ? - ${more} LIMIT ${PURGE_ROWS})`,
   ),

@@ -11,6 +11,7 @@ import { ticketHandlers } from "@kith/gateway/devices/tickets";
 import { Presence } from "@kith/gateway/devices/presence";
 import { latestTime } from "@kith/gateway/grants/latest";
 import { fingerprinter } from "@kith/gateway/audit/fingerprint";
+import { UsageLedger } from "@kith/gateway/budgets/usage";
 import { Calls } from "@kith/gateway/invocations/calls";
 import { linkHandlers } from "@kith/gateway/invocations/links";
 import { Sending } from "@kith/gateway/invocations/sending";
@@ -70,6 +71,7 @@ const runtime = new Runtime({
 calls = new Calls({
   ...{ documents: runtime.documents, gateway: id, media },
   link: (device) => presence.get(device),
+  ledger: new UsageLedger(runtime.documents, {}),
   settling: () => false,
   ceiling: "auto",
   fingerprint: fingerprinter(keys.audit),
@@ -112,6 +114,7 @@ const table = new Map([
     gateway: { id, name: "bench", key: hex(keys.noise.publicKey), version: "0" },
     agentHash: async () => undefined,
     setName: () => {},
+    limits: {},
     tailnet: undefined,
     model: undefined,
     local: () => `127.0.0.1:${port}`,

@@ -59,6 +59,8 @@ export class Gateways {
         model: undefined,
         answers: () => this.#model(),
         tools: [],
+        limits: {},
+        price: undefined,
       },
       contents: this.#options.media.of(process),
       gateway: {

@@ -9,11 +9,10 @@
  * its process group when the time is up. On Linux the kernel holds its memory to
  * 512 MiB; elsewhere only JavaScript's heap and the limit on pixels do.
  */
-import { spawn, type ChildProcess } from "node:child_process";
 import { resolve as absolute } from "node:path";
-import { fileURLToPath } from "node:url";
 import * as v from "valibot";
 import { KithError } from "@kith/shared/errors";
+import { onAbort, runCaged } from "../cage.ts";
 
 /** What to make of a picture: its format, and the box it must fit in. Never enlarged. */
 export interface Wish {
@@ -52,18 +51,6 @@ const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
 const MAX_EDGE_PX = 4096;
 const MAX_RUNNING = 2;
 const MAX_WAITING = 16;
-
-/** Private writable memory of the child, in KiB. */
-const CEILING_KIB = 512 * 1024;
-
-/** V8 reserves its code range up front and the kernel counts it: 512 MiB on x64, never filled. */
-const CODE_RANGE_KIB = 512 * 1024;
-
-/** No core dump, no file written, 10 s of processor, a ceiling on memory; then the command itself. */
-const CAGE = 'set -e; ulimit -c 0; ulimit -f 0; ulimit -t 10; ulimit -d "$1"; shift; exec "$@"';
-
-/** All that the child gets of our environment (security.md, C7). */
-const ENVIRONMENT = ["PATH", "HOME", "LANG", "TMPDIR"];
 
 const refusals = {
   "too-big": "the picture has more pixels or bytes than can be shown",
@@ -138,91 +125,22 @@ function pass(): void {
 
 const cancelled = () => new KithError("cancelled", "the picture is not wanted any more");
 
-function onAbort(signal: AbortSignal | undefined, react: () => void): Disposable {
-  if (signal?.aborted) react();
-  else signal?.addEventListener("abort", react);
-  return { [Symbol.dispose]: () => signal?.removeEventListener("abort", react) };
-}
-
 /** The child's whole output; what there is of it when a signal killed it. */
-async function run(file: string, wish: Wish, options: DecodeOptions): Promise<Buffer> {
-  const { signal, node = process.execPath, childUrl = besideUs(), limitMs = LIMIT_MS } = options;
-  const { env = process.env } = options;
-  if (signal?.aborted) throw cancelled();
-
-  const [command, ...args] = caged(node, fileURLToPath(childUrl));
-  const child = spawn(
-    command,
-    [...args, absolute(file), wish.as, `${wish.width}`, `${wish.height}`],
-    {
-      cwd: "/",
-      env: Object.fromEntries(
-        ENVIRONMENT.flatMap((name) => (env[name] ? [[name, env[name]]] : [])),
-      ),
-      stdio: ["ignore", "pipe", "ignore"],
-      detached: process.platform !== "win32", // a process group of its own
-      windowsHide: true,
-    },
-  );
-
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  const stop = (error: KithError) => {
-    reject(error);
-    kill(child);
-  };
-  const timer = setTimeout(
-    () => stop(new KithError("timeout", `decoding took longer than ${limitMs} ms`)),
-    limitMs,
-  );
-  using _ = onAbort(signal, () => stop(cancelled()));
-
-  const chunks: Buffer[] = [];
-  let size = 0;
-  child.stdout.on("data", (chunk: Buffer) => {
-    size += chunk.length;
-    if (size > MAX_OUTPUT_BYTES) stop(new KithError("too-big", refusals["too-big"]));
-    else chunks.push(chunk);
+const run = (file: string, wish: Wish, options: DecodeOptions): Promise<Buffer> =>
+  runCaged({
+    limitMs: LIMIT_MS,
+    ...options,
+    called: "decoding",
+    script: options.childUrl ?? besideUs(),
+    args: [absolute(file), wish.as, `${wish.width}`, `${wish.height}`],
+    mostBytes: MAX_OUTPUT_BYTES,
+    heapMib: 64,
   });
-  child.on("error", (cause) => reject(new KithError("internal", "no decoder started", { cause })));
-  // A picture can kill its decoder by a signal only; an exit code tells of a defect of ours.
-  child.on("close", (code) => {
-    if (code) reject(new KithError("internal", `the picture decoder ended with ${code}`));
-    else resolve(Buffer.concat(chunks));
-  });
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 /** From source the child is TypeScript as we are; in the bundle it lies beside `gateway.mjs`. */
 function besideUs(): URL {
   const here = import.meta.url;
   return new URL(here.endsWith(".ts") ? "./decode.child.ts" : "./decode.child.mjs", here);
-}
-
-/**
- * The command line that runs `script` under the kernel's limits where we know how.
- * Without a JIT there is no code range to pay for, and no memory that is writable and
- * executable; stripping types needs WebAssembly, so from source it stays on.
- */
-function caged(node: string, script: string): [string, ...string[]] {
-  const jit = script.endsWith(".ts");
-  const inner = ["--max-old-space-size=64", ...(jit ? [] : ["--jitless"]), script];
-  if (process.platform !== "linux") return [node, ...inner];
-  const ceiling = CEILING_KIB + (jit ? CODE_RANGE_KIB : 0);
-  return ["/bin/sh", "-c", CAGE, "sh", `${ceiling}`, node, ...inner];
-}
-
-function kill(child: ChildProcess): void {
-  try {
-    if (child.pid === undefined) return;
-    if (process.platform === "win32") child.kill("SIGKILL");
-    else process.kill(-child.pid, "SIGKILL");
-  } catch {
-    // ESRCH: it ended by itself in the same moment.
-  }
 }
 
 /** Believes nothing of what the child says that can be counted here. */

@@ -303,6 +303,11 @@ export const verbs = {
     example: "kith usage --json",
     forms: { "[list]": asks("usage.list") },
   },
+  egress: {
+    about: "List whom the gateway talked to: hosts, how often, how much came, when last.",
+    example: "kith egress",
+    forms: { "[list]": asks("egress.list") },
+  },
   cancel: {
     about: "Take back a call that waits for permission or for its device.",
     example: "kith cancel 01K3V9QZ6T0R8M4X2C7B5N1PWD",

@@ -49,7 +49,6 @@ const providers = [
 const MODEL =
   "provider (anthropic, openai, openai-compatible or ollama), name, and where needed apiKey and baseUrl";
 const KEY = "a reference such as ${env:ANTHROPIC_API_KEY} or ${file:/path}, never a key itself";
-const ROOT = "only the settings name, listen, tailnet, model, budgets and prices";
 
 const BUDGETS = `${scopes.join(", ")}, each with limits of ${kinds.join(", ")}`;
 const PRICE = "input, cached and output, in dollars for a million tokens";
@@ -78,6 +77,19 @@ const amounts = v.strictObject(
   ),
   `limits of ${kinds.join(", ")}`,
 );
+const KEY_FORM = /^\$\{(?:env:\w{1,128}|file:[^}]{1,4096})\}$/;
+const reference = v.pipe(v.string(KEY), v.regex(KEY_FORM, KEY));
+const httpUrl = v.pipe(
+  v.string(),
+  v.url("an address such as http://127.0.0.1:11434"),
+  v.regex(/^https?:/, "an address that begins with http:// or https://"),
+  v.maxLength(2_048),
+);
+const PLACE = "a host with its port, such as 127.0.0.1:8080";
+const MOST_ALLOWED = 64;
+const SEARCH = "provider: brave with apiKey, or provider: searxng with baseUrl";
+const SETTINGS = "name, listen, tailnet, model, budgets, prices, egress and search";
+const ROOT = `only the settings ${SETTINGS}`;
 
 const schema = v.strictObject(
   {
@@ -136,19 +148,41 @@ const schema = v.strictObject(
         {
           provider: v.picklist(providers, `one of ${providers.join(", ")}`),
           name: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
-          apiKey: v.optional(
-            v.pipe(v.string(KEY), v.regex(/^\$\{(?:env:\w{1,128}|file:[^}]{1,4096})\}$/, KEY)),
-          ),
-          baseUrl: v.optional(
-            v.pipe(
-              v.string(),
-              v.url("an address such as http://127.0.0.1:11434"),
-              v.regex(/^https?:/, "an address that begins with http:// or https://"),
-              v.maxLength(2_048),
-            ),
-          ),
+          apiKey: v.optional(reference),
+          baseUrl: v.optional(httpUrl),
         },
         MODEL,
+      ),
+    ),
+    /** Where pages may be fetched from beside what is public; see egress/egress.ts. */
+    egress: v.optional(
+      v.strictObject(
+        {
+          allow: v.pipe(
+            v.array(
+              v.pipe(
+                v.string(PLACE),
+                v.regex(/^(?:\[[0-9a-f:.]+\]|[0-9a-z.-]+):\d{1,5}$/i, PLACE),
+                v.check((text) => URL.canParse(`http://${text}`), PLACE),
+              ),
+              "a list of hosts with their ports",
+            ),
+            v.maxLength(MOST_ALLOWED, `at most ${MOST_ALLOWED} of them`),
+          ),
+        },
+        "allow, a list of hosts with their ports",
+      ),
+      { allow: [] },
+    ),
+    /** Whom the model may ask to search the web. */
+    search: v.optional(
+      v.variant(
+        "provider",
+        [
+          v.strictObject({ provider: v.literal("brave"), apiKey: reference }, SEARCH),
+          v.strictObject({ provider: v.literal("searxng"), baseUrl: httpUrl }, SEARCH),
+        ],
+        SEARCH,
       ),
     ),
   },
@@ -174,6 +208,15 @@ const FRESH = `# Kith's settings. Every line may be left out; docs/config.md say
 #   provider: anthropic
 #   name: MODEL
 #   apiKey: \${env:ANTHROPIC_API_KEY}
+
+# A host of your own network that pages may be fetched from; without, only public ones are.
+# egress:
+#   allow: [127.0.0.1:8080]
+
+# Whom the model may ask to search the web: brave (with apiKey), or searxng (with baseUrl).
+# search:
+#   provider: brave
+#   apiKey: \${env:BRAVE_API_KEY}
 `;
 
 /** @throws KithError config-invalid */
@@ -214,7 +257,7 @@ export function readConfig(home: string): Config {
   throw wrong(
     line,
     unknown
-      ? `${where}no such setting (there are name, listen, tailnet, model, budgets and prices)`
+      ? `${where}no such setting (there are ${SETTINGS})`
       : `${where}expected ${issue.message}`,
   );
 }

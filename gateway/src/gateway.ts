@@ -15,6 +15,7 @@ import { priceOf } from "./budgets/prices.ts";
 import { type Config, DEFAULT_PORT, addListen, readConfig, readSecret, setName } from "./config.ts";
 import { agentHash, agentPath } from "./agent-file.ts";
 import { assemble } from "./core.ts";
+import { Register } from "./egress/register.ts";
 import { loadKeys } from "./keys.ts";
 import { fileLog } from "./log.ts";
 import { MediaStore } from "./media/media.ts";
@@ -27,6 +28,7 @@ import { commandModel } from "./model/commands.ts";
 import type { ChosenModel } from "./model/model.ts";
 import { openProvider } from "./model/providers/open.ts";
 import { startControl } from "./operators/control.ts";
+import { egressMethods } from "./operators/egress-methods.ts";
 import { controlPath, privateFolder, windows } from "./platform.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { Pulse } from "./store/stall.ts";
@@ -55,12 +57,16 @@ export interface GatewayOptions {
 const WINDOW = 128_000;
 
 /** @throws KithError config-invalid */
-async function chosen(model: NonNullable<Config["model"]>): Promise<ChosenModel> {
+async function chosen(
+  model: NonNullable<Config["model"]>,
+  register: Register,
+): Promise<ChosenModel> {
   const { provider: kind, name, baseUrl, apiKey } = model;
   const provider = await openProvider({
     ...{ provider: kind, name },
     ...(baseUrl !== undefined && { baseUrl }),
     ...(apiKey !== undefined && { apiKey: readSecret(apiKey) }),
+    counted: (host, requests, bytes) => register.count(host, requests, bytes),
   });
   return { name, kind, provider };
 }
@@ -130,7 +136,8 @@ export async function startGateway({
       announcer.set(pairable());
       return written({ host, port });
     };
-    const model = config.model && (await chosen(config.model));
+    const register = new Register(clock);
+    const model = config.model && (await chosen(config.model, register));
     const core = assemble({
       ...{ store, clock, rng, fatal, report, pulse, home, addresses, local, open, contents },
       tailnet,
@@ -184,7 +191,7 @@ export async function startGateway({
     const before = process.umask(0o177);
     const control = await startControl({
       path,
-      methods: core.methods,
+      methods: new Map([...core.methods, ...egressMethods({ register, clock })]),
       console: core.console,
       inbox: core.receive,
       terminals: core.terminals,

@@ -95,6 +95,13 @@ export const remedies = {
   "model-away": "Check the network, the model's address and that its service runs, then ask again.",
   "budget-spent":
     "`kith usage` shows what was used; `budgets` in config.yaml sets the limits, which begin anew at midnight.",
+  // The web.
+  "address-refused":
+    "Ask for a public page. If the address is yours, write its host and port under `egress: allow:` in config.yaml.",
+  "address-unseen":
+    "Paste the whole address into the chat yourself: private content was read, and an address could carry it away.",
+  "page-away": "Check the address and the network, then ask again.",
+  "page-unreadable": "Ask for another page, or open it in a browser.",
   // The program.
   "config-invalid": "Mend the named setting; docs/config.md lists them all.",
   "home-locked":

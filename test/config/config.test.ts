@@ -37,7 +37,8 @@ test("a home without one gets one that says what there is, for its owner only", 
   const { path, file } = home();
   expect(readConfig(path)).toEqual({
     ...{ name: "kith", listen: [{ host: "127.0.0.1", port: 5484 }] },
-    ...{ tailnet: { ceiling: "auto" }, budgets: {}, prices: {} },
+    ...{ budgets: {}, prices: {} },
+    ...{ tailnet: { ceiling: "auto" }, egress: { allow: [] } },
   });
   expect(readFileSync(file, "utf8")).toMatch(/^# listen:/m);
   expect(statSync(file).mode & 0o777).toBe(0o600);
@@ -73,8 +74,36 @@ test.for<[string, string]>([
     "model:\n  provider: ollama\n  name: x\n  baseUrl: file:///etc\n",
     "4: model.baseUrl: expected an address",
   ],
+  ["egress: off\n", "1: egress: expected allow, a list"],
+  ["egress:\n  allow: []\n  deny: [x]\n", "3: egress.deny: no such setting"],
+  ["egress:\n  allow: 127.0.0.1:80\n", "2: egress.allow: expected a list"],
+  ["egress:\n  allow: [a:1, 127.0.0.1]\n", "2: egress.allow.1: expected a host with its port"],
+  ['egress:\n  allow: ["10.0.0.0/8:80"]\n', "2: egress.allow.0: expected a host with its port"],
+  ['egress:\n  allow: ["a:99999"]\n', "2: egress.allow.0: expected a host with its port"],
+  ['egress:\n  allow: ["*:80"]\n', "2: egress.allow.0: expected a host with its port"],
+  [`egress:\n  allow: [${Array(65).fill("a:1")}]\n`, "2: egress.allow: expected at most 64"],
+  ["search:\n  provider: skynet\n", "2: search.provider: expected provider: brave with apiKey"],
+  ["search:\n  provider: brave\n", "1: search.apiKey: expected"],
+  ["search:\n  provider: brave\n  apiKey: BSA123\n", "3: search.apiKey: expected a reference"],
+  [
+    "search:\n  provider: searxng\n  baseUrl: file:///x\n",
+    "3: search.baseUrl: expected an address",
+  ],
+  ["search:\n  provider: searxng\n  apiKey: ${env:X}\n", "search.baseUrl: expected"],
 ])("%s is refused", ([text, words]) => {
   expect(wrong(text)).toContain(words);
+});
+
+test("what may be fetched from beside the public web, and whom to search with", () => {
+  const read = (text: string) => readConfig(home(text).path);
+  const allow = ["127.0.0.1:8080", "[fd00::1]:80", "nas.local:5000"];
+  expect(read(`egress:\n  allow: ${JSON.stringify(allow)}\n`).egress).toEqual({ allow });
+  expect(read("search:\n  provider: brave\n  apiKey: ${file:/x}\n").search).toEqual({
+    ...{ provider: "brave", apiKey: "${file:/x}" },
+  });
+  expect(read("search:\n  provider: searxng\n  baseUrl: http://10.0.0.5:8888\n").search).toEqual({
+    ...{ provider: "searxng", baseUrl: "http://10.0.0.5:8888" },
+  });
 });
 
 test("reading keeps comments and order as they are", () => {
@@ -110,7 +139,7 @@ describe("is refused", () => {
     [
       "an unknown setting",
       "name: a\n\nport: 5484\n",
-      /^3: port: no such setting \(there are name, listen, tailnet, model, budgets and prices\)$/,
+      /^3: port: no such setting \(there are name, listen, tailnet, model, budgets, prices, egress and search\)$/,
     ],
     ["a setting of every object", "constructor: 1\n", /^1: constructor: no such setting/],
     [
@@ -149,12 +178,12 @@ describe("is refused", () => {
     [
       "a list",
       "- name\n",
-      /^1: expected only the settings name, listen, tailnet, model, budgets and prices/,
+      /^1: expected only the settings name, listen, tailnet, model, budgets, prices, egress and search/,
     ],
     [
       "a word",
       "hello\n",
-      /^1: expected only the settings name, listen, tailnet, model, budgets and prices/,
+      /^1: expected only the settings name, listen, tailnet, model, budgets, prices, egress and search/,
     ],
     ["the same setting twice", "name: a\nname: b\n", /^2: not YAML: .*unique/],
     ["bad YAML", "name: a\nlisten: [\n", /^\d+: not YAML: /],

@@ -64,6 +64,7 @@ describe("actors", () => {
   test("work outside safe mode, which there is none to end", async () => {
     expect((await kith("safe", "off")).stdout).toBe("There is no safe mode.\n");
     expect((await kith("models", "test", "--json")).json).toEqual({ ok: true, model: null });
+    expect((await kith("egress", "--json")).json).toMatchObject({ ok: true, hosts: [] });
   });
 
   test("tell their story by the device's name: events, states, what was asked for", async () => {

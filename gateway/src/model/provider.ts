@@ -111,4 +111,8 @@ export interface ProviderOptions {
   readonly baseUrl?: string;
   /** Services on this machine mostly need none. */
   readonly apiKey?: Secret;
+  readonly counted?: Counted;
 }
+
+/** Told of each request to a host and of each piece that came of an answer; see egress/register.ts. */
+export type Counted = (host: string, requests: number, bytes: number) => void;

@@ -5,7 +5,6 @@ import type { Item, ModelEvent, ModelRequest, Provider } from "../provider.ts";
 import { type Raw, answer, checked, tokens } from "./answer.ts";
 import { Calls } from "./calls.ts";
 import type { Service } from "./failure.ts";
-import { boundedFetch } from "./fetch.ts";
 import { base64 } from "./item.ts";
 
 type Message = Anthropic.MessageParam & { content: Anthropic.ContentBlockParam[] };
@@ -19,7 +18,7 @@ export async function openAnthropic(service: Service, baseUrl: string): Promise<
     // With one, if empty, none is looked for in the environment and in the SDK's own files.
     apiKey: service.key?.use((key) => key) ?? "",
     ...(!service.key && { defaultHeaders: { Authorization: null } }),
-    fetch: boundedFetch,
+    fetch: service.fetch,
     // It would print what it cannot parse.
     logLevel: "off",
     openTelemetry: false,

@@ -1,6 +1,7 @@
 /** What went wrong at a model's service, as the five failures that a person can do something about. */
 import { ModelFailure } from "../provider.ts";
 import type { Secret } from "../../secret.ts";
+import type { Fetch } from "./fetch.ts";
 
 /** Who was asked, for messages. */
 export interface Service {
@@ -8,6 +9,8 @@ export interface Service {
   readonly called: string;
   readonly model: string;
   readonly key: Secret | undefined;
+  /** The only way to it; see fetch.ts. */
+  readonly fetch: Fetch;
 }
 
 type Code = ConstructorParameters<typeof ModelFailure>[0];

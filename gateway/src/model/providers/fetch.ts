@@ -2,6 +2,9 @@
  * How a model's service is fetched from: what the SDKs and we ask goes through here, so that one
  * place bounds what a service may send and where it may send us.
  */
+import type { Counted } from "../provider.ts";
+
+export type Fetch = typeof fetch;
 
 /** Of one body, in bytes: 256 KiB of text came in pieces of one letter, each in 200 bytes of JSON. */
 const BODY_BYTES = 64 * 1_048_576;
@@ -12,25 +15,32 @@ const REFUSAL_BYTES = 64 * 1_024;
 /** Longest wait that a service is granted before the SDK asks again; it would wait for days. */
 const WAIT_S = 20;
 
-/** `fetch` that follows nobody elsewhere, where the conversation would go too, and reads within bounds. */
-export async function boundedFetch(
-  url: string | URL | Request,
-  init?: RequestInit,
-): Promise<Response> {
-  const response = await fetch(url, { ...init, redirect: "manual" });
-  const headers = new Headers(response.headers);
-  // As a date it is rare, and ends with the patience for silence.
-  if (Number(headers.get("retry-after")) > WAIT_S) headers.set("x-should-retry", "false");
-  const { status, statusText } = response;
-  const body = response.body?.pipeThrough(limit(response.ok ? BODY_BYTES : REFUSAL_BYTES)) ?? null;
-  return new Response(body, { status, statusText, headers });
-}
+/** `fetch` that follows nobody elsewhere, where the conversation would go too, reads within bounds, and is counted. */
+export const boundedFetch =
+  (host: string, counted: Counted): Fetch =>
+  async (url, init) => {
+    counted(host, 1, 0);
+    const response = await fetch(url, { ...init, redirect: "manual" });
+    const headers = new Headers(response.headers);
+    // As a date it is rare, and ends with the patience for silence.
+    if (Number(headers.get("retry-after")) > WAIT_S) headers.set("x-should-retry", "false");
+    const { status, statusText } = response;
+    const body =
+      response.body?.pipeThrough(
+        limit(response.ok ? BODY_BYTES : REFUSAL_BYTES, (bytes) => counted(host, 0, bytes)),
+      ) ?? null;
+    return new Response(body, { status, statusText, headers });
+  };
 
-function limit(mostBytes: number): TransformStream<Uint8Array, Uint8Array> {
+function limit(
+  mostBytes: number,
+  counted: (bytes: number) => void,
+): TransformStream<Uint8Array, Uint8Array> {
   let body = 0;
   let line = 0;
   return new TransformStream({
     transform(bytes, out) {
+      counted(bytes.length);
       body += bytes.length;
       const end = bytes.lastIndexOf(10);
       line = end === -1 ? line + bytes.length : bytes.length - 1 - end;

@@ -7,7 +7,6 @@ import type { Item, ModelEvent, ModelRequest, Provider } from "../provider.ts";
 import { type Raw, answer, checked, tokens } from "./answer.ts";
 import { Calls } from "./calls.ts";
 import { type Service, statusFailure, toldFailure } from "./failure.ts";
-import { boundedFetch } from "./fetch.ts";
 import { base64, resultText } from "./item.ts";
 
 export function openOllama(service: Service, baseUrl: string): Provider {
@@ -27,7 +26,7 @@ async function ask(service: Service, url: string, body: object, signal: AbortSig
     "content-type": "application/json",
     ...service.key?.use((key) => ({ authorization: `Bearer ${key}` })),
   };
-  const response = await boundedFetch(url, {
+  const response = await service.fetch(url, {
     method: "POST",
     headers,
     body: JSON.stringify(body),

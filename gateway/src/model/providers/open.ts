@@ -4,6 +4,7 @@ import { ModelFailure, type Provider, type ProviderOptions } from "../provider.t
 import { openAnthropic } from "./anthropic.ts";
 import { openChatCompletions } from "./chat-completions.ts";
 import type { Service } from "./failure.ts";
+import { boundedFetch } from "./fetch.ts";
 import { openOllama } from "./ollama.ts";
 import { openResponses } from "./openai-responses.ts";
 
@@ -17,7 +18,7 @@ const services = {
 
 /** @throws KithError config-invalid, model-key: a base URL or a key that can be none */
 export async function openProvider(options: ProviderOptions): Promise<Provider> {
-  const { provider, name: model, baseUrl, apiKey: key } = options;
+  const { provider, name: model, baseUrl, apiKey: key, counted = () => {} } = options;
   const { called, at } = services[provider];
   const url = URL.parse(baseUrl ?? at);
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password)
@@ -32,7 +33,10 @@ export async function openProvider(options: ProviderOptions): Promise<Provider> 
       `The key for ${called} is empty, or has a space or another character that no key has.`,
       false,
     );
-  const service: Service = { called: `${called} at ${url.host}`, model, key };
+  const service: Service = {
+    ...{ called: `${called} at ${url.host}`, model, key },
+    fetch: boundedFetch(url.host, counted),
+  };
   const base = url.href.replace(/\/+$/, "");
   switch (provider) {
     case "anthropic":

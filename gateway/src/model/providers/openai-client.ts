@@ -1,10 +1,10 @@
 /** OpenAI's SDK, for both of its interfaces. */
 import type OpenAI from "openai";
 import type { Service } from "./failure.ts";
-import { boundedFetch } from "./fetch.ts";
 
-export async function openClient({ key }: Service, baseURL: string): Promise<OpenAI> {
+export async function openClient(service: Service, baseURL: string): Promise<OpenAI> {
   const sdk = await import("openai");
+  const { key } = service;
   return new sdk.default({
     baseURL,
     // It wants one, even where the header is not sent.
@@ -15,7 +15,7 @@ export async function openClient({ key }: Service, baseURL: string): Promise<Ope
     organization: null,
     project: null,
     webhookSecret: null,
-    fetch: boundedFetch,
+    fetch: service.fetch,
     // It would print what it cannot parse.
     logLevel: "off",
   });

@@ -26,11 +26,14 @@ const ENTRIES = {
   gateway: "gateway/src/main.ts",
   writer: "gateway/src/store/writer.ts",
   "decode.child": "gateway/src/pictures/decode.child.ts",
+  "readable.child": "gateway/src/web/readable.child.ts",
 };
-/** Loaded when a model is configured that needs one. Nothing of ours is in them, so they are built anew only with the lock file. */
+/** Loaded when a model is configured that needs one, or when a page is read. Nothing of ours is in them, so they are built anew only with the lock file. */
 const SDKS = /** @type {Record<string, string>} */ ({
   "sdk.anthropic": "@anthropic-ai/sdk",
   "sdk.openai": "openai",
+  "sdk.linkedom": "linkedom",
+  "sdk.readability": "@mozilla/readability",
 });
 /** The whole agent in one file, which runs without anything beside it. */
 const AGENT = { "kith-node": "node-agent/src/main.ts" };

@@ -15,6 +15,7 @@ import { priceOf } from "./budgets/prices.ts";
 import { type Config, DEFAULT_PORT, addListen, readConfig, readSecret, setName } from "./config.ts";
 import { agentHash, agentPath } from "./agent-file.ts";
 import { assemble } from "./core.ts";
+import { Egress } from "./egress/egress.ts";
 import { Register } from "./egress/register.ts";
 import { loadKeys } from "./keys.ts";
 import { fileLog } from "./log.ts";
@@ -25,7 +26,7 @@ import { type Mesh, startMesh } from "./mesh/server.ts";
 import { Tailnet } from "./mesh/tailscale.ts";
 import { assistant } from "./model/assistant.ts";
 import { commandModel } from "./model/commands.ts";
-import type { ChosenModel } from "./model/model.ts";
+import type { ChosenModel, StoredItem } from "./model/model.ts";
 import { openProvider } from "./model/providers/open.ts";
 import { startControl } from "./operators/control.ts";
 import { egressMethods } from "./operators/egress-methods.ts";
@@ -33,8 +34,14 @@ import { controlPath, privateFolder, windows } from "./platform.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { Pulse } from "./store/stall.ts";
 import { openStore } from "./store/store.ts";
+import type { Search } from "./web/search.ts";
+import { isSeen } from "./web/seen.ts";
+import { webTools } from "./web/tools.ts";
 
 export const VERSION = "0.1.0";
+
+/** Of a conversation, so many rows are looked through for an address. */
+const ROWS = 512;
 
 /** How long sent calls may finish when the gateway is asked to stop. */
 const DRAIN_MS = 1_000;
@@ -70,6 +77,10 @@ async function chosen(
   });
   return { name, kind, provider };
 }
+
+/** @throws KithError config-invalid */
+const searchBy = (search: NonNullable<Config["search"]>): Search =>
+  search.provider === "brave" ? { provider: "brave", key: readSecret(search.apiKey) } : search;
 
 /** @throws KithError config-invalid, home-locked, home-unsafe, store-damaged, store-newer, port-taken */
 export async function startGateway({
@@ -146,9 +157,17 @@ export async function startGateway({
       agentHash,
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model,
-      tools: [],
       limits: config.budgets,
       price: config.model && priceOf(config.model.provider, config.model.name, config.prices),
+      tools: webTools({
+        egress: new Egress({ ...config.egress, clock, register }),
+        ...{ contents, search: config.search && searchBy(config.search) },
+        seen: (session, url) =>
+          isSeen(
+            store.series("item", session, ROWS).map(({ body }) => body as StoredItem),
+            url,
+          ),
+      }),
       answers: (parts) =>
         model
           ? assistant({ ...parts, ...model, window: WINDOW, briefing: () => "" })

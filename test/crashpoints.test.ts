@@ -65,6 +65,7 @@ const ALLOWED: readonly (readonly [file: string, line: string, reason: string])[
   ["node-agent/src/tailnet.ts", "await writeDurably(", "a ceiling: heard anew at the next link"],
   ["node-agent/src/policy.ts", "writeDurably(path", "the lock: the person sees the answer"],
   ["gateway/src/config.ts", "`${file}.new`", "a new address: the person sees the answer"],
+  ["gateway/src/secrets.ts", "`${file}.new`", "a secret: the person sees the answer"],
   // Nothing that anybody relies on after a crash.
   ["gateway/src/log.ts", "", "a log for people"],
   ["gateway/src/store/writer.ts", "writeFileSync(`${about}.new`", "who holds the lock: for people"],

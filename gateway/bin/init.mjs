@@ -1,10 +1,10 @@
 // @ts-check
 /**
- * `kith init`: the five things that are worth deciding at the beginning. Each has a safe answer, which is taken
+ * `kith init`: the six things that are worth deciding at the beginning. Each has a safe answer, which is taken
  * by Enter, by `--yes`, and where nobody sits at a terminal; each says how it is changed later.
  *
  *   gateway (ours, for a moment, if none runs) ─► its name ─► who reaches it ─► this computer a device?
- *        ─► a folder for files? ─► started at login? ─► what to do next
+ *        ─► a folder for files? ─► a language model? ─► started at login? ─► what to do next
  */
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
@@ -35,14 +35,31 @@ export async function init(context) {
     const name = await called(home, ask);
     const listen = await reached(home, ask);
     const device = await here(home, ask, asking);
+    const model = await talks(home, flags, ask, Boolean(asking));
     const service = yes(
-      await ask("5. Start Kith when you log in? (y/N)", "n", "kith service install | uninstall"),
+      await ask("6. Start Kith when you log in? (y/N)", "n", "kith service install | uninstall"),
     );
     asking?.close();
     if (gateway) await stop([gateway]);
     if (service) await (await import("./service.mjs")).install(context, "gateway");
+    if (service && model?.apiKey && !json)
+      line(
+        `   A service does not have your shell's variables: put the key of ${model.apiKey} into a file, and write \${file:/path} in config.yaml.`,
+      );
     const next = service ? "kith chat" : "kith up";
-    if (json) return line(toJson({ ok: true, home, name, listen, ...device, service, next }));
+    if (json)
+      return line(
+        toJson({
+          ok: true,
+          home,
+          name,
+          listen,
+          ...device,
+          model: model?.name ?? null,
+          service,
+          next,
+        }),
+      );
     line(
       `\nThat is all. ${paint("bold", next)} opens the chat: say “what can you do”, or /pair for the next device. \`kith doctor\` says what is not right.`,
     );
@@ -167,3 +184,62 @@ async function here(home, ask, asking) {
   await (asking ? asking.lend(share) : share());
   return { device: true, folder };
 }
+
+/**
+ * A language model: what was found, or what `--model` names. It is tried before it is written, its key only ever as a
+ * reference.
+ * @param {string} home @param {Record<string, any>} flags @param {Ask} ask @param {boolean} asking
+ * @returns {Promise<{ name: string, provider: string, apiKey?: string } | undefined>}
+ */
+async function talks(home, flags, ask, asking) {
+  const wish = flags.model ?? (asking ? "ask" : "none");
+  const { models } = await call(home, "models.list");
+  if (wish === "none" || (wish === "ask" && models.length > 0)) return undefined;
+  const set = async (/** @type {any} */ { provider, name, apiKey, baseUrl }) => {
+    const settings = { provider, name, ...(apiKey && { apiKey }), ...(baseUrl && { baseUrl }) };
+    await call(home, "models.set", settings);
+    return settings;
+  };
+  if (wish !== "ask" && wish !== "auto") {
+    const [, provider, name] = /^([a-z-]+)\/(.+)$/.exec(wish) ?? [];
+    if (!provider) throw usage("--model takes auto, none, or PROVIDER/NAME", "init");
+    const key = KEYS[provider];
+    return set({ provider, name, apiKey: key && `\${env:${key}}`, baseUrl: flags["base-url"] });
+  }
+  const { found } = await call(home, "models.find");
+  const usable = found.filter((/** @type {any} */ { name }) => name);
+  const about = (/** @type {any} */ { name, provider, apiKey }) =>
+    `${tame(name)} of ${provider}${apiKey ? `, by your key ${apiKey}` : " on this computer"}`;
+  let chosen = usable;
+  if (wish === "ask") {
+    const choices = usable.map(
+      (/** @type {any} */ one, /** @type {number} */ at) => `   ${at + 1}  ${about(one)}`,
+    );
+    const others = found.flatMap((/** @type {any} */ { why }) =>
+      why ? [`   –  ${tame(why)}`] : [],
+    );
+    const question = [
+      "5. A language model beside the commands? [0]",
+      "   0  none",
+      ...choices,
+      ...others,
+    ];
+    const typed = await ask(
+      question.join("\n"),
+      "0",
+      "`model` in config.yaml; kith init --model auto",
+    );
+    chosen = usable.slice(Number(typed) - 1, Number(typed));
+  }
+  for (const { baseUrl: _, ...one } of chosen)
+    try {
+      return await set(one);
+    } catch (why) {
+      if (!(why instanceof Failure)) throw why;
+      process.stderr.write(`${about(one)}: ${tame(why.message)}\n`);
+    }
+  return undefined;
+}
+
+/** @type {Readonly<Record<string, string>>} */
+const KEYS = { anthropic: "ANTHROPIC_API_KEY", openai: "OPENAI_API_KEY" };

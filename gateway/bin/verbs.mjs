@@ -104,10 +104,13 @@ const OUT_HINT = "folder that gets the files, under readable names";
 /** @type {Record<string, Verb>} */
 export const verbs = {
   init: {
-    about: "Set up the gateway of this computer: five questions with safe answers.",
-    example: "kith init\nkith init --yes",
-    options: { yes: boolean },
+    about: "Set up the gateway of this computer: six questions with safe answers.",
+    example: "kith init\nkith init --yes\nkith init --yes --model auto",
+    options: { yes: boolean, model: string, "base-url": string },
     hints: {
+      model:
+        "auto (the first that answers: your key in the environment, or Ollama), none, or PROVIDER/NAME",
+      "base-url": "ADDRESS of the service of --model, if it is elsewhere",
       yes: "take the safe answer to each: only this computer, nothing turned on, no start at login",
     },
     forms: { "": async (context) => (await import("./init.mjs")).init(context) },
@@ -293,9 +296,19 @@ export const verbs = {
   },
   models: {
     about:
-      "Try the language model of config.yaml: says in a sentence whether it answers, or what is wrong.",
+      "List the language models of config.yaml, or try each: says in a sentence whether it answers, or what is wrong.",
     example: "kith models test",
-    forms: { test: asks("models.test") },
+    forms: { "[list]": asks("models.list"), test: asks("models.test") },
+  },
+  secrets: {
+    about:
+      "Keep keys and passwords sealed, for `${secret:NAME}` in config.yaml. The value is typed unseen or comes through standard input.",
+    example: "kith secrets set anthropic\nkith secrets set anthropic < key.txt",
+    forms: {
+      "[list]": asks("secrets.list"),
+      "set NAME": async (context, name) => (await import("./secrets.mjs")).set(context, name),
+      "remove NAME": asks("secrets.remove", ([name]) => ({ name })),
+    },
   },
   usage: {
     about:

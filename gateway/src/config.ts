@@ -12,8 +12,9 @@ import * as v from "valibot";
 import { LineCounter, type Node, isNode, isScalar, isSeq, parseDocument } from "yaml";
 import { kinds, scopes } from "./budgets/usage.ts";
 import { written } from "./mesh/reachable.ts";
-import type { ProviderKind } from "./model/provider.ts";
+import { type ProviderKind, efforts } from "./model/provider.ts";
 import { Secret } from "./secret.ts";
+import { Secrets } from "./secrets.ts";
 
 const MAX_BYTES = 262_144;
 const SECRET_BYTES = 65_536;
@@ -47,8 +48,11 @@ const providers = [
   "ollama",
 ] as const satisfies readonly ProviderKind[];
 const MODEL =
-  "provider (anthropic, openai, openai-compatible or ollama), name, and where needed apiKey and baseUrl";
-const KEY = "a reference such as ${env:ANTHROPIC_API_KEY} or ${file:/path}, never a key itself";
+  "provider (anthropic, openai, openai-compatible or ollama), name, and where needed apiKey, baseUrl and effort";
+const MOST_MODELS = 8;
+const MODELS = `1 to ${MOST_MODELS} models`;
+const KEY =
+  "a reference such as ${secret:NAME}, ${env:ANTHROPIC_API_KEY} or ${file:/path}, never a key itself";
 
 const BUDGETS = `${scopes.join(", ")}, each with limits of ${kinds.join(", ")}`;
 const PRICE = "input, cached and output, in dollars for a million tokens";
@@ -77,7 +81,7 @@ const amounts = v.strictObject(
   ),
   `limits of ${kinds.join(", ")}`,
 );
-const KEY_FORM = /^\$\{(?:env:\w{1,128}|file:[^}]{1,4096})\}$/;
+const KEY_FORM = /^\$\{(?:env:\w{1,128}|file:[^}]{1,4096}|secret:[\w.-]{1,64})\}$/;
 const reference = v.pipe(v.string(KEY), v.regex(KEY_FORM, KEY));
 const httpUrl = v.pipe(
   v.string(),
@@ -90,6 +94,19 @@ const MOST_ALLOWED = 64;
 const SEARCH = "provider: brave with apiKey, or provider: searxng with baseUrl";
 const SETTINGS = "name, listen, tailnet, model, budgets, prices, egress and search";
 const ROOT = `only the settings ${SETTINGS}`;
+
+/** One language model. */
+export const model = v.strictObject(
+  {
+    provider: v.picklist(providers, `one of ${providers.join(", ")}`),
+    name: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
+    apiKey: v.optional(reference),
+    baseUrl: v.optional(httpUrl),
+    effort: v.optional(v.picklist(efforts, `one of ${efforts.join(", ")}`)),
+  },
+  MODEL,
+);
+const models = v.pipe(v.array(model), v.minLength(1, MODELS), v.maxLength(MOST_MODELS, MODELS));
 
 const schema = v.strictObject(
   {
@@ -142,16 +159,11 @@ const schema = v.strictObject(
       ),
       {},
     ),
-    /** The language model beside the commands, which always work. */
+    /** The language models beside the commands, which always work; the first that is well answers. */
     model: v.optional(
-      v.strictObject(
-        {
-          provider: v.picklist(providers, `one of ${providers.join(", ")}`),
-          name: v.pipe(v.string(), v.minLength(1), v.maxLength(256)),
-          apiKey: v.optional(reference),
-          baseUrl: v.optional(httpUrl),
-        },
-        MODEL,
+      v.pipe(
+        v.lazy((input) => (Array.isArray(input) ? models : model)),
+        v.transform((one) => (Array.isArray(one) ? one : [one])),
       ),
     ),
     /** Where pages may be fetched from beside what is public; see egress/egress.ts. */
@@ -189,6 +201,7 @@ const schema = v.strictObject(
   ROOT,
 );
 
+export type ModelSettings = v.InferOutput<typeof model>;
 export type Config = v.InferOutput<typeof schema>;
 
 const FRESH = `# Kith's settings. Every line may be left out; docs/config.md says what there is.
@@ -266,8 +279,9 @@ export function readConfig(home: string): Config {
  * What a reference of the config means now; the value flows as a Secret only.
  * @throws KithError config-invalid
  */
-export function readSecret(reference: string): Secret {
-  const [, kind = "", where = ""] = /^\$\{(env|file):([^}]+)\}$/.exec(reference) ?? [];
+export function readSecret(reference: string, home: string): Secret {
+  const [, kind = "", where = ""] = /^\$\{(env|file|secret):([^}]+)\}$/.exec(reference) ?? [];
+  if (kind === "secret") return new Secrets(home).get(where);
   let value = kind === "env" ? process.env[where] : undefined;
   if (kind === "file")
     try {
@@ -303,11 +317,18 @@ export function addListen(home: string, more: string): () => void {
 }
 
 /** What devices call the gateway, from its next start on. Comments stay. @throws KithError config-invalid */
-export function setName(home: string, called: string): void {
+export const setName = (home: string, called: string): void => set(home, "name", called);
+
+/** The only language model, from the next start on. Comments stay. @throws KithError config-invalid */
+export const setModel = (home: string, settings: ModelSettings): void =>
+  set(home, "model", settings);
+
+function set(home: string, setting: keyof Config, value: unknown): void {
   readConfig(home);
   const file = join(home, "config.yaml");
   const document = parseDocument(readFileSync(file, "utf8"));
-  document.set("name", called);
+  // A node would lose the comment behind a word.
+  document.set(setting, typeof value === "string" ? value : document.createNode(value));
   replace(file, document.toString());
 }
 

@@ -11,7 +11,7 @@ import { times } from "@kith/shared/protocol/limits";
 import { SleepWatch } from "@kith/shared/sleep";
 import type { Source } from "@kith/shared/streams/sender";
 import { Budget, usageBook } from "./budgets/book.ts";
-import type { Price } from "./budgets/prices.ts";
+import type { Prices } from "./budgets/prices.ts";
 import { Spending } from "./budgets/spending.ts";
 import { type Limits, UsageLedger } from "./budgets/usage.ts";
 import { Console } from "./channels/console.ts";
@@ -30,6 +30,7 @@ import { type LinksOptions, linkHandlers } from "./invocations/links.ts";
 import { type ContentSource, Sending } from "./invocations/sending.ts";
 import { kinds } from "./kinds.ts";
 import type { AssistantOptions } from "./model/assistant.ts";
+import { fitting } from "./model/fitting.ts";
 import type { Model, Question, StoredItem, Turn } from "./model/model.ts";
 import { performAsk, performTool } from "./model/performers.ts";
 import { toolbox } from "./model/tools.ts";
@@ -51,7 +52,7 @@ const SETTLING_MS = 10_000;
 /** Of a conversation, so many rows are read for the model: the newest, more than a turn can have. */
 const ROWS = 512;
 /** No picture larger than the services take goes to the model. */
-const PICTURE_BYTES = 5 * 1_048_576;
+const PICTURE_BYTES = 32 * 1_048_576;
 /** How often content that nobody finished is looked for. */
 const SWEEP_MS = 600_000;
 
@@ -89,9 +90,9 @@ export interface CoreOptions
   readonly answers: (parts: ModelParts) => Model;
   /** What a model may ask of the gateway itself, beside what its session does. */
   readonly tools: readonly OwnTool[];
-  /** Budgets of a day, and what the model costs; undefined: nobody knows. */
+  /** Budgets of a day, and what models cost. */
   readonly limits: Limits;
-  readonly price: Price | undefined;
+  readonly prices: Prices;
   /** The newest time, Unix ms, that this home has seen. */
   readonly lastWallMs: number;
   /** Hears each notice that the owner gets. */
@@ -206,17 +207,17 @@ export function assemble(options: CoreOptions): Core {
           .series("item", session, ROWS)
           .map(({ id, body }) => ({ id, item: body as StoredItem })),
       async picture({ sha256, type, bytes }) {
-        if (bytes > PICTURE_BYTES) throw new KithError("too-big", "a picture of more than 5 MiB");
+        if (bytes > PICTURE_BYTES) throw new KithError("too-big", "a picture of more than 32 MiB");
         const source = await contents.source(sha256, type, bytes);
         try {
-          return { type, data: await whole(source, bytes) };
+          return await fitting({ type, data: await whole(source, bytes) });
         } finally {
           await source.close();
         }
       },
     },
     draft: (chat, text) => console.draft(chat, text),
-    spending: new Spending(budget, options.limits, options.price),
+    spending: new Spending(budget, options.limits, options.prices),
     clock,
   });
   runtime.perform(console.performer);

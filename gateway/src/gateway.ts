@@ -11,7 +11,7 @@ import { type Clock, type Rng, systemClock, systemRng } from "@kith/shared/clock
 import { type KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import { fingerprinter } from "./audit/fingerprint.ts";
-import { priceOf } from "./budgets/prices.ts";
+import { pricesOf } from "./budgets/prices.ts";
 import { type Config, DEFAULT_PORT, addListen, readConfig, readSecret, setName } from "./config.ts";
 import { agentHash, agentPath } from "./agent-file.ts";
 import { assemble } from "./core.ts";
@@ -27,9 +27,10 @@ import { Tailnet } from "./mesh/tailscale.ts";
 import { assistant } from "./model/assistant.ts";
 import { commandModel } from "./model/commands.ts";
 import type { ChosenModel, StoredItem } from "./model/model.ts";
-import { openProvider } from "./model/providers/open.ts";
+import { fallback } from "./model/providers/fallback.ts";
 import { startControl } from "./operators/control.ts";
 import { egressMethods } from "./operators/egress-methods.ts";
+import { openModel } from "./operators/model-methods.ts";
 import { controlPath, privateFolder, windows } from "./platform.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { Pulse } from "./store/stall.ts";
@@ -65,22 +66,22 @@ const WINDOW = 128_000;
 
 /** @throws KithError config-invalid */
 async function chosen(
-  model: NonNullable<Config["model"]>,
+  models: NonNullable<Config["model"]>,
   register: Register,
-): Promise<ChosenModel> {
-  const { provider: kind, name, baseUrl, apiKey } = model;
-  const provider = await openProvider({
-    ...{ provider: kind, name },
-    ...(baseUrl !== undefined && { baseUrl }),
-    ...(apiKey !== undefined && { apiKey: readSecret(apiKey) }),
-    counted: (host, requests, bytes) => register.count(host, requests, bytes),
-  });
-  return { name, kind, provider };
+  home: string,
+  clock: Clock,
+): Promise<ChosenModel | undefined> {
+  const counted = (host: string, requests: number, bytes: number) =>
+    register.count(host, requests, bytes);
+  const opened = await Promise.all(models.map((one) => openModel(one, home, counted)));
+  return opened[0] && { ...opened[0], provider: fallback(opened, clock) };
 }
 
 /** @throws KithError config-invalid */
-const searchBy = (search: NonNullable<Config["search"]>): Search =>
-  search.provider === "brave" ? { provider: "brave", key: readSecret(search.apiKey) } : search;
+const searchBy = (search: NonNullable<Config["search"]>, home: string): Search =>
+  search.provider === "brave"
+    ? { provider: "brave", key: readSecret(search.apiKey, home) }
+    : search;
 
 /** @throws KithError config-invalid, home-locked, home-unsafe, store-damaged, store-newer, port-taken */
 export async function startGateway({
@@ -148,7 +149,7 @@ export async function startGateway({
       return written({ host, port });
     };
     const register = new Register(clock);
-    const model = config.model && (await chosen(config.model, register));
+    const model = config.model && (await chosen(config.model, register, home, clock));
     const core = assemble({
       ...{ store, clock, rng, fatal, report, pulse, home, addresses, local, open, contents },
       tailnet,
@@ -158,10 +159,10 @@ export async function startGateway({
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model,
       limits: config.budgets,
-      price: config.model && priceOf(config.model.provider, config.model.name, config.prices),
+      prices: pricesOf(config.model ?? [], config.prices),
       tools: webTools({
         egress: new Egress({ ...config.egress, clock, register }),
-        ...{ contents, search: config.search && searchBy(config.search) },
+        ...{ contents, search: config.search && searchBy(config.search, home) },
         seen: (session, url) =>
           isSeen(
             store.series("item", session, ROWS).map(({ body }) => body as StoredItem),

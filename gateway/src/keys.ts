@@ -22,8 +22,13 @@ export async function loadKeys(home: string): Promise<Keys> {
   return { noise: await importStaticKey(noise), audit };
 }
 
-function keep(file: string, fresh: Uint8Array): Uint8Array {
+/**
+ * A key's file, which is made if need be. Without `fresh` it must be there.
+ * @throws KithError home-unsafe when somebody else may read it, or it is none
+ */
+export function keep(file: string, fresh: Uint8Array | undefined): Uint8Array {
   if (!existsSync(file)) {
+    if (!fresh) throw new KithError("home-unsafe", `${file} is missing`);
     // Whole or not at all: half a key would lock every device out.
     writeFileSync(`${file}.new`, fresh, { mode: 0o600, flush: true });
     renameSync(`${file}.new`, file);

@@ -137,8 +137,8 @@ describe("money", () => {
   test("that nobody knows is not spent, where there is a budget of it", async () => {
     const budget = { take: () => Promise.resolve(), settle: () => {} } as unknown as Budget;
     const tokens = { input: 1, output: 1 };
-    const limited = new Spending(budget, { day: { money: 5 } }, undefined);
+    const limited = new Spending(budget, { day: { money: 5 } }, () => undefined);
     await expect(limited.reserve(question, tokens)).rejects.toThrow("nobody knows");
-    await new Spending(budget, {}, undefined).reserve(question, tokens);
+    await new Spending(budget, {}, () => undefined).reserve(question, tokens);
   });
 });

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KithError } from "@kith/shared/errors";
-import { addListen, readConfig, readSecret, setName } from "@kith/gateway/config";
+import { addListen, readConfig, readSecret, setModel, setName } from "@kith/gateway/config";
 import { afterAll, describe, expect, test } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "kith-config-"));
@@ -48,14 +48,16 @@ test("a model: its key is a reference, and is read only where it is used", () =>
   const { path } = home(
     "model:\n  provider: ollama\n  name: small\n  baseUrl: http://127.0.0.1:1\n  apiKey: ${env:KITH_TEST_KEY}\n",
   );
-  expect(readConfig(path).model).toEqual({
-    ...{ provider: "ollama", name: "small", baseUrl: "http://127.0.0.1:1" },
-    apiKey: "${env:KITH_TEST_KEY}",
-  });
-  expect(() => readSecret("${env:KITH_TEST_KEY}")).toThrow("nothing to read");
+  expect(readConfig(path).model).toEqual([
+    {
+      ...{ provider: "ollama", name: "small", baseUrl: "http://127.0.0.1:1" },
+      apiKey: "${env:KITH_TEST_KEY}",
+    },
+  ]);
+  expect(() => readSecret("${env:KITH_TEST_KEY}", path)).toThrow("nothing to read");
   const file = join(path, "key");
   writeFileSync(file, "s3cret\n");
-  const secret = readSecret(`\${file:${file}}`);
+  const secret = readSecret(`\${file:${file}}`, path);
   expect([secret.use((value) => value), `${JSON.stringify({ secret })}`]).toEqual([
     "s3cret",
     expect.not.stringContaining("s3cret"),
@@ -63,6 +65,11 @@ test("a model: its key is a reference, and is read only where it is used", () =>
 });
 
 test.for<[string, string]>([
+  ["model: []\n", "1: model: expected 1 to 8 models"],
+  [
+    "model:\n  - provider: ollama\n    name: x\n  - provider: skynet\n",
+    "4: model.1.provider: expected one of anthropic",
+  ],
   ["model: x\n", "1: model: expected provider"],
   ["model:\n  provider: skynet\n  name: x\n", "2: model.provider: expected one of anthropic"],
   ["model:\n  provider: ollama\n", "1: model.name: expected"],
@@ -90,6 +97,10 @@ test.for<[string, string]>([
     "3: search.baseUrl: expected an address",
   ],
   ["search:\n  provider: searxng\n  apiKey: ${env:X}\n", "search.baseUrl: expected"],
+  [
+    "model:\n  provider: ollama\n  name: x\n  effort: much\n",
+    "4: model.effort: expected one of low, medium, high",
+  ],
 ])("%s is refused", ([text, words]) => {
   expect(wrong(text)).toContain(words);
 });
@@ -280,4 +291,23 @@ describe("one more address", () => {
     );
     expect(readFileSync(file, "utf8")).toBe(full);
   });
+});
+
+test("a model can be set in place of those that stand there, and everything else stays", () => {
+  const { path, file } = home();
+  const one = { provider: "ollama", name: "small" } as const;
+  const block = "model:\n  provider: ollama\n  name: small\n";
+  for (const [before, after] of [
+    ["# mine\nname: home # here\n", `# mine\nname: home # here\n${block}`],
+    ["# all of it\n", `# all of it\n\n${block}`],
+    [
+      "model:\n  - provider: openai\n    name: x\n# mine\nname: home\n",
+      `${block}# mine\nname: home\n`,
+    ],
+  ] as const) {
+    writeFileSync(file, before);
+    setModel(path, one);
+    expect(readFileSync(file, "utf8")).toBe(after);
+    expect(readConfig(path).model).toEqual([one]);
+  }
 });

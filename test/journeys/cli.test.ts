@@ -1,10 +1,20 @@
 /** Every verb of the command line against a real gateway and a real device: exit codes and JSON. */
 import { createHash } from "node:crypto";
 import { execSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, utimesSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { kith as run, type Said } from "../support/kith.ts";
+import { kith as run, kithWith, type Said } from "../support/kith.ts";
+import { responses } from "../support/models/responses.ts";
+import { ModelServer } from "../support/models/server.ts";
 import { verbs } from "../../gateway/bin/verbs.mjs";
 import { World, freshFolder, freshWorld, until, world, writeConfig } from "../support/home.ts";
 
@@ -63,6 +73,7 @@ describe("actors", () => {
 
   test("work outside safe mode, which there is none to end", async () => {
     expect((await kith("safe", "off")).stdout).toBe("There is no safe mode.\n");
+    expect((await kith("secrets", "--json")).json).toEqual({ ok: true, names: [] });
     expect((await kith("models", "test", "--json")).json).toEqual({ ok: true, model: null });
     expect((await kith("egress", "--json")).json).toMatchObject({ ok: true, hosts: [] });
   });
@@ -494,6 +505,34 @@ describe("init", () => {
     // Only this computer, and our gateway is gone again.
     expect(json.listen).toEqual([fresh.address]);
     expect((await run(fresh.home, "devices", "--json")).json.error.code).toBe("gateway-away");
+  });
+
+  test("writes the model that it was told and that answers, its key as a reference", async () => {
+    await using fresh = await freshWorld();
+    await using server = await ModelServer.start(
+      responses,
+      { text: ["ready"] },
+      { status: 404, words: "model 'other' not found" },
+    );
+    server.key = "sk-canary";
+    const file = join(fresh.home, "config.yaml");
+    writeFileSync(file, `# mine\n${readFileSync(file, "utf8")}`);
+    const init = (model: string) =>
+      kithWith(
+        { env: { OPENAI_API_KEY: "sk-canary" } },
+        ...[fresh.home, "init", "--yes", "--json", "--model", model],
+        ...["--base-url", server.baseUrl],
+      );
+    expect(await init("openai/m")).toMatchObject({ code: 0, json: { ok: true, model: "m" } });
+    const written = readFileSync(file, "utf8");
+    expect(written).toMatch(/^# mine\n/);
+    expect(written).toContain(
+      `model:\n  provider: openai\n  name: m\n  apiKey: \${env:OPENAI_API_KEY}\n  baseUrl: ${server.baseUrl}\n`,
+    );
+    expect(written).not.toContain("canary");
+    expect((await init("openai/other")).json.error).toMatchObject({ code: "model-name" });
+    expect(readFileSync(file, "utf8")).toBe(written);
+    expect((await init("nonsense")).code).toBe(2);
   });
 
   test("of a gateway that runs changes nothing by itself", async () => {

@@ -1,11 +1,11 @@
 /** A language model beside the commands: its calls are a person's, its answers outlive the gateway. */
-import { appendFileSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { demo } from "../support/demo.ts";
 import type { Message } from "../support/control.ts";
 import { Control, pairedWorld, until, type World } from "../support/home.ts";
-import { kith } from "../support/kith.ts";
+import { kith, kithWith } from "../support/kith.ts";
 import { anthropic } from "../support/models/anthropic.ts";
 import { chat } from "../support/models/chat.ts";
 import { ollama } from "../support/models/ollama.ts";
@@ -146,4 +146,45 @@ test("`kith models test` of one that answers, and of none", async () => {
   expect((await kith(home.home, "models", "test")).stdout).toMatch(
     /^m of openai-compatible answers, in /,
   );
+});
+
+test("a key that is set anew counts without a restart, and is in no file, log or audit as it was", async () => {
+  await using home = await pairedWorld();
+  await using server = await ModelServer.start(
+    chat,
+    ...Array.from({ length: 5 }, () => ({ text: ["ready"] })),
+  );
+  server.key = "sk-canary-1";
+  const set = (input: string) => kithWith({ input }, home.home, "secrets", "set", "mine", "--json");
+  await home.startGateway();
+  expect((await set("sk-canary-1\n")).json).toEqual({ ok: true, name: "mine" });
+  await home.gateway?.end("SIGTERM");
+  appendFileSync(
+    join(home.home, "config.yaml"),
+    `model:\n  provider: openai-compatible\n  name: m\n  baseUrl: ${server.baseUrl}\n  apiKey: \${secret:mine}\n`,
+  );
+  await home.startGateway();
+  const tried = async () => (await kith(home.home, "models", "test", "--json")).json;
+  expect(await tried()).toMatchObject({ ok: true });
+  server.key = "sk-canary-2";
+  expect(await tried()).toMatchObject({ error: { code: "model-key" } });
+  expect((await kith(home.home, "models")).stdout).toMatch(/^m +openai-compatible +out /);
+  expect((await set("sk-canary-2")).code).toBe(0);
+  expect((await kith(home.home, "models")).stdout).toMatch(/^m +openai-compatible +well/);
+
+  expect((await set("")).code).toBe(2);
+  expect((await set("two\nlines")).json.error).toMatchObject({ code: "bad-args" });
+  expect((await kith(home.home, "secrets")).stdout).toBe("mine\n");
+  expect((await kith(home.home, "secrets", "remove", "mine")).code).toBe(0);
+  expect((await kith(home.home, "secrets", "remove", "mine")).code).toBe(1);
+  await home.gateway?.end("SIGTERM");
+  for (const file of readdirSync(home.home, { recursive: true, withFileTypes: true }))
+    if (file.isFile()) {
+      const text = readFileSync(join(file.parentPath, file.name)).toString("latin1");
+      for (const form of ["utf8", "base64", "hex"] as const)
+        expect([file.name, text.includes(Buffer.from("sk-canary").toString(form))]).toEqual([
+          file.name,
+          false,
+        ]);
+    }
 });

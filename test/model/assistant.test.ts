@@ -94,7 +94,7 @@ test("its text comes in drafts, its calls whole, with what they cost", async () 
   says.unshift(
     ...["I ", "will ", "look."].map((text) => ({ type: "text", text }) as const),
     { type: "call", call },
-    { type: "usage", input: 10, cached: 4, output: 5 },
+    { type: "usage", model: "m", input: 10, cached: 4, output: 5 },
   );
   expect((await ask()).said).toEqual({
     ...{ text: "I will look.", made: [call] },

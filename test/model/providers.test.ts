@@ -53,6 +53,12 @@ const REQUEST: ModelRequest = {
 const snap = { id: "call_1", name: "camera_snap", json: '{"max_edge_px":800,"what":"ä \\"x\\""}' };
 const status = { id: "call_2", name: "device_status", json: "{}" };
 
+const USUAL = new Set(
+  "accept accept-encoding accept-language authorization connection content-length content-type host sec-fetch-mode user-agent".split(
+    " ",
+  ),
+);
+
 /** What came of an answer, and how it ended otherwise. */
 async function ask(
   { kind, server, key = KEY }: { kind: ProviderKind; server: ModelServer; key?: string | null },
@@ -102,7 +108,7 @@ describe.each(rows)("$kind", ({ kind, wire, asks, cached, wrong }) => {
       { type: "text", text: "Guten " },
       { type: "text", text: "Tag, " },
       { type: "text", text: "wie geht’s? 📷" },
-      { type: "usage", ...USAGE, cached },
+      { type: "usage", model: "m", ...USAGE, cached },
       { type: "end", why: "done" },
     ]);
   });
@@ -227,7 +233,7 @@ describe.each(rows)("$kind", ({ kind, wire, asks, cached, wrong }) => {
   test("nobody waits for an hour because a service says so", async () => {
     await using server = await start({ status: 429, headers: { "retry-after": "3600" } });
     const { why } = await ask({ kind, server });
-    expect(why).toMatchObject({ code: "model-busy", retryable: true });
+    expect(why).toMatchObject({ code: "model-busy", retryable: true, retryAfterMs: 3_600_000 });
     expect(why?.message).toContain("3600 s");
     expect(server.requests.length).toBe(1);
   });
@@ -247,7 +253,7 @@ describe.each(rows)("$kind", ({ kind, wire, asks, cached, wrong }) => {
       });
       const { text, why } = await ask({ kind, server });
       expect(text).toBe("Here");
-      expect(why).toMatchObject({ code: "model-away", retryable: false });
+      expect(why).toMatchObject({ code: "model-away", retryable: true });
       expect(why?.message).toContain(server.host);
       const cut = await ask({ kind, server });
       expect(cut).toMatchObject({ calls: [], why: { code: "model-away" } });
@@ -361,6 +367,27 @@ describe.each(rows)("$kind", ({ kind, wire, asks, cached, wrong }) => {
     const { why } = await settled(ask({ kind, server: gone }));
     expect(why).toMatchObject({ code: "model-away", retryable: true });
     expect(why?.message).toContain(`${host} refuses the connection`);
+  });
+
+  test("nothing but the settings says where a request goes and what its headers are", async () => {
+    const canary = "x-canary: 1\nAuthorization: Bearer other\nanthropic-version: 1";
+    const variables = Object.entries({
+      ...{ ANTHROPIC_CUSTOM_HEADERS: canary, OPENAI_CUSTOM_HEADERS: canary },
+      ...{ ANTHROPIC_BASE_URL: "http://127.0.0.1:1", OPENAI_BASE_URL: "http://127.0.0.1:1/v1" },
+      ...{ ANTHROPIC_API_KEY: "other", ANTHROPIC_AUTH_TOKEN: "other", OPENAI_API_KEY: "other" },
+      ...{ OPENAI_ADMIN_KEY: "other", OPENAI_ORG_ID: "other", OPENAI_PROJECT_ID: "other" },
+      ...{ ANTHROPIC_PROFILE: "other", OLLAMA_HOST: "http://127.0.0.1:1" },
+      ...{ ANTHROPIC_LOG: "debug", OPENAI_LOG: "debug" },
+    });
+    await using server = await start({ text: ["Hello."] }, { text: ["Hello."] });
+    await ask({ kind, server });
+    for (const [name, value] of variables) vi.stubEnv(name, value);
+    expect((await ask({ kind, server })).text).toBe("Hello.");
+    const [before, after] = server.requests.map(({ headers, body }) => ({ headers, body }));
+    expect(after).toEqual(before);
+    expect(Object.keys(after?.headers ?? {}).filter((name) => !USUAL.has(name))).toEqual(
+      kind === "anthropic" ? ["anthropic-version"] : [],
+    );
   });
 
   test("without a key none is sent, whatever the environment holds", async () => {

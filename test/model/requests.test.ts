@@ -55,7 +55,7 @@ describe("anthropic", () => {
   const unmarked = (value: unknown): unknown =>
     JSON.parse(JSON.stringify(value, (key, one) => (key === "cache_control" ? undefined : one)));
 
-  test("the cache is marked after the tools, after the system's text, and at the end", async () => {
+  test("the cache is marked after the tools, the system's text, the last request, and at the end", async () => {
     const [body] = await asked("anthropic", anthropic, { items: DIALOGUE });
     const cache_control = { type: "ephemeral" };
     const marked = [...body.tools, ...body.system, ...body.messages.flatMap((m: any) => m.content)]
@@ -64,6 +64,7 @@ describe("anthropic", () => {
     expect(marked).toEqual([
       ["device_status", cache_control],
       ["You are Kith.", cache_control],
+      ["a photo", cache_control],
       ["again", cache_control],
     ]);
   });
@@ -126,14 +127,15 @@ describe("anthropic", () => {
 
   test("without a system's text and tools there are none", async () => {
     const [body] = await asked("anthropic", anthropic, { system: "", tools: [] });
-    expect(Object.keys(body).toSorted()).toEqual(["max_tokens", "messages", "model", "stream"]);
+    expect(body).not.toHaveProperty("system");
+    expect(body).not.toHaveProperty("tools");
   });
 });
 
 test("openai keeps nothing and gets every item", async () => {
   const [body] = await asked("openai", responses, { items: DIALOGUE });
   expect(body).toMatchObject({
-    ...{ store: false, stream: true, instructions: "You are Kith.", max_output_tokens: 1_000 },
+    ...{ store: false, stream: true, instructions: "You are Kith.", max_output_tokens: 9_192 },
     input: [
       { role: "user", content: "a photo" },
       { role: "assistant", content: "One moment." },
@@ -186,7 +188,15 @@ test.each<[string, object, RegExp]>([
     { code: "ENOTFOUND" },
     /^Ollama at nowhere\.test:11434 cannot be found/,
   ],
-  ["a certificate", { code: "CERT_HAS_EXPIRED" }, /cannot be reached \(CERT_HAS_EXPIRED\)\.$/],
+  [
+    "a certificate",
+    { code: "CERT_HAS_EXPIRED" },
+    /shows a certificate that is not trusted \(CERT_HAS_EXPIRED\)\.$/,
+  ],
+  ["one of nobody", { code: "DEPTH_ZERO_SELF_SIGNED_CERT" }, /that is not trusted \(DEPTH_/],
+  ["one of another", { code: "ERR_TLS_CERT_ALTNAME_INVALID" }, /that is not trusted \(ERR_TLS/],
+  ["one of a stranger", { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" }, /is not trusted \(UNABLE/],
+  ["another failure", { code: "EWHAT" }, /cannot be reached \(EWHAT\)\.$/],
   ["words alone", {}, /cannot be reached\.$/],
 ])("%s is told", async (_what, cause, message) => {
   const failed = Object.assign(new TypeError("fetch failed"), {

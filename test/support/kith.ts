@@ -11,12 +11,20 @@ export interface Said {
   readonly json: any;
 }
 
-export async function kith(home: string, ...args: string[]): Promise<Said> {
+export const kith = (home: string, ...args: string[]): Promise<Said> => kithWith({}, home, ...args);
+
+/** With more in its environment, and with something to read. */
+export async function kithWith(
+  { env = {}, input = "" }: { env?: Readonly<Record<string, string>>; input?: string },
+  home: string,
+  ...args: string[]
+): Promise<Said> {
   const { PATH, LANG } = process.env;
   const child = spawn(process.execPath, [join(root, "gateway/bin/kith.mjs"), ...args], {
-    env: { PATH, LANG, KITH_HOME: home, NO_COLOR: "1" },
-    stdio: ["ignore", "pipe", "pipe"],
+    env: { PATH, LANG, KITH_HOME: home, NO_COLOR: "1", ...env },
+    stdio: ["pipe", "pipe", "pipe"],
   });
+  child.stdin.on("error", () => {}).end(input); // It may end before it reads.
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));

@@ -40,6 +40,25 @@ export function priceOf(
   return longest === undefined ? undefined : PRICES[longest];
 }
 
+export type Prices = (model?: string) => Price | undefined;
+
+/** Of one of these models; without a name, the dearest that any may be: undefined where one has no price. */
+export function pricesOf(
+  models: readonly { readonly provider: ProviderKind; readonly name: string }[],
+  own: Readonly<Record<string, Price>>,
+): Prices {
+  const known = new Map(models.map(({ provider, name }) => [name, priceOf(provider, name, own)]));
+  const all = [...known.values()];
+  const most = (field: keyof Price) => Math.max(0, ...all.map((price) => price?.[field] ?? 0));
+  const dearest = { input: most("input"), output: most("output") };
+  return (model) =>
+    model !== undefined && known.has(model)
+      ? known.get(model)
+      : all.includes(undefined)
+        ? undefined
+        : dearest;
+}
+
 /** In millionths of a dollar, rounded up. `input` counts what was cached, too. */
 export const costOf = (
   { input, output, cached = input }: Price,

@@ -2,29 +2,31 @@
 import { KithError } from "@kith/shared/errors";
 import type { Question } from "../model/model.ts";
 import type { Budget } from "./book.ts";
-import { type Price, costOf } from "./prices.ts";
+import { type Prices, costOf } from "./prices.ts";
 import { type Account, type Amounts, type Limits, scopes } from "./usage.ts";
 
 export interface Tokens {
   readonly input: number;
   readonly output: number;
   readonly cached?: number;
+  /** Which one answered; absent while nobody knows. */
+  readonly model?: string;
 }
 
 export class Spending {
   readonly #budget: Budget;
   readonly #limits: Limits;
-  readonly #price: Price | undefined;
+  readonly #prices: Prices;
 
-  constructor(budget: Budget, limits: Limits, price: Price | undefined) {
+  constructor(budget: Budget, limits: Limits, prices: Prices) {
     this.#budget = budget;
     this.#limits = limits;
-    this.#price = price;
+    this.#prices = prices;
   }
 
   /** @throws KithError budget-spent */
   async reserve(question: Question, tokens: Tokens): Promise<void> {
-    if (!this.#price && scopes.some((scope) => this.#limits[scope]?.money !== undefined))
+    if (!this.#prices() && scopes.some((scope) => this.#limits[scope]?.money !== undefined))
       throw new KithError(
         "budget-spent",
         "there is a budget of money, and nobody knows what this model costs: say it under prices in config.yaml",
@@ -36,8 +38,9 @@ export class Spending {
     this.#budget.settle(keyOf(question), this.#amounts(tokens));
   }
 
-  #amounts({ input, output, cached = 0 }: Tokens): Amounts {
-    const money = this.#price && costOf(this.#price, { input, cached, output });
+  #amounts({ model, input, output, cached = 0 }: Tokens): Amounts {
+    const price = this.#prices(model);
+    const money = price && costOf(price, { input, cached, output });
     return { tokens: input + output, ...(money && { money }) };
   }
 }

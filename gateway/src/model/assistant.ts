@@ -7,7 +7,7 @@ import { commandModel } from "./commands.ts";
 import type { Spending } from "../budgets/spending.ts";
 import { CHARS_PER_TOKEN, type History, itemsOf } from "./history.ts";
 import type { Answer, Model, Question, Said, Turn } from "./model.ts";
-import type { Provider, ToolCall } from "./provider.ts";
+import type { Provider, Thought, ToolCall } from "./provider.ts";
 import type { Toolbox } from "./tools.ts";
 
 export interface AssistantOptions {
@@ -68,11 +68,17 @@ export function assistant(options: AssistantOptions): Model {
       await spending.reserve(question, { input: tokens + BESIDE, output: MAX_TOKENS });
       let text = "";
       const made: ToolCall[] = [];
-      let told: { input: number; cached: number; output: number } | undefined;
+      let thinking: readonly Thought[] = [];
+      let told: { model: string; input: number; cached: number; output: number } | undefined;
       let end = "done";
       let drafted = Number.NEGATIVE_INFINITY;
       const used = () =>
-        told ?? { input: tokens, cached: 0, output: Math.ceil(text.length / CHARS_PER_TOKEN) };
+        told ?? {
+          model: name,
+          input: tokens,
+          cached: 0,
+          output: Math.ceil(text.length / CHARS_PER_TOKEN),
+        };
       try {
         for await (const event of provider.stream(request, signal)) {
           if (event.type === "text") {
@@ -82,9 +88,11 @@ export function assistant(options: AssistantOptions): Model {
             draft(chat, text);
           } else if (event.type === "call") made.push(event.call);
           else if (event.type === "usage") {
-            const { input, cached, output } = event;
-            told = { input, cached, output };
-          } else end = event.why;
+            const { model, input, cached, output } = event;
+            told = { model, input, cached, output };
+          } else if (event.type === "thinking") {
+            thinking = event.thoughts;
+          } else if (event.type === "end") end = event.why;
         }
       } finally {
         spending.settle(question, used());
@@ -96,7 +104,8 @@ export function assistant(options: AssistantOptions): Model {
         text,
         made,
         calls: made.map((call) => box.read(call, labels)),
-        used: { model: name, ...used(), pictures, ...(full && { full }) },
+        ...(thinking.length > 0 && { thinking }),
+        used: { ...used(), pictures, ...(full && { full }) },
       };
     },
   };

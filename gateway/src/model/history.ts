@@ -54,7 +54,7 @@ export async function itemsOf(
 
 const chars = (item: StoredItem): number =>
   item.text.length +
-  (item.role === "assistant" ? JSON.stringify(item.calls).length : 0) +
+  (item.role === "assistant" ? JSON.stringify([item.calls, item.thinking ?? []]).length : 0) +
   (item.role === "tool" ? item.pictures.length * 4_000 : 0);
 
 /**

@@ -5,11 +5,12 @@
 import type { ActorId } from "../runtime/effect.ts";
 import type { Label } from "../tools/tool.ts";
 import type { StoredContent } from "../invocations/content.ts";
-import type { Item, Provider, ToolCall } from "./provider.ts";
+import type { Item, Provider, Thought, ToolCall } from "./provider.ts";
 
 /** An item of a conversation as its row has it: pictures by their names in the content store. */
 export type StoredItem = (
-  | Exclude<Item, { role: "tool" }>
+  | Extract<Item, { role: "assistant" }>
+  | Omit<Extract<Item, { role: "user" }>, "pictures">
   | (Omit<Extract<Item, { role: "tool" }>, "pictures"> & {
       readonly pictures: readonly StoredContent[];
     })
@@ -70,6 +71,8 @@ export interface Said {
   readonly calls: readonly TurnCall[];
   /** Its own form of them, which it hears again. */
   readonly made: readonly ToolCall[];
+  /** For the service that it came from, with the next question. */
+  readonly thinking?: readonly Thought[];
   readonly used: Used;
 }
 

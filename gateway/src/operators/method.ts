@@ -64,6 +64,11 @@ export interface Caller {
   readonly tell?: (event: string, data: object) => void;
 }
 
+/** For what no chat does: writing the config, keys. @throws KithError not-granted */
+export function atCommandLine({ key }: Caller): void {
+  if (key !== undefined) throw new KithError("not-granted", "only at the command line");
+}
+
 export interface Method {
   /** Checks the arguments, then does it. @throws KithError bad-args that names the field */
   call(args: unknown, caller: Caller): Promise<Answer>;

@@ -2,7 +2,6 @@
  * The gateway's own methods: one table for the control socket and for the commands of a chat.
  * Each has a schema for its arguments and answers twice: `out` for programs, `text` for people.
  */
-import { KithError } from "@kith/shared/errors";
 import { name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import { short } from "../sessions/words.ts";
@@ -10,11 +9,12 @@ import { actorMethods } from "./actor-methods.ts";
 import { callMethods } from "./call-methods.ts";
 import { deviceMethods } from "./device-methods.ts";
 import { NOTHING, lookup } from "./lookup.ts";
-import { type Method, type MethodsOptions, method } from "./method.ts";
+import { type Method, type MethodsOptions, atCommandLine, method } from "./method.ts";
 import { meshMethods } from "./mesh-methods.ts";
 import { modelMethods } from "./model-methods.ts";
 import { pairingMethods } from "./pairing-methods.ts";
 import { permissionMethods } from "./permission-methods.ts";
+import { secretMethods } from "./secret-methods.ts";
 import { shellMethods } from "./shell-methods.ts";
 import { story } from "./story.ts";
 import { ago, dayTime, table } from "./text.ts";
@@ -34,6 +34,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...meshMethods(options),
     ...modelMethods(options),
     ...usageMethods(options),
+    ...secretMethods(options),
     [
       "status",
       method(NOTHING, () => {
@@ -61,8 +62,8 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ],
     [
       "gateway.rename",
-      method(v.strictObject({ name: name(64) }), ({ name: called }, { key }) => {
-        if (key !== undefined) throw new KithError("not-granted", "only at the command line");
+      method(v.strictObject({ name: name(64) }), ({ name: called }, caller) => {
+        atCommandLine(caller);
         options.setName(called);
         return { out: { name: called }, text: `It is called ${called} from its next start on.` };
       }),

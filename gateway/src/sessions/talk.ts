@@ -221,7 +221,7 @@ export function answered(place: Place, talk: Talk, said: Said, turnId: string): 
   const { turn } = talk;
   if (!turn) throw new Error("nobody asked");
   const { asking: _asking, ...on } = turn;
-  const { text, made, used } = said;
+  const { text, made, thinking, used } = said;
   const audit: Effect = {
     kind: "audit",
     what: "model.answered",
@@ -230,7 +230,11 @@ export function answered(place: Place, talk: Talk, said: Said, turnId: string): 
   if (turn.compact !== undefined && turn.rounds === 0)
     return summed(place, { ...talk, turn: on }, turn.compact, said, turnId, audit);
   const labels = talk.labels.length > 0 ? { labels: talk.labels } : {};
-  const item: StoredItem = { role: "assistant", text, calls: made, ...labels };
+  const item: StoredItem = {
+    ...{ role: "assistant", text, calls: made },
+    ...(thinking && { thinking }),
+    ...labels,
+  };
   const full = used.full && { full: true as const };
   if (made.length === 0)
     return {

@@ -60,7 +60,7 @@ export class Gateways {
         answers: () => this.#model(),
         tools: [],
         limits: {},
-        price: undefined,
+        prices: () => undefined,
       },
       contents: this.#options.media.of(process),
       gateway: {

@@ -1,5 +1,5 @@
 /** Anthropic's Messages, as of version 2026-10-21. */
-import { USAGE, type Wire, sse } from "./server.ts";
+import { type Wire, sealOf, sse } from "./server.ts";
 
 const event = (type: string, more: object = {}) => sse({ type, ...more }, type);
 const kinds: Readonly<Record<number, string>> = {
@@ -10,7 +10,7 @@ const kinds: Readonly<Record<number, string>> = {
   529: "overloaded_error",
 };
 
-/** Each block has an index; text is block 0 here, whatever its pieces are. */
+/** Each block has an index; text is block 0 here, whatever its pieces are, and thinking block 99. */
 export const anthropic: Wire = {
   base: "",
   path: "/v1/messages",
@@ -29,7 +29,14 @@ export const anthropic: Wire = {
       return "messages: text content blocks must be non-empty";
     if ([...blocks, ...system, ...tools].filter((one) => one.cache_control).length > 4)
       return "A maximum of 4 blocks with cache_control may be provided.";
-    for (const [at, { content }] of messages.entries()) {
+    if (thinking && thinking.type !== "adaptive") return "thinking.type: unknown";
+    for (const one of blocks)
+      if (one.type === "thinking" && one.signature !== sealOf(one.thinking))
+        return "thinking blocks cannot be modified";
+    for (const [at, { role, content }] of messages.entries()) {
+      if (role === "user" && content.some(({ type }: any) => type === "thinking"))
+        return "messages: thinking blocks are the assistant's";
+      if (content.at(-1).type === "thinking") return "messages: final block cannot be `thinking`";
       const next = messages[at + 1]?.content ?? [];
       for (const { type, id } of content)
         if (type === "tool_use" && !next.some((one: any) => one.tool_use_id === id))
@@ -37,21 +44,35 @@ export const anthropic: Wire = {
     }
     return undefined;
   },
-  begin: () =>
+  begin: (usage) =>
     event("message_start", {
       message: {
         ...{ id: "msg_1", type: "message", role: "assistant", model: "m", content: [] },
         ...{ stop_reason: null, stop_sequence: null },
         usage: {
-          input_tokens: USAGE.input - USAGE.cached - 5,
+          input_tokens: usage.input - usage.cached - 5,
           cache_creation_input_tokens: 5,
-          cache_read_input_tokens: USAGE.cached,
+          cache_read_input_tokens: usage.cached,
           output_tokens: 1,
         },
       },
     }) +
     event("ping") +
     event("content_block_start", { index: 0, content_block: { type: "text", text: "" } }),
+  thought: (text) => {
+    const index = 99;
+    const piece = (delta: object) => event("content_block_delta", { index, delta });
+    return (
+      event("content_block_start", {
+        index,
+        content_block: { type: "thinking", thinking: "", signature: "" },
+      }) +
+      piece({ type: "thinking_delta", thinking: text.slice(0, 2) }) +
+      piece({ type: "thinking_delta", thinking: text.slice(2) }) +
+      piece({ type: "signature_delta", signature: sealOf(text) }) +
+      event("content_block_stop", { index })
+    );
+  },
   text: (text) => event("content_block_delta", { index: 0, delta: { type: "text_delta", text } }),
   call({ id, name, json }, at, whole) {
     const index = at + 1;
@@ -69,7 +90,7 @@ export const anthropic: Wire = {
       (whole ? event("content_block_stop", { index }) : "")
     );
   },
-  end: (stop, calls) =>
+  end: (stop, calls, usage) =>
     event("content_block_stop", { index: calls }) +
     event("message_delta", {
       delta: {
@@ -80,13 +101,24 @@ export const anthropic: Wire = {
             : "end_turn",
         stop_sequence: null,
       },
-      usage: { output_tokens: USAGE.output },
+      usage: { output_tokens: usage.output },
     }) +
     event("message_stop"),
   error: (kind) =>
     event("error", {
       error: { type: kind === "error" ? "api_error" : "overloaded_error", message: "Sorry" },
     }),
+  reads: ({ tools = [], system = [], messages }) =>
+    [
+      ...tools,
+      ...system,
+      ...messages.flatMap(({ role, content }: any) =>
+        content.map((one: any) => ({ role, ...one })),
+      ),
+    ].map(({ cache_control, ...block }) => ({
+      text: JSON.stringify(block),
+      marked: cache_control !== undefined,
+    })),
   pictures: ({ messages }) =>
     messages
       .flatMap(({ content }: any) => content)

@@ -1,5 +1,5 @@
 /** Chat Completions as local servers speak them. */
-import { USAGE, type Wire, sse } from "./server.ts";
+import { type Wire, sse } from "./server.ts";
 
 const chunk = (delta: object, finish_reason: string | null = null) =>
   sse({
@@ -28,6 +28,7 @@ export const chat: Wire = {
     return open.size > 0 ? "tool_calls must be followed by tool messages" : undefined;
   },
   begin: () => chunk({ role: "assistant", content: "" }),
+  thought: (reasoning_content) => chunk({ reasoning_content }),
   text: (content) => chunk({ content }),
   call({ id, name, json }, index) {
     const first = { index, id, type: "function", function: { name, arguments: "" } };
@@ -35,7 +36,7 @@ export const chat: Wire = {
       chunk({ tool_calls: [{ index, function: { arguments: args } }] });
     return chunk({ tool_calls: [first] }) + piece(json.slice(0, 3)) + piece(json.slice(3));
   },
-  end: (stop, calls) =>
+  end: (stop, calls, usage) =>
     chunk(
       {},
       stop
@@ -47,9 +48,9 @@ export const chat: Wire = {
     sse({
       choices: [],
       usage: {
-        prompt_tokens: USAGE.input,
-        prompt_tokens_details: { cached_tokens: USAGE.cached },
-        completion_tokens: USAGE.output,
+        prompt_tokens: usage.input,
+        prompt_tokens_details: { cached_tokens: usage.cached },
+        completion_tokens: usage.output,
       },
     }) +
     sse("[DONE]"),
@@ -60,6 +61,8 @@ export const chat: Wire = {
         type: kind === "error" ? "server_error" : "rate_limit_error",
       },
     }),
+  reads: ({ tools = [], messages }) =>
+    [...tools, ...messages].map((one) => ({ text: JSON.stringify(one) })),
   pictures: ({ messages }) =>
     messages
       .filter(({ role, content }: any) => role === "user" && Array.isArray(content))

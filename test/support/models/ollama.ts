@@ -1,5 +1,5 @@
 /** Ollama's `/api/chat`: a line of JSON for each piece; calls come whole, with parsed arguments. */
-import { USAGE, type Wire } from "./server.ts";
+import { type Wire } from "./server.ts";
 
 const line = (message: object, more: object = { done: false }) =>
   `${JSON.stringify({
@@ -23,7 +23,8 @@ export const ollama: Wire = {
     }
     return undefined;
   },
-  begin: () => line({ thinking: "hm" }),
+  begin: () => "",
+  thought: (thinking) => line({ thinking }),
   text: (content) => line({ content }),
   call({ name, json }, _index, whole) {
     let args: unknown = json;
@@ -33,15 +34,17 @@ export const ollama: Wire = {
     // One that is cut at the model's limit never comes.
     return whole ? line({ tool_calls: [{ function: { name, arguments: args } }] }) : "";
   },
-  end: (stop) =>
+  end: (stop, _calls, usage) =>
     line(
       {},
       {
         done: true,
         done_reason: stop ? "length" : "stop",
-        ...{ prompt_eval_count: USAGE.input, eval_count: USAGE.output },
+        ...{ prompt_eval_count: usage.input, eval_count: usage.output },
       },
     ),
   error: () => `${JSON.stringify({ error: "Sorry" })}\n`,
+  reads: ({ tools, messages }) =>
+    [...tools, ...messages].map((one) => ({ text: JSON.stringify(one) })),
   pictures: ({ messages }) => messages.flatMap(({ images = [] }: any) => images),
 };

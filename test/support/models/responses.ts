@@ -1,5 +1,5 @@
 /** OpenAI's Responses. */
-import { USAGE, type Wire, sse } from "./server.ts";
+import { type Wire, sealOf, sse } from "./server.ts";
 
 let number = 0;
 const event = (type: string, more: object = {}) =>
@@ -15,6 +15,13 @@ export const responses: Wire = {
   objection({ input, store, max_output_tokens }) {
     if (!(max_output_tokens >= 16)) return "max_output_tokens: expected at least 16";
     if (store !== false) return "this double keeps nothing";
+    for (const [at, { type, id, encrypted_content }] of input.entries()) {
+      if (type !== "reasoning") continue;
+      if (encrypted_content !== sealOf(id)) return "The encrypted content could not be verified.";
+      const { type: next, role } = input[at + 1] ?? {};
+      if (next !== "function_call" && next !== "reasoning" && role !== "assistant")
+        return `Item '${id}' of type 'reasoning' was provided without its required following item.`;
+    }
     const calls = new Set(
       input.map(({ type, call_id }: any) => type === "function_call" && call_id),
     );
@@ -37,6 +44,14 @@ export const responses: Wire = {
       ...{ item_id: "msg_1", output_index: 0, content_index: 0 },
       part: { type: "output_text", text: "" },
     }),
+  thought: (text) =>
+    event("response.output_item.done", {
+      output_index: 0,
+      item: {
+        ...{ type: "reasoning", id: `rs_${text}`, status: "completed" },
+        ...{ encrypted_content: sealOf(`rs_${text}`), summary: [] },
+      },
+    }),
   text: (delta) =>
     event("response.output_text.delta", {
       ...{ item_id: "msg_1", output_index: 0, content_index: 0 },
@@ -57,12 +72,12 @@ export const responses: Wire = {
         : "")
     );
   },
-  end(stop) {
+  end(stop, _calls, counted) {
     const usage = {
-      input_tokens: USAGE.input,
-      input_tokens_details: { cached_tokens: USAGE.cached },
-      output_tokens: USAGE.output,
-      total_tokens: USAGE.input + USAGE.output,
+      input_tokens: counted.input,
+      input_tokens_details: { cached_tokens: counted.cached },
+      output_tokens: counted.output,
+      total_tokens: counted.input + counted.output,
     };
     if (!stop)
       return event("response.completed", {
@@ -89,6 +104,8 @@ export const responses: Wire = {
             error: { code: "rate_limit_exceeded", message: "Sorry" },
           },
         }),
+  reads: ({ tools, instructions, input }) =>
+    [...tools, instructions, ...input].map((one) => ({ text: JSON.stringify(one) })),
   pictures: ({ input }) =>
     input
       .filter(({ type, output }: any) => type === "function_call_output" && Array.isArray(output))

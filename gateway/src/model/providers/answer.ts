@@ -4,7 +4,7 @@
  *     service ─► watched: abort, silence, what was thrown ─► read: this service's shape ─► bounds ─► session
  */
 import * as v from "valibot";
-import { type ModelEvent, ModelFailure } from "../provider.ts";
+import type { ModelEvent } from "../provider.ts";
 import { type Service, badAnswer, thrownFailure } from "./failure.ts";
 
 /** Of an answer's text, in UTF-8, and as much again of its calls' arguments. */
@@ -32,23 +32,27 @@ export async function* answer(
   read: (raw: Raw) => AsyncIterable<ModelEvent>,
 ): AsyncGenerator<ModelEvent> {
   let bytes = 0;
-  try {
-    for await (const event of read(watched(service, signal, ask))) {
-      if (event.type === "text") {
-        if (event.text === "") continue;
-        bytes += Buffer.byteLength(event.text);
-        if (bytes > TEXT_BYTES) throw badAnswer(service, "wrote more than 256 KiB");
-      }
+  let heard = false;
+  async function* heeded() {
+    for await (const event of watched(service, signal, ask)) {
+      heard = true;
       yield event;
-      if (event.type === "end") return;
     }
-    throw badAnswer(service, "ended in the middle of its answer");
-  } catch (why) {
-    // Whoever saw a part of the answer would see it twice.
-    throw why instanceof ModelFailure && why.code === "model-away" && bytes > 0
-      ? new ModelFailure(why.code, why.message, false)
-      : why;
   }
+  for await (const event of read(heeded())) {
+    if (event.type === "text") {
+      if (event.text === "") continue;
+      bytes += Buffer.byteLength(event.text);
+      if (bytes > TEXT_BYTES) throw badAnswer(service, "wrote more than 256 KiB");
+    }
+    yield event;
+    if (event.type === "end") return;
+  }
+  // A web page, or words of another kind, are no event of an SDK.
+  throw badAnswer(
+    service,
+    heard ? "ended in the middle of its answer" : "gave no answer of a model; check baseUrl",
+  );
 }
 
 async function* watched(

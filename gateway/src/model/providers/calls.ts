@@ -73,11 +73,11 @@ export class Calls {
   /** The last events of an answer. Who refuses asks for nothing. */
   *end(
     why: "done" | "length" | "refused",
-    usage: Omit<Extract<ModelEvent, { type: "usage" }>, "type"> | undefined,
+    usage: Omit<Extract<ModelEvent, { type: "usage" }>, "type" | "model"> | undefined,
   ): Generator<ModelEvent> {
     const calls = why === "refused" ? [] : [...this.#calls.values()];
     for (const call of calls) yield { type: "call", call: toCall(call) };
-    if (usage) yield { type: "usage", ...usage };
+    if (usage) yield { type: "usage", model: this.#service.model, ...usage };
     yield { type: "end", why: why === "done" && calls.length > 0 ? "calls" : why };
   }
 }

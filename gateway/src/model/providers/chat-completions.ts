@@ -6,26 +6,31 @@ import { type Raw, answer, checked, tokens } from "./answer.ts";
 import { Calls } from "./calls.ts";
 import type { Service } from "./failure.ts";
 import { openClient } from "./openai-client.ts";
-import { argsText, dataUrl, resultText } from "./item.ts";
+import { argsText, dataUrl, resultText, shown } from "./item.ts";
+import { thinking } from "./thoughts.ts";
 
 type Message = OpenAI.ChatCompletionMessageParam;
 
 export async function openChatCompletions(service: Service, baseUrl: string): Promise<Provider> {
   const client = await openClient(service, baseUrl);
+  const ask = thinking((request: ModelRequest, thinks, signal) =>
+    client.chat.completions.create(toBody(service, request, thinks), { signal }),
+  );
   return {
     stream: (request, signal) =>
       answer(
         service,
         signal,
-        (signal) => client.chat.completions.create(toBody(service.model, request), { signal }),
+        (signal) => ask(request, signal),
         (raw) => read(service, raw),
       ),
   };
 }
 
 function toBody(
-  model: string,
+  { model, effort }: Service,
   { system, items, tools, maxTokens }: ModelRequest,
+  thinks: boolean,
 ): OpenAI.ChatCompletionCreateParamsStreaming {
   return {
     model,
@@ -33,6 +38,7 @@ function toBody(
     max_tokens: maxTokens,
     stream: true,
     stream_options: { include_usage: true },
+    ...(thinks && effort && { reasoning_effort: effort }),
     messages: [
       ...(system ? [{ role: "system" as const, content: system }] : []),
       ...toMessages(items),
@@ -69,12 +75,16 @@ function toMessages(items: readonly Item[]): Message[] {
     pictures = [];
   };
   for (const item of items) {
-    if (item.role === "tool") {
-      messages.push({ role: "tool", tool_call_id: item.call, content: resultText(item) });
-      pictures.push(...item.pictures);
-    } else if (item.role === "user") {
-      if (pictures.length > 0) show(item.text);
-      else messages.push({ role: "user", content: item.text });
+    if (item.role !== "assistant") {
+      const { text, pictures: seen } = shown(item, false);
+      pictures.push(...seen);
+      if (item.role === "tool")
+        messages.push({
+          ...{ role: "tool", tool_call_id: item.call },
+          content: resultText(item.failed, text),
+        });
+      else if (pictures.length > 0) show(text);
+      else messages.push({ role: "user", content: text });
     } else {
       if (pictures.length > 0) show(SHOWN);
       messages.push({

@@ -1,5 +1,5 @@
 /** What went wrong at a model's service, as the five failures that a person can do something about. */
-import { ModelFailure } from "../provider.ts";
+import { type Effort, ModelFailure } from "../provider.ts";
 import type { Secret } from "../../secret.ts";
 import type { Fetch } from "./fetch.ts";
 
@@ -9,8 +9,11 @@ export interface Service {
   readonly called: string;
   readonly model: string;
   readonly key: Secret | undefined;
-  /** The only way to it; see fetch.ts. */
-  readonly fetch: Fetch;
+  /** The only way to it; see fetch.ts. `more`: headers of this service. */
+  readonly fetch: (more?: Readonly<Record<string, string>>) => Fetch;
+  /** As `Thought.by`. */
+  readonly by: string;
+  readonly effort: Effort | undefined;
 }
 
 type Code = ConstructorParameters<typeof ModelFailure>[0];
@@ -20,6 +23,8 @@ const WORDS_CHARS = 300;
 
 /** So much of how a service classes an error is looked at. */
 const KIND_CHARS = 100;
+
+const NO_TLS = "does not speak TLS at this address; http:// may be meant";
 
 /** What ends a connection, by the system's or by undici's code. */
 const connections: Readonly<Record<string, string>> = {
@@ -32,7 +37,16 @@ const connections: Readonly<Record<string, string>> = {
   UND_ERR_BODY_TIMEOUT: "fell silent",
   UND_ERR_SOCKET: "closed the connection",
   ECONNRESET: "closed the connection",
+  "config-invalid": "is not asked: its key is gone",
+  EHOSTUNREACH: "cannot be reached: there is no way to it",
+  ENETUNREACH: "cannot be reached: there is no network",
+  ERR_SSL_WRONG_VERSION_NUMBER: NO_TLS,
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: NO_TLS,
+  EPROTO: NO_TLS,
 };
+
+/** OpenSSL has some thirty words for it. */
+const isCertificate = /CERT|SELF_SIGNED|ISSUER|LEAF_SIGNATURE/;
 
 /** An answer that is none: wrong shape, too long, cut. */
 export function badAnswer({ called }: Service, what: string): ModelFailure {
@@ -54,17 +68,24 @@ export function statusFailure(
   if (status === 401 || status === 403)
     return fail("model-key", key ? "does not accept the key" : "wants a key, and has none", ".");
   if (status < 400) return fail("model-name", "sends elsewhere, which is not followed", ".");
-  if (status === 404 || (status < 500 && isNoModel.test(`${kind} ${words}`)))
-    return fail("model-name", `knows no model ${model}, or not this address`);
+  if (status < 500 && isNoModel.test(`${kind} ${words}`))
+    return fail("model-name", `knows no model ${model}`);
+  if (status === 404 || status === 405)
+    return fail("model-name", "has no models at this address; check baseUrl");
   if (status === 429 || status === 529) {
+    // As a date it is rare.
     const wait = Number(headers?.get("retry-after"));
-    return fail("model-busy", `has too much to do${wait >= 1 ? ` for ${Math.ceil(wait)} s` : ""}`);
+    const what = `has too much to do${wait >= 1 ? ` for ${Math.ceil(wait)} s` : ""}`;
+    const { code, message, retryable } = fail("model-busy", what);
+    return new ModelFailure(code, message, retryable, wait > 0 ? wait * 1_000 : undefined);
   }
   if (status >= 500 || status === 408 || status === 409) return fail("model-away", "failed");
   return fail("model-refused", "does not take this request");
 }
 
-const isNoModel = /model_not_found|\bmodel\b.*\b(?:not found|not exist|not a valid|unknown)/i;
+/** Anthropic's whole message is “model: NAME”. */
+const isNoModel =
+  /model_not_found|not_found_error : model:|\bmodel\b.*\b(?:not found|not exist|not a valid|unknown)|not a valid model/i;
 
 /** Of an error that a service told instead of the rest of an answer. */
 export function toldFailure(service: Service, body: unknown): ModelFailure {
@@ -94,7 +115,9 @@ export function thrownFailure(service: Service, why: unknown, begun: boolean): M
   const code = codeOf(why);
   return badAnswer(
     service,
-    connections[code] ?? `cannot be reached${/^\w+$/.test(code) ? ` (${code})` : ""}`,
+    isCertificate.test(code)
+      ? `shows a certificate that is not trusted (${code})`
+      : (connections[code] ?? `cannot be reached${/^\w+$/.test(code) ? ` (${code})` : ""}`),
   );
 }
 

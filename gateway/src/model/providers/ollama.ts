@@ -4,34 +4,31 @@
  */
 import * as v from "valibot";
 import type { Item, ModelEvent, ModelRequest, Provider } from "../provider.ts";
-import { type Raw, answer, checked, tokens } from "./answer.ts";
+import { type Raw, TEXT_BYTES, answer, checked, tokens } from "./answer.ts";
 import { Calls } from "./calls.ts";
 import { type Service, statusFailure, toldFailure } from "./failure.ts";
-import { base64, resultText } from "./item.ts";
+import { base64, resultText, shown } from "./item.ts";
+import { Thoughts, thinking } from "./thoughts.ts";
 
 export function openOllama(service: Service, baseUrl: string): Provider {
+  const url = `${baseUrl}/api/chat`;
+  const asking = thinking((request: ModelRequest, thinks, signal) =>
+    ask(service, url, toBody(service, request, thinks), signal),
+  );
   return {
     stream: (request, signal) =>
       answer(
         service,
         signal,
-        (signal) => ask(service, `${baseUrl}/api/chat`, toBody(service.model, request), signal),
+        (signal) => asking(request, signal),
         (raw) => read(service, raw),
       ),
   };
 }
 
 async function ask(service: Service, url: string, body: object, signal: AbortSignal): Promise<Raw> {
-  const headers = {
-    "content-type": "application/json",
-    ...service.key?.use((key) => ({ authorization: `Bearer ${key}` })),
-  };
-  const response = await service.fetch(url, {
-    method: "POST",
-    headers,
-    body: JSON.stringify(body),
-    signal,
-  });
+  const fetch = service.fetch();
+  const response = await fetch(url, { method: "POST", body: JSON.stringify(body), signal });
   if (response.ok) return lines(response);
   throw statusFailure(service, response.status, parsed(await response.text()), response.headers);
 }
@@ -58,22 +55,28 @@ function parsed(text: string): unknown {
   }
 }
 
-function toBody(model: string, { system, items, tools, maxTokens }: ModelRequest) {
-  const messages = [
+function toBody(
+  { model, by, effort }: Service,
+  { system, items, tools, maxTokens }: ModelRequest,
+  thinks: boolean,
+) {
+  const messages: Message[] = [
     ...(system ? [{ role: "system", content: system }] : []),
-    ...items.map(toMessage),
+    ...items.map((item) => toMessage(item, thinks ? by : undefined)),
   ];
   const offered = tools.map(({ name, description, schema }) => ({
     type: "function",
     function: { name, description, parameters: { ...schema, type: "object" } },
   }));
-  const length = JSON.stringify([system, items.map(({ text }) => text), offered]).length;
-  const pictures = items.flatMap((item) => (item.role === "tool" ? item.pictures : [])).length;
+  const length = JSON.stringify([messages.map(({ content }) => content), offered]).length;
+  const pictures = messages.flatMap(({ images = [] }) => images).length;
   return {
     model,
     messages,
     tools: offered,
     stream: true,
+    // Left out, it is as the model has it.
+    ...(thinks && effort && { think: effort }),
     options: {
       num_predict: maxTokens,
       num_ctx: windowFor(length / CHARS_PER_TOKEN + pictures * PICTURE_TOKENS + maxTokens),
@@ -92,28 +95,31 @@ function windowFor(tokens: number): number {
   return window;
 }
 
-function toMessage(item: Item): object {
-  switch (item.role) {
-    case "user":
-      return { role: "user", content: item.text };
-    case "assistant":
-      return {
-        role: "assistant",
-        content: item.text,
-        ...(item.calls.length > 0 && {
-          tool_calls: item.calls.map(({ name, args }) => ({
-            function: { name, arguments: args ?? {} },
-          })),
-        }),
-      };
-    case "tool":
-      return {
-        role: "tool",
-        tool_name: item.name,
-        content: resultText(item),
-        ...(item.pictures.length > 0 && { images: item.pictures.map(base64) }),
-      };
-  }
+interface Message {
+  readonly role: string;
+  readonly content: string;
+  readonly images?: readonly string[];
+}
+
+function toMessage(item: Item, by: string | undefined): Message {
+  if (item.role === "assistant")
+    return {
+      role: "assistant",
+      content: item.text,
+      ...item.thinking?.find((one) => one.by === by)?.block,
+      ...(item.calls.length > 0 && {
+        tool_calls: item.calls.map(({ name, args }) => ({
+          function: { name, arguments: args ?? {} },
+        })),
+      }),
+    };
+  const { text, pictures } = shown(item, false);
+  return {
+    role: item.role,
+    ...(item.role === "tool" && { tool_name: item.name }),
+    content: item.role === "tool" ? resultText(item.failed, text) : text,
+    ...(pictures.length > 0 && { images: pictures.map(base64) }),
+  };
 }
 
 const line = v.object({
@@ -121,6 +127,7 @@ const line = v.object({
   message: v.optional(
     v.object({
       content: v.optional(v.string(), ""),
+      thinking: v.optional(v.string(), ""),
       tool_calls: v.nullish(
         v.array(
           v.object({
@@ -138,14 +145,19 @@ const line = v.object({
 
 async function* read(service: Service, raw: Raw): AsyncGenerator<ModelEvent> {
   const calls = new Calls(service);
+  const thoughts = new Thoughts(service.by);
+  let thought = "";
   for await (const event of raw) {
     const { error, message, done, ...last } = checked(service, line, event);
     if (error !== undefined) throw toldFailure(service, error);
+    if (thought.length < TEXT_BYTES) thought += message?.thinking ?? "";
     if (message) yield { type: "text", text: message.content };
     // They come whole and have no id.
     for (const { function: made } of message?.tool_calls ?? [])
       calls.add(undefined, made.name, made.arguments);
     if (!done) continue;
+    if (thought !== "") thoughts.add({ thinking: thought }, { text: 0, calls: 0 });
+    yield* thoughts.end();
     yield* calls.end(last.done_reason === "length" ? "length" : "done", {
       input: last.prompt_eval_count,
       cached: 0,

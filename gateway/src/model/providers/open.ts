@@ -1,4 +1,5 @@
 /** From the settings of a model to its provider. Its SDK is loaded here, and no other. */
+import { createHash } from "node:crypto";
 import { KithError } from "@kith/shared/errors";
 import { ModelFailure, type Provider, type ProviderOptions } from "../provider.ts";
 import { openAnthropic } from "./anthropic.ts";
@@ -7,6 +8,7 @@ import type { Service } from "./failure.ts";
 import { boundedFetch } from "./fetch.ts";
 import { openOllama } from "./ollama.ts";
 import { openResponses } from "./openai-responses.ts";
+import type { Secret } from "../../secret.ts";
 
 const services = {
   anthropic: { called: "Anthropic", at: "https://api.anthropic.com" },
@@ -18,7 +20,7 @@ const services = {
 
 /** @throws KithError config-invalid, model-key: a base URL or a key that can be none */
 export async function openProvider(options: ProviderOptions): Promise<Provider> {
-  const { provider, name: model, baseUrl, apiKey: key, counted = () => {} } = options;
+  const { provider, name: model, baseUrl, apiKey: key, effort, counted = () => {} } = options;
   const { called, at } = services[provider];
   const url = URL.parse(baseUrl ?? at);
   if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password)
@@ -33,11 +35,12 @@ export async function openProvider(options: ProviderOptions): Promise<Provider> 
       `The key for ${called} is empty, or has a space or another character that no key has.`,
       false,
     );
-  const service: Service = {
-    ...{ called: `${called} at ${url.host}`, model, key },
-    fetch: boundedFetch(url.host, counted),
-  };
   const base = url.href.replace(/\/+$/, "");
+  const by = thinker(provider, base, model, key);
+  const service: Service = {
+    ...{ called: `${called} at ${url.host}`, model, key, by, effort },
+    fetch: boundedFetch(url.host, key, counted),
+  };
   switch (provider) {
     case "anthropic":
       return openAnthropic(service, base);
@@ -48,4 +51,14 @@ export async function openProvider(options: ProviderOptions): Promise<Provider> 
     case "ollama":
       return openOllama(service, base);
   }
+}
+
+/**
+ * Another organisation cannot decrypt what this one's model thought, so the key is part of the name: by 32 bits of a
+ * hash, from which no key is found.
+ */
+function thinker(kind: string, base: string, model: string, key: Secret | undefined): string {
+  const hash = createHash("sha256").update(`${kind}\0${base}\0${model}\0`);
+  key?.use((value) => hash.update(value));
+  return `${kind}/${model}/${hash.digest("hex").slice(0, 8)}`;
 }

@@ -4,18 +4,16 @@ import type { Service } from "./failure.ts";
 
 export async function openClient(service: Service, baseURL: string): Promise<OpenAI> {
   const sdk = await import("openai");
-  const { key } = service;
   return new sdk.default({
     baseURL,
-    // It wants one, even where the header is not sent.
-    apiKey: key?.use((value) => value) ?? "none",
-    ...(!key && { defaultHeaders: { Authorization: null } }),
+    // It wants one; ours is sent by the `fetch` that it is given.
+    apiKey: "none",
     // What is null is not looked for in the environment.
     adminAPIKey: null,
     organization: null,
     project: null,
     webhookSecret: null,
-    fetch: service.fetch,
+    fetch: service.fetch(),
     // It would print what it cannot parse.
     logLevel: "off",
   });

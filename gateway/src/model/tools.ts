@@ -18,9 +18,9 @@ const byTool: ReadonlyMap<string, Capability> = new Map(
   [...catalogue.values()].map((capability) => [toolOf(capability.name), capability]),
 );
 
-const hasPicture = ({ streams }: Capability): boolean =>
+const isLookedAt = ({ streams }: Capability): boolean =>
   Object.values(streams).some(
-    ({ types }) => types !== "any" && types.some((type) => type.startsWith("image/")),
+    ({ types }) => types === "any" || types.some((type) => type.startsWith("image/")),
   );
 
 /** A terminal is for people, and content for a device comes from them. */
@@ -53,11 +53,11 @@ function tool(capability: Capability, devices: readonly DeviceRow[]): Tool {
       properties: {
         device: { type: "string", description: `One of: ${names.join(", ")}` },
         ...(properties as object),
-        ...(hasPicture(capability) && {
+        ...(isLookedAt(capability) && {
           look: {
             type: "boolean",
             default: false,
-            description: "Show you the picture, too. The chat gets it in any case.",
+            description: "Show you the picture or file, too. The chat gets it in any case.",
           },
         }),
       },
@@ -129,6 +129,6 @@ export function readCall({ id, name: tool, args }: ToolCall): TurnCall {
     cap: capability.name,
     device,
     args: rest,
-    look: look && hasPicture(capability),
+    look: look && isLookedAt(capability),
   };
 }

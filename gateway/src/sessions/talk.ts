@@ -107,6 +107,8 @@ const PLAIN: ReadonlyMap<string, string> = new Map([
   ["camera.snap", "camera"],
   ["device.status", "host"],
 ]);
+/** What a model can look at; who of them cannot says so (providers/item.ts). */
+const LOOKED_AT = /^(?:image\/|text\/|application\/pdf$)/;
 /** Ends that the gateway gives in its own words. */
 const OURS: ReadonlySet<Outcome["state"]> = new Set(["denied", "expired", "cancelled"]);
 
@@ -611,7 +613,7 @@ function resultOf(pending: Pending, outcome: Outcome, at: number): StoredItem {
     ...{ role: "tool", call, name: tool, text: cut(text), ...about },
     pictures: look
       ? streams
-          .filter(({ type }) => type.startsWith("image/"))
+          .filter(({ type }) => LOOKED_AT.test(type))
           .map(({ sha256, type, bytes }) => ({ sha256, type, bytes }))
       : [],
   };

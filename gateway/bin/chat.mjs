@@ -11,12 +11,12 @@ import { Failure } from "./control.mjs";
 import { isTerminal, paint, tame, terminal, toJson, wrap } from "./print.mjs";
 
 /**
- * @param {{ home: string, json: boolean, greeting?: string,
+ * @param {{ home: string, json: boolean, name?: string, greeting?: string,
  *   ready?: (note: (text: string) => void, leave: () => void) => void }} how `ready` gets what prints a line
  *   above the prompt, and what ends the chat
  * @returns {Promise<number>} when the person left
  */
-export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.", ready }) {
+export async function chat({ home, json, name, greeting = "Ctrl-D leaves, /help helps.", ready }) {
   const person = isTerminal() && !json;
   /** @type {import("node:readline").Interface | undefined} */
   let reader;
@@ -73,6 +73,7 @@ export async function chat({ home, json, greeting = "Ctrl-D leaves, /help helps.
   const left = new Promise((resolve) => (leave = () => resolve(undefined)));
   const link = await openChat({
     home,
+    ...(name !== undefined && { chat: name }),
     terminal: person ? await terminal() : undefined,
     onMessage,
     onDraft,

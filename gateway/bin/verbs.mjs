@@ -157,9 +157,12 @@ export const verbs = {
     },
   },
   chat: {
-    about: "Talk with your gateway; Ctrl-D leaves.",
-    example: "kith chat",
-    forms: { "": async (context) => (await import("./chat.mjs")).chat(context) },
+    about:
+      "Talk with your gateway; Ctrl-D leaves. NAME is another chat, such as that of another assistant (agents in config.yaml).",
+    example: "kith chat work",
+    forms: {
+      "[NAME]": async (context, name) => (await import("./chat.mjs")).chat({ ...context, name }),
+    },
   },
   ask: {
     about: "Say one thing and wait for the answer.",

@@ -92,7 +92,7 @@ const httpUrl = v.pipe(
 const PLACE = "a host with its port, such as 127.0.0.1:8080";
 const MOST_ALLOWED = 64;
 const SEARCH = "provider: brave with apiKey, or provider: searxng with baseUrl";
-const SETTINGS = "name, listen, tailnet, model, budgets, prices, egress and search";
+const SETTINGS = "name, listen, tailnet, model, budgets, prices, agents, egress and search";
 const ROOT = `only the settings ${SETTINGS}`;
 
 /** One language model. */
@@ -107,6 +107,17 @@ export const model = v.strictObject(
   MODEL,
 );
 const models = v.pipe(v.array(model), v.minLength(1, MODELS), v.maxLength(MOST_MODELS, MODELS));
+
+const oneOrMore = v.pipe(
+  v.lazy((input) => (Array.isArray(input) ? models : model)),
+  v.transform((one) => (Array.isArray(one) ? one : [one])),
+);
+const MOST_AGENTS = 32;
+const AGENT = "a name of small letters, digits and hyphens, other than main";
+const PATTERNS = "at most 64 names of tools or capabilities, such as memory_* or camera.snap";
+const pattern = v.pipe(v.string(PATTERNS), v.regex(/^[a-z][a-z0-9_.-]{0,63}\*?$/, PATTERNS));
+const CHATS = "at most 64 names of chats";
+const chatName = v.pipe(v.string(CHATS), v.minLength(1, CHATS), v.maxLength(64, CHATS));
 
 const schema = v.strictObject(
   {
@@ -160,11 +171,24 @@ const schema = v.strictObject(
       {},
     ),
     /** The language models beside the commands, which always work; the first that is well answers. */
-    model: v.optional(
+    model: v.optional(oneOrMore),
+    /** More assistants beside the main one; see model/agents.ts. */
+    agents: v.optional(
       v.pipe(
-        v.lazy((input) => (Array.isArray(input) ? models : model)),
-        v.transform((one) => (Array.isArray(one) ? one : [one])),
+        v.record(
+          v.pipe(v.string(), v.regex(/^(?!main$)[a-z][a-z0-9-]{0,31}$/, AGENT)),
+          v.strictObject(
+            {
+              model: v.optional(oneOrMore),
+              tools: v.optional(v.pipe(v.array(pattern, PATTERNS), v.maxLength(64, PATTERNS))),
+              chats: v.optional(v.pipe(v.array(chatName, CHATS), v.maxLength(64, CHATS))),
+            },
+            "model, tools and chats",
+          ),
+        ),
+        v.check((agents) => Object.keys(agents).length <= MOST_AGENTS, `at most ${MOST_AGENTS}`),
       ),
+      {},
     ),
     /** Where pages may be fetched from beside what is public; see egress/egress.ts. */
     egress: v.optional(

@@ -29,6 +29,7 @@ import { Calls, type CallsOptions } from "./invocations/calls.ts";
 import { type LinksOptions, linkHandlers } from "./invocations/links.ts";
 import { type ContentSource, Sending } from "./invocations/sending.ts";
 import { kinds } from "./kinds.ts";
+import type { Agents } from "./model/agents.ts";
 import type { AssistantOptions } from "./model/assistant.ts";
 import { fitting } from "./model/fitting.ts";
 import type { Model, Question, StoredItem, Turn } from "./model/model.ts";
@@ -90,6 +91,7 @@ export interface CoreOptions
   readonly answers: (parts: ModelParts) => Model;
   /** What a model may ask of the gateway itself, beside what its session does. */
   readonly tools: readonly OwnTool[];
+  readonly agents: Agents;
   /** Budgets of a day, and what models cost. */
   readonly limits: Limits;
   readonly prices: Prices;
@@ -199,7 +201,8 @@ export function assemble(options: CoreOptions): Core {
   const budget = new Budget(runtime);
   const own = (task: boolean) => [...(task ? [] : sessionTools), ...options.tools];
   const model = options.answers({
-    tools: ({ task = false }) => toolbox(runtime.documents, own(task)),
+    tools: ({ agent, task = false }) =>
+      toolbox(runtime.documents, own(task), (name) => options.agents.mayUse(agent, name)),
     knows: (words, cap) => calls.rights.resolve(words, cap).is !== "none",
     history: {
       rows: (session) =>
@@ -288,7 +291,7 @@ export function assemble(options: CoreOptions): Core {
     }),
     pairing: pairingHandlers(runtime),
     tickets: ticketHandlers(runtime),
-    receive: inbox(runtime, clock, rng),
+    receive: inbox(runtime, clock, rng, (chat) => options.agents.of(chat)),
     notice,
     async start(opened) {
       // On disk before anything is done: a process that dies at once shall count as well.

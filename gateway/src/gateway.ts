@@ -24,6 +24,7 @@ import { Announcer } from "./mesh/announce.ts";
 import { reachOf, reachable, written } from "./mesh/reachable.ts";
 import { type Mesh, startMesh } from "./mesh/server.ts";
 import { Tailnet } from "./mesh/tailscale.ts";
+import { Agents, several } from "./model/agents.ts";
 import { assistant } from "./model/assistant.ts";
 import { commandModel } from "./model/commands.ts";
 import type { ChosenModel, StoredItem } from "./model/model.ts";
@@ -149,7 +150,13 @@ export async function startGateway({
       return written({ host, port });
     };
     const register = new Register(clock);
-    const model = config.model && (await chosen(config.model, register, home, clock));
+    const choose = (models: NonNullable<Config["model"]>) => chosen(models, register, home, clock);
+    const model = config.model && (await choose(config.model));
+    const others = new Map<string, ChosenModel>();
+    for (const [name, agent] of Object.entries(config.agents)) {
+      const own = agent.model && (await choose(agent.model));
+      if (own) others.set(name, own);
+    }
     const core = assemble({
       ...{ store, clock, rng, fatal, report, pulse, home, addresses, local, open, contents },
       tailnet,
@@ -159,7 +166,11 @@ export async function startGateway({
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model,
       limits: config.budgets,
-      prices: pricesOf(config.model ?? [], config.prices),
+      prices: pricesOf(
+        [config, ...Object.values(config.agents)].flatMap(({ model: any = [] }) => any),
+        config.prices,
+      ),
+      agents: new Agents(config.agents),
       tools: webTools({
         egress: new Egress({ ...config.egress, clock, register }),
         ...{ contents, search: config.search && searchBy(config.search, home) },
@@ -169,10 +180,12 @@ export async function startGateway({
             url,
           ),
       }),
-      answers: (parts) =>
-        model
-          ? assistant({ ...parts, ...model, window: WINDOW, briefing: () => "" })
-          : commandModel,
+      answers: (parts) => {
+        const by = (one: ChosenModel) =>
+          assistant({ ...parts, ...one, window: WINDOW, briefing: () => "" });
+        const theirs = [...others].map(([name, one]) => [name, by(one)] as const);
+        return several(model ? by(model) : commandModel, new Map(theirs));
+      },
       gateway: { id, name: config.name, key: hex(keys.noise.publicKey), version: VERSION },
       fingerprint: fingerprinter(keys.audit),
       lastWallMs: opened.lastWallMs,

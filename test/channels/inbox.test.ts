@@ -9,16 +9,23 @@ import { expect, test } from "vitest";
 type Put = Extract<Effect, { kind: "put" }>;
 
 /** An inbox over documents in memory; what it accepts is kept. */
-function start() {
+function start(agentOf: (chat: string) => string = () => "main") {
   const documents = new Documents({ openDocuments: () => [], document: () => undefined });
   documents.reload();
-  const accepted: (Event & { owner?: boolean })[] = [];
-  const accept = (_to: string, event: Event, _msg: string, puts: readonly Put[] = []) => {
+  const accepted: (Event & { owner?: boolean; agent?: string })[] = [];
+  const sessions: string[] = [];
+  const accept = (to: string, event: Event, _msg: string, puts: readonly Put[] = []) => {
     for (const { table, id, open, body } of puts) documents.put(table, id, open, body);
     accepted.push(event);
+    sessions.push(to);
     return Promise.resolve();
   };
-  const receive = inbox({ documents, accept } as unknown as Runtime, systemClock, systemRng);
+  const receive = inbox(
+    { documents, accept } as unknown as Runtime,
+    systemClock,
+    systemRng,
+    agentOf,
+  );
   const said: Incoming = {
     channel: "console",
     account: "local",
@@ -30,6 +37,7 @@ function start() {
   return {
     documents,
     accepted,
+    sessions,
     say: (more: Partial<Incoming> = {}) => receive({ ...said, ...more }),
   };
 }
@@ -56,4 +64,16 @@ test("a sender nobody knows is refused and leaves nothing behind", async () => {
     code: "not-granted",
   });
   expect([accepted, documents.list("chat"), documents.list("identity")]).toEqual([[], [], []]);
+});
+
+test("each assistant has conversations of its own, also in a chat that another one had before", async () => {
+  let work = "work";
+  const { accepted, sessions, say } = start((chat) => (chat === "office" ? work : "main"));
+  await say();
+  await say({ chat: "office", messageId: "2" });
+  await say({ chat: "office", messageId: "3" });
+  work = "main";
+  await say({ chat: "office", messageId: "4" });
+  expect(accepted.map(({ agent }) => agent)).toEqual([undefined, "work", "work", undefined]);
+  expect([sessions[1] === sessions[2], new Set(sessions).size]).toEqual([true, 3]);
 });

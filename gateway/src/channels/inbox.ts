@@ -7,6 +7,7 @@ import type { Clock, Rng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { hex, newId } from "@kith/shared/ids";
 import { sha256 } from "@noble/hashes/sha2.js";
+import { MAIN } from "../model/agents.ts";
 import type { ActorId, Event } from "../runtime/effect.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 
@@ -33,13 +34,19 @@ interface Identity {
 }
 interface Chat {
   readonly session: ActorId;
+  /** Which assistant answers; "kith" in rows of before there were several. */
   readonly agent: string;
 }
 
 export const INBOUND_TEXT_BYTES = 65_536;
 
 /** Resolves once the message is committed. */
-export function inbox(runtime: Runtime, clock: Clock, rng: Rng): Inbox {
+export function inbox(
+  runtime: Runtime,
+  clock: Clock,
+  rng: Rng,
+  agentOf: (chat: string) => string,
+): Inbox {
   const fresh = () => newId(clock, rng);
   return async ({ channel, account, chat, messageId, from, text }) => {
     if (new TextEncoder().encode(text).length > INBOUND_TEXT_BYTES)
@@ -65,8 +72,10 @@ export function inbox(runtime: Runtime, clock: Clock, rng: Rng): Inbox {
     }
     const place = JSON.stringify([channel, account, chat]);
     let row = documents.get<Chat>("chat", place);
-    if (!row) {
-      row = { session: `session/${fresh()}`, agent: "kith" };
+    const agent = agentOf(chat);
+    // A chat that another assistant answers now has another conversation: none sees another's.
+    if (!row || (row.agent === "kith" ? MAIN : row.agent) !== agent) {
+      row = { session: `session/${fresh()}`, agent };
       put("chat", place, row);
     }
     // By the person alone: a chat that is new makes nobody an owner.
@@ -76,7 +85,10 @@ export function inbox(runtime: Runtime, clock: Clock, rng: Rng): Inbox {
     );
     await runtime.accept(
       row.session,
-      { type: "chat.said", chat, text, by: who, owner } as Event,
+      {
+        ...{ type: "chat.said", chat, text, by: who, owner },
+        ...(agent !== MAIN && { agent }),
+      } as Event,
       key,
       puts,
     );

@@ -25,6 +25,8 @@ export interface Turn {
   readonly text: string;
   /** Whether an owner speaks, in a private chat: only then do commands that decide count. */
   readonly owner: boolean;
+  /** Which assistant hears it; absent: the main one. */
+  readonly agent?: string;
 }
 
 /** What goes to a language model: the rows of a conversation, from one of them on. */

@@ -77,11 +77,16 @@ export interface Toolbox {
 }
 
 /** Capabilities of devices first, then what the gateway does itself, in the order given. */
-export function toolbox(documents: Documents, own: readonly OwnTool[]): Toolbox {
+export function toolbox(
+  documents: Documents,
+  all: readonly OwnTool[],
+  mayUse: (tool: string) => boolean = () => true,
+): Toolbox {
+  const own = all.filter((tool) => mayUse(tool.name));
   const byName = new Map(own.map((one) => [one.name, one]));
   return {
     tools: [
-      ...toolsOf(documents),
+      ...toolsOf(documents).filter((tool) => mayUse(tool.name)),
       ...own.map(({ name: called, description, args }) => ({
         name: called,
         description,
@@ -90,11 +95,13 @@ export function toolbox(documents: Documents, own: readonly OwnTool[]): Toolbox 
     ],
     read(call, labels) {
       const tool = byName.get(call.name);
+      if (!mayUse(call.name)) return { id: call.id, tool: call.name, wrong: NO_TOOL };
       return tool ? readOwn(call, tool, labels) : readCall(call);
     },
   };
 }
 
+const NO_TOOL = "there is no such tool";
 /** Its arguments are in the row of its step and in a question to the owner: no more than so many bytes. */
 const OWN_BYTES = 32_768;
 
@@ -118,7 +125,7 @@ function readOwn(
 /** What a call of a capability means here. */
 export function readCall({ id, name: tool, args }: ToolCall): TurnCall {
   const capability = byTool.get(tool);
-  if (!capability || !isForModels(capability)) return { id, tool, wrong: "there is no such tool" };
+  if (!capability || !isForModels(capability)) return { id, tool, wrong: NO_TOOL };
   const parsed = v.safeParse(asked, args);
   if (!parsed.success)
     return { id, tool, wrong: "the arguments must be a JSON object that names a device" };

@@ -15,6 +15,7 @@ import { siblingId } from "@kith/shared/ids";
 import { assign, setup } from "xstate";
 import type { Request } from "../invocations/request.ts";
 import type { Outcome } from "../invocations/outcome.ts";
+import { MAIN } from "../model/agents.ts";
 import type { Answer, Said as ModelSaid, Turn } from "../model/model.ts";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import type { Label, ToolResult } from "../tools/tool.ts";
@@ -160,8 +161,11 @@ const sayTo = (chat: string, message: ChatMessage): Effect => ({
 const say = (message: (args: Args) => ChatMessage) =>
   owe((args) => sayTo(args.context.chat, message(args)));
 
-const think = owe(({ context: { current } }) => {
-  const turn: Turn = { text: current?.text ?? "", owner: current?.owner ?? false };
+const think = owe(({ context: { current, agent } }) => {
+  const turn: Turn = {
+    ...{ text: current?.text ?? "", owner: current?.owner ?? false },
+    ...(agent !== undefined && { agent }),
+  };
   return { kind: "step", op: "model", class: "read", ttlMs: MODEL_TTL_MS, args: turn };
 });
 
@@ -212,7 +216,7 @@ const quiet = ({ calls, waiting, talk }: Session, gone?: string) =>
   talk?.turn === undefined &&
   (talk?.after?.length ?? 0) === 0;
 
-const placeOf = ({ id: session, chat, agent = "main", from }: Session): talks.Place => ({
+const placeOf = ({ id: session, chat, agent = MAIN, from }: Session): talks.Place => ({
   ...{ session, chat, agent },
   ...(from && { task: true }),
 });

@@ -128,7 +128,7 @@ await startControl({
   path: "control.sock",
   methods: table,
   console: new Console(report),
-  inbox: inbox(runtime, clock, rng),
+  inbox: inbox(runtime, clock, rng, () => "main"),
   terminals: noTerminals(),
   ...{ clock, rng, report },
 });

@@ -2,6 +2,7 @@
 import { type Core, assemble } from "@kith/gateway/core";
 import { fingerprinter } from "@kith/gateway/audit/fingerprint";
 import { house } from "@kith/gateway/mesh/house";
+import { Agents } from "@kith/gateway/model/agents";
 import { commandModel } from "@kith/gateway/model/commands";
 import type { Model } from "@kith/gateway/model/model";
 import type { Runtime, RuntimeOptions } from "@kith/gateway/runtime/runtime";
@@ -59,6 +60,7 @@ export class Gateways {
         model: undefined,
         answers: () => this.#model(),
         tools: [],
+        agents: new Agents({}),
         limits: {},
         prices: () => undefined,
       },

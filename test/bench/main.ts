@@ -5,6 +5,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../gateway/bin/install.mjs";
+import { assistant } from "./assistant.ts";
 import { chosen, readOptions } from "../report/options.ts";
 import { Report } from "../report/report.ts";
 import { runParts } from "../report/run-parts.ts";
@@ -19,7 +20,17 @@ import { transfer } from "./transfer.ts";
 import { turns } from "./turns.ts";
 import { wake } from "./wake.ts";
 
-const PARTS: readonly BenchPart[] = [invoke, transfer, start, memory, scale, wake, recovery, turns];
+const PARTS: readonly BenchPart[] = [
+  invoke,
+  transfer,
+  start,
+  memory,
+  scale,
+  wake,
+  recovery,
+  turns,
+  assistant,
+];
 
 const HELP = `npm run bench -- [--only PART[,PART]] [--json] [--plot]
 

@@ -10,7 +10,8 @@ export interface BenchPart {
     | "scale"
     | "wake"
     | "recovery"
-    | "turns";
+    | "turns"
+    | "assistant";
   readonly title: string;
   run(report: Report): Promise<void>;
 }

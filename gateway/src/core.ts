@@ -15,6 +15,7 @@ import type { Prices } from "./budgets/prices.ts";
 import { Spending } from "./budgets/spending.ts";
 import { type Limits, UsageLedger } from "./budgets/usage.ts";
 import { Console } from "./channels/console.ts";
+import { sendTool } from "./channels/send-tool.ts";
 import { type Inbox, inbox } from "./channels/inbox.ts";
 import type { LinkHandlers, PairingHandlers, TicketHandlers } from "./devices/link.ts";
 import { pairingHandlers } from "./devices/pairing.ts";
@@ -199,7 +200,8 @@ export function assemble(options: CoreOptions): Core {
   });
 
   const budget = new Budget(runtime);
-  const own = (task: boolean) => [...(task ? [] : sessionTools), ...options.tools];
+  const tools = [...options.tools, sendTool(runtime)];
+  const own = (task: boolean) => [...(task ? [] : sessionTools), ...tools];
   const model = options.answers({
     tools: ({ agent, task = false }) =>
       toolbox(runtime.documents, own(task), (name) => options.agents.mayUse(agent, name)),
@@ -239,7 +241,7 @@ export function assemble(options: CoreOptions): Core {
     op: "tool",
     // None waits for another: sixteen a session at most, and each ends by its time.
     parallel: Number.POSITIVE_INFINITY,
-    run: ({ args }, signal) => performTool(options.tools, report, budget, args as ToolStep, signal),
+    run: ({ args }, signal) => performTool(tools, report, budget, args as ToolStep, signal),
   });
   runtime.on<{ session: ActorId }>("session.stopped", ({ session }) =>
     runtime.abort(session, ["ask", "tool"]),

@@ -316,6 +316,7 @@ test("it handles exactly the events of its type", () => {
       "tool.ended": true,
       "task.given": true,
       "task.stopped": true,
+      "message.given": true,
       "step.failed": true,
       said: false,
     },

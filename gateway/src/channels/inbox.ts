@@ -32,11 +32,14 @@ interface Person {
 interface Identity {
   readonly person: string;
 }
-interface Chat {
+/** Where a chat leads, by `[channel, account, chat]` as JSON. */
+export interface Chat {
   readonly session: ActorId;
   /** Which assistant answers; "kith" in rows of before there were several. */
   readonly agent: string;
 }
+
+export const agentOfRow = ({ agent }: Chat): string => (agent === "kith" ? MAIN : agent);
 
 export const INBOUND_TEXT_BYTES = 65_536;
 
@@ -74,7 +77,7 @@ export function inbox(
     let row = documents.get<Chat>("chat", place);
     const agent = agentOf(chat);
     // A chat that another assistant answers now has another conversation: none sees another's.
-    if (!row || (row.agent === "kith" ? MAIN : row.agent) !== agent) {
+    if (!row || agentOfRow(row) !== agent) {
       row = { session: `session/${fresh()}`, agent };
       put("chat", place, row);
     }

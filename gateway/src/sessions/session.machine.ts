@@ -114,6 +114,8 @@ export type SessionEvent = Event & { readonly id: string } & (
         readonly labels: readonly Label[];
       }
     | { readonly type: "task.stopped"; readonly by: string }
+    /** From another chat, for people: the model here does not read it. */
+    | { readonly type: "message.given"; readonly text: string }
     | { readonly type: "operated"; readonly message: ChatMessage }
     | { readonly type: "step.failed"; readonly op: string; readonly failure: Failure }
     | ({ readonly type: "approval.asked" } & Asked)
@@ -695,6 +697,12 @@ export const sessionMachine = setup({
     "model.said": { guard: isAsking, actions: follow(modelSaid) },
     "model.failed": { guard: isAsking, actions: modelFailed },
     "tool.ended": { guard: (args) => isToolPending(args), actions: toolEnded },
+    "message.given": {
+      actions: say(({ context, event }) => ({
+        text: event.type === "message.given" ? event.text : "",
+        final: quiet(context) && !context.current,
+      })),
+    },
     "task.stopped": {
       actions: stop(({ event }) => (event.type === "task.stopped" ? event.by : "")),
     },

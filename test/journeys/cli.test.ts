@@ -75,6 +75,7 @@ describe("actors", () => {
     expect((await kith("safe", "off")).stdout).toBe("There is no safe mode.\n");
     expect((await kith("secrets", "--json")).json).toEqual({ ok: true, names: [] });
     expect((await kith("models", "test", "--json")).json).toEqual({ ok: true, model: null });
+    expect((await kith("usage", "--json")).json).toMatchObject({ ok: true, used: {} });
     expect((await kith("egress", "--json")).json).toMatchObject({ ok: true, hosts: [] });
   });
 

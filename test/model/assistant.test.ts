@@ -35,7 +35,7 @@ function desk(history: readonly StoredItem[] = [], change: Partial<AssistantOpti
         yield* says;
       },
     },
-    tools: () => ({ tools: [], read: readCall }),
+    tools: () => ({ tools: [], read: (call) => readCall(call) }),
     briefing: (agent) => `notes of ${agent}`,
     knows: (words) => /^(?:my )?laptop$/.test(words),
     history: {

@@ -4,12 +4,13 @@
  */
 import { catalogue } from "@kith/shared/capabilities/index";
 import { type Capability, argsSchema } from "@kith/shared/capabilities/capability";
-import { within } from "@kith/shared/capabilities/own";
+import { isOwn, within } from "@kith/shared/capabilities/own";
 import { name } from "@kith/shared/protocol/words";
 import * as v from "valibot";
-import { type DeviceRow, type OfferedSet, deviceRows } from "../devices/device.ts";
+import { type DeviceRow, type OfferedSet, capabilityOf, deviceRows } from "../devices/device.ts";
 import type { Documents } from "../runtime/documents.ts";
 import type { Label, OwnTool } from "../tools/tool.ts";
+import { plainSchema } from "./plain-schema.ts";
 import type { TurnCall } from "./model.ts";
 import type { Tool, ToolCall } from "./provider.ts";
 
@@ -27,13 +28,32 @@ const isLookedAt = ({ streams }: Capability): boolean =>
 const isForModels = ({ terminal, takes }: Capability): boolean =>
   terminal !== true && takes === undefined;
 
-/** In the order of the catalogue, so that the same devices always give the same bytes. */
+/** Those that owners wrote for their devices, of all together. */
+const MOST_OWN = 32;
+
+/** In the order of the catalogue, then of their names, so that the same devices always give the same bytes. */
 export function toolsOf(documents: Documents): Tool[] {
-  const devices = deviceRows(documents).filter(({ state }) => state === "paired");
-  return [...catalogue.values()].filter(isForModels).flatMap((capability) => {
-    const able = devices.filter((row) => offers(documents, row, capability.name));
-    return able.length > 0 ? [tool(capability, able)] : [];
-  });
+  const devices = paired(documents);
+  return [...catalogue.values(), ...ownOf(documents).values()]
+    .filter(isForModels)
+    .flatMap((capability) => {
+      const able = devices.filter((row) => offers(documents, row, capability.name));
+      return able.length > 0 ? [tool(capability, able)] : [];
+    });
+}
+
+const paired = (documents: Documents): readonly DeviceRow[] =>
+  deviceRows(documents).filter(({ state }) => state === "paired");
+
+/** Capabilities that are in no catalogue, by the name of their tool; as the first device has it. */
+function ownOf(documents: Documents): ReadonlyMap<string, Capability> {
+  const own = new Map<string, Capability>();
+  for (const { id } of paired(documents))
+    for (const { cap } of documents.get<OfferedSet>("device", `caps/${id}`)?.caps ?? []) {
+      const capability = isOwn(cap) ? capabilityOf(documents, id, cap) : undefined;
+      if (capability && !own.has(toolOf(cap))) own.set(toolOf(cap), capability);
+    }
+  return new Map([...own].toSorted(([a], [b]) => (a < b ? -1 : 1)).slice(0, MOST_OWN));
 }
 
 function offers(documents: Documents, row: DeviceRow, cap: string): boolean {
@@ -42,11 +62,15 @@ function offers(documents: Documents, row: DeviceRow, cap: string): boolean {
 }
 
 function tool(capability: Capability, devices: readonly DeviceRow[]): Tool {
-  const { properties = {}, required = [], $schema: _, ...rest } = argsSchema(capability);
+  const { own } = capability;
+  const schema = own
+    ? plainSchema((JSON.parse(own.schema) as { input: unknown }).input)
+    : argsSchema(capability);
+  const { properties = {}, required = [], $schema: _, ...rest } = schema;
   const names = devices.map((row) => row.name).toSorted();
   return {
     name: toolOf(capability.name),
-    description: capability.summary,
+    description: own ? `${capability.name}, which the device's owner wrote` : capability.summary,
     schema: {
       ...rest,
       type: "object",
@@ -84,6 +108,7 @@ export function toolbox(
 ): Toolbox {
   const own = all.filter((tool) => mayUse(tool.name));
   const byName = new Map(own.map((one) => [one.name, one]));
+  const theirs = ownOf(documents);
   return {
     tools: [
       ...toolsOf(documents).filter((tool) => mayUse(tool.name)),
@@ -96,7 +121,7 @@ export function toolbox(
     read(call, labels) {
       const tool = byName.get(call.name);
       if (!mayUse(call.name)) return { id: call.id, tool: call.name, wrong: NO_TOOL };
-      return tool ? readOwn(call, tool, labels) : readCall(call);
+      return tool ? readOwn(call, tool, labels) : readCall(call, theirs);
     },
   };
 }
@@ -123,8 +148,11 @@ function readOwn(
 }
 
 /** What a call of a capability means here. */
-export function readCall({ id, name: tool, args }: ToolCall): TurnCall {
-  const capability = byTool.get(tool);
+export function readCall(
+  { id, name: tool, args }: ToolCall,
+  own: ReadonlyMap<string, Capability> = new Map(),
+): TurnCall {
+  const capability = byTool.get(tool) ?? own.get(tool);
   if (!capability || !isForModels(capability)) return { id, tool, wrong: NO_TOOL };
   const parsed = v.safeParse(asked, args);
   if (!parsed.success)

@@ -313,6 +313,26 @@ export const verbs = {
       "remove NAME": asks("secrets.remove", ([name]) => ({ name })),
     },
   },
+  reminders: {
+    about:
+      "List reminders, set one, or cancel one. WHEN is a time in quotes; --run has it done by the assistant; --missed says what becomes of times when the gateway was away.",
+    example:
+      'kith reminders add "every monday at 7:30" "water the plants"\nkith reminders cancel 1',
+    options: { run: boolean, missed: string },
+    hints: {
+      run: "the assistant does it, instead of a reminder",
+      missed: "skip, once (the last one) or all",
+    },
+    forms: {
+      "[list]": asks("reminders.list"),
+      "add WHEN TEXT...": asks("reminders.add", ([when, text], { run, missed }) => ({
+        ...{ when, text },
+        ...(run && { run }),
+        ...(missed !== undefined && { missed }),
+      })),
+      "cancel ID": asks("reminders.cancel", ([id]) => ({ id })),
+    },
+  },
   usage: {
     about:
       "Tell what was used today of tokens, money, tool calls and devices, and what the limits are.",

@@ -92,7 +92,8 @@ const httpUrl = v.pipe(
 const PLACE = "a host with its port, such as 127.0.0.1:8080";
 const MOST_ALLOWED = 64;
 const SEARCH = "provider: brave with apiKey, or provider: searxng with baseUrl";
-const SETTINGS = "name, listen, tailnet, model, budgets, prices, agents, egress and search";
+const SETTINGS =
+  "name, listen, tailnet, model, budgets, prices, timezone, agents, egress and search";
 const ROOT = `only the settings ${SETTINGS}`;
 
 /** One language model. */
@@ -112,6 +113,7 @@ const oneOrMore = v.pipe(
   v.lazy((input) => (Array.isArray(input) ? models : model)),
   v.transform((one) => (Array.isArray(one) ? one : [one])),
 );
+const ZONE = "a time zone such as Europe/Berlin";
 const MOST_AGENTS = 32;
 const AGENT = "a name of small letters, digits and hyphens, other than main";
 const PATTERNS = "at most 64 names of tools or capabilities, such as memory_* or camera.snap";
@@ -172,6 +174,19 @@ const schema = v.strictObject(
     ),
     /** The language models beside the commands, which always work; the first that is well answers. */
     model: v.optional(oneOrMore),
+    /** Of the times that people say; the system's where none is given. */
+    timezone: v.optional(
+      v.pipe(
+        v.string(ZONE),
+        v.check((zone) => {
+          try {
+            return Boolean(new Intl.DateTimeFormat("en", { timeZone: zone }));
+          } catch {
+            return false;
+          }
+        }, ZONE),
+      ),
+    ),
     /** More assistants beside the main one; see model/agents.ts. */
     agents: v.optional(
       v.pipe(

@@ -36,7 +36,7 @@ import { fitting } from "./model/fitting.ts";
 import type { Model, Question, StoredItem, Turn } from "./model/model.ts";
 import { performAsk, performTool } from "./model/performers.ts";
 import { toolbox } from "./model/tools.ts";
-import type { Method, MethodsOptions } from "./operators/method.ts";
+import type { Caller, Method, MethodsOptions } from "./operators/method.ts";
 import { methods } from "./operators/methods.ts";
 import { Terminals } from "./operators/terminals.ts";
 import { Waiting } from "./operators/waiting.ts";
@@ -44,6 +44,7 @@ import type { ActorId, Event } from "./runtime/effect.ts";
 import { Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
 import type { TableKind } from "./runtime/kind.ts";
 import type { Opened } from "./runtime/store.ts";
+import { Schedules, scheduleTools } from "./schedules/schedules.ts";
 import type { ToolStep } from "./sessions/talk.ts";
 import { sessionTools } from "./sessions/session-tools.ts";
 import { type ChatMessage, question } from "./sessions/words.ts";
@@ -92,6 +93,8 @@ export interface CoreOptions
   readonly answers: (parts: ModelParts) => Model;
   /** What a model may ask of the gateway itself, beside what its session does. */
   readonly tools: readonly OwnTool[];
+  /** IANA name: of times that people say. */
+  readonly timezone: string;
   readonly agents: Agents;
   /** Budgets of a day, and what models cost. */
   readonly limits: Limits;
@@ -177,7 +180,15 @@ export function assemble(options: CoreOptions): Core {
   const sending = new Sending(runtime, calls, presence, clock, contents);
   // After `sending`, whose frames go first.
   const terminals = new Terminals({ runtime, calls, presence });
-  const table = methods({ ...options, runtime, calls, waiting: new Waiting(runtime), presence });
+  const schedules = new Schedules(runtime, () => clock.now(), options.timezone);
+  const table = methods({
+    ...options,
+    runtime,
+    calls,
+    waiting: new Waiting(runtime),
+    presence,
+    schedules,
+  });
 
   runtime.on<{ text: string }>("notice", ({ text }) => notice(text));
   // Asked at the command line: whoever sits at the chat may answer just as well.
@@ -200,7 +211,7 @@ export function assemble(options: CoreOptions): Core {
   });
 
   const budget = new Budget(runtime);
-  const tools = [...options.tools, sendTool(runtime)];
+  const tools = [...options.tools, ...scheduleTools(schedules), sendTool(runtime)];
   const own = (task: boolean) => [...(task ? [] : sessionTools), ...tools];
   const model = options.answers({
     tools: ({ agent, task = false }) =>
@@ -254,10 +265,11 @@ export function assemble(options: CoreOptions): Core {
         op,
         args: given,
         by,
-      } = args as { op: string; args: Record<string, unknown>; by: string };
+        place,
+      } = args as { op: string; args: Record<string, unknown> } & Pick<Caller, "by" | "place">;
       const method = table.get(op);
       if (!method) throw new KithError("internal", `no method ${op}`);
-      const { text } = await method.call(given, { by, key });
+      const { text } = await method.call(given, { by, key, ...(place && { place }) });
       const message: ChatMessage = { text, final: true };
       return { type: "operated", message } as Event;
     },

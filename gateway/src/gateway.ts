@@ -171,6 +171,7 @@ export async function startGateway({
         config.prices,
       ),
       agents: new Agents(config.agents),
+      timezone: config.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
       tools: webTools({
         egress: new Egress({ ...config.egress, clock, register }),
         ...{ contents, search: config.search && searchBy(config.search, home) },

@@ -4,6 +4,7 @@ import { deviceMachine } from "./devices/device.machine.ts";
 import { pairingMachine } from "./devices/pairing.machine.ts";
 import { ticketMachine } from "./devices/ticket.machine.ts";
 import type { MachineKind } from "./runtime/kind.ts";
+import { scheduleMachine } from "./schedules/schedule.machine.ts";
 import { sessionMachine } from "./sessions/session.machine.ts";
 import { NO_TALK, type Talk } from "./sessions/talk.ts";
 
@@ -46,6 +47,15 @@ export const kinds: readonly MachineKind[] = [
     mailbox,
     idleMs: 5_000,
     restart: { max: 3, withinMs: MINUTE_MS, backoffMs: [100, 5_000] },
+  },
+  {
+    name: "schedule",
+    machine: scheduleMachine,
+    version: 1,
+    migrate: {},
+    mailbox,
+    idleMs: 5_000,
+    restart: { max: 5, withinMs: MINUTE_MS, backoffMs: [100, 30_000] },
   },
   {
     name: "pairing",

@@ -64,6 +64,7 @@ export const remedies = {
   expired: "It waited too long and was dropped; nothing happened. Ask again.",
   "too-many": "Too much waits for an answer already: `kith approvals`.",
   "grant-unknown": "`kith grants` lists the grants with their ids.",
+  "reminder-unknown": "`kith reminders` lists them, with numbers and ids.",
   "chat-unknown": "Say something in that chat first (`kith chat NAME`), or name one that there is.",
   "call-unknown": "`kith audit` lists what was done, with its ids.",
   "id-ambiguous": "Give more of the id; its last six characters are usually enough.",

@@ -75,6 +75,12 @@ describe("actors", () => {
     expect((await kith("safe", "off")).stdout).toBe("There is no safe mode.\n");
     expect((await kith("secrets", "--json")).json).toEqual({ ok: true, names: [] });
     expect((await kith("models", "test", "--json")).json).toEqual({ ok: true, model: null });
+    const whenever = await kith("reminders", "add", "whenever", "x", "--json");
+    expect(whenever.json.error.code).toBe("chat-unknown");
+    expect((await kith("reminders", "cancel", "1", "--json")).json.error.code).toBe(
+      "reminder-unknown",
+    );
+    expect((await kith("reminders", "--json")).json).toEqual({ ok: true, reminders: [] });
     expect((await kith("usage", "--json")).json).toMatchObject({ ok: true, used: {} });
     expect((await kith("egress", "--json")).json).toMatchObject({ ok: true, hosts: [] });
   });

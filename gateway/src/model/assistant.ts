@@ -51,6 +51,7 @@ export function assistant(options: AssistantOptions): Model {
   return {
     name,
     async answer(turn: Turn): Promise<Answer> {
+      if (turn.direct && turn.owner) return { do: "ask" };
       const answer = await commandModel.answer(turn);
       // Nobody but the owner speaks with a model: it would act with the owner's rights.
       return !turn.owner || isWhole(turn.text, answer, options.knows) ? answer : { do: "ask" };

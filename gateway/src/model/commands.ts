@@ -175,6 +175,22 @@ const id = (rest: string) => (rest ? { id: rest } : {});
 const commands: Readonly<Record<string, Command>> = {
   help: { form: "/help", what: "what can be said here", parse: () => say(help()) },
   photo: { form: "/photo [device|all] [front|back]", what: "take a photo", parse: photo },
+  remind: {
+    form: "/remind <when> <text>",
+    what: "be reminded: in 20m, tomorrow at 9, every monday at 7:30",
+    parse: (rest) =>
+      rest
+        ? operate("reminders.add", { when: rest })
+        : say("Say it as in /remind tomorrow at 9 call Anna."),
+  },
+  reminders: {
+    form: "/reminders [cancel <number>]",
+    what: "what you will be reminded of",
+    parse: (rest) => {
+      const [, which] = /^cancel\s+(\S+)$/i.exec(rest) ?? [];
+      return which ? operate("reminders.cancel", { id: which }) : operate("reminders.list");
+    },
+  },
   later: {
     form: "/later 10m|1h|2d <command>",
     what: "do it then; /later lists, /later cancel <number> takes back",
@@ -475,7 +491,8 @@ function cameraOf(words: string | undefined): string {
 }
 
 /** The gateway's own methods decide, or tell what only its owner should know: devices, grants, audit. */
-export function parse({ text, owner }: Turn): Answer {
+export function parse({ text, owner, direct }: Turn): Answer {
+  if (direct) return say("That was for the language model, and none hears it here.");
   const answer = read(text.trim());
   if (answer.do === "operate" && !owner)
     return say("Only an owner can say that, in a private chat.");

@@ -25,6 +25,8 @@ export interface Turn {
   readonly text: string;
   /** Whether an owner speaks, in a private chat: only then do commands that decide count. */
   readonly owner: boolean;
+  /** No command, whatever it looks like: a model's words, or those of others. */
+  readonly direct?: true;
   /** Which assistant hears it; absent: the main one. */
   readonly agent?: string;
 }

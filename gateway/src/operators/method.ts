@@ -9,7 +9,9 @@ import type { Calls } from "../invocations/calls.ts";
 import type { Tailnet } from "../mesh/tailscale.ts";
 import type { StoredContent } from "../invocations/content.ts";
 import type { Waiting } from "../operators/waiting.ts";
+import type { ActorId } from "../runtime/effect.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { Schedules } from "../schedules/schedules.ts";
 import type { Store } from "../runtime/store.ts";
 
 export interface Answer {
@@ -49,6 +51,7 @@ export interface MethodsOptions {
   readonly local: () => string;
   /** The language model, where one is set up. */
   readonly model: ChosenModel | undefined;
+  readonly schedules: Schedules;
   /** Budgets of a day. */
   readonly limits: Limits;
   /** This machine's place in a tailnet; undefined: not looked at. */
@@ -58,6 +61,8 @@ export interface MethodsOptions {
 /** Whose word it is, such as `console:owner`. */
 export interface Caller {
   readonly by: string;
+  /** The chat that it was said in. */
+  readonly place?: { readonly session: ActorId; readonly chat: string };
   /** The same at every try of one order: a chat's order may be carried out again after a crash. */
   readonly key?: string;
   /** Tells whoever waits for the answer what happens meanwhile; where somebody listens. */

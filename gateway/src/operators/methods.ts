@@ -14,6 +14,7 @@ import { meshMethods } from "./mesh-methods.ts";
 import { modelMethods } from "./model-methods.ts";
 import { pairingMethods } from "./pairing-methods.ts";
 import { permissionMethods } from "./permission-methods.ts";
+import { reminderMethods } from "./reminder-methods.ts";
 import { secretMethods } from "./secret-methods.ts";
 import { shellMethods } from "./shell-methods.ts";
 import { story } from "./story.ts";
@@ -34,6 +35,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...meshMethods(options),
     ...modelMethods(options),
     ...usageMethods(options),
+    ...reminderMethods(options),
     ...secretMethods(options),
     [
       "status",

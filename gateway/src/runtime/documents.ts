@@ -15,6 +15,7 @@ const TABLES: readonly Table[] = [
   "identity",
   "chat",
   "usage",
+  "schedule",
 ];
 
 export class Documents {

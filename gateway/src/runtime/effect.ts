@@ -42,6 +42,8 @@ export type Table =
   | "person"
   | "identity"
   | "chat"
+  /** Reminders: schedules/schedule.machine.ts. */
+  | "schedule"
   /** What was used of budgets: budgets/usage.ts. */
   | "usage"
   /** What was said between people and a model: `session/ID/NUMBER`, never open. */

@@ -54,6 +54,10 @@ interface Said {
   readonly owner: boolean;
   /** Of words that are not the speaker's own. */
   readonly labels?: readonly Label[];
+  /** The schedule that says them. */
+  readonly job?: string;
+  /** Words of a model: no command, whatever they look like. */
+  readonly direct?: true;
 }
 
 interface Chosen {
@@ -167,6 +171,8 @@ const think = owe(({ context: { current, agent } }) => {
   const turn: Turn = {
     ...{ text: current?.text ?? "", owner: current?.owner ?? false },
     ...(agent !== undefined && { agent }),
+    // Words that others may have written are no command either.
+    ...((current?.direct || (current?.labels?.length ?? 0) > 0) && { direct: true as const }),
   };
   return { kind: "step", op: "model", class: "read", ttlMs: MODEL_TTL_MS, args: turn };
 });
@@ -441,9 +447,11 @@ const remember = change((args) => {
   return { chosen: [{ words, cap, by, device }, ...others].slice(0, CHOSEN) };
 });
 
-const saidIn = ({ text, by, owner, labels }: Said): Said => ({
+const saidIn = ({ text, by, owner, labels, job, direct }: Said): Said => ({
   ...{ text, by, owner },
   ...(labels && { labels }),
+  ...(job !== undefined && { job }),
+  ...(direct && { direct }),
 });
 const begin = change(({ event }) => (event.type === "chat.said" ? { current: saidIn(event) } : {}));
 const forgetChoice = { type: "drop" as const, params: "choosing" as const };
@@ -509,12 +517,7 @@ const hasRoom = ({ context, event }: Args) =>
 const isMeanwhile = ({ context }: Args) => context.talk?.turn !== undefined;
 const heardMeanwhile = ({ context }: Args): talks.Next | undefined =>
   kept(context, []) <= WAITING_BYTES
-    ? talks.meanwhile(
-        placeOf(context),
-        talkOf(context),
-        context.current?.text ?? "",
-        context.current?.by ?? "",
-      )
+    ? talks.meanwhile(placeOf(context), talkOf(context), context.current ?? { text: "", by: "" })
     : undefined;
 const tooMuch = say(() => ({
   text: "Too much at once: I did not take that in. Say it again in a moment.",
@@ -927,6 +930,7 @@ export const sessionMachine = setup({
                 args: {
                   ...(answer.do === "operate" ? { op: answer.op, args: answer.args } : {}),
                   by: context.current?.by ?? "",
+                  place: { session: context.id, chat: context.chat },
                 },
               };
             }),

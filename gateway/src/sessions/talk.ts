@@ -59,6 +59,16 @@ export interface TalkTurn {
   readonly made: readonly string[];
 }
 
+/** What begins a turn. */
+export interface Words {
+  readonly text: string;
+  readonly by: string;
+  readonly labels?: readonly Label[];
+  readonly source?: string;
+  /** The schedule that says them. */
+  readonly job?: string;
+}
+
 export interface Talk {
   /** Rows so far. */
   readonly items: number;
@@ -76,7 +86,7 @@ export interface Talk {
   readonly full?: true;
   readonly mode?: QueueMode;
   /** Said during a turn, and heard after it. */
-  readonly after?: readonly { readonly text: string; readonly by: string }[];
+  readonly after?: readonly Words[];
   readonly turn?: TalkTurn;
 }
 
@@ -150,13 +160,7 @@ export const isComplete = ({ turn }: Talk): boolean =>
 export function begun(
   place: Place,
   talk: Talk,
-  {
-    text,
-    by,
-    labels = [],
-    source,
-    job,
-  }: { text: string; by: string; labels?: readonly Label[]; source?: string; job?: string },
+  { text, by, labels = [], source, job }: Words,
 ): Next {
   const about = { ...(labels.length > 0 && { labels }), ...(source !== undefined && { source }) };
   return {
@@ -446,22 +450,26 @@ export const asksOwner = ({ turn }: Talk): Pending | undefined =>
   turn?.pending.find(({ at }) => at === "words");
 
 /** Something is said during a turn. Undefined: too much of it. */
-export function meanwhile(place: Place, talk: Talk, text: string, by: string): Next | undefined {
+export function meanwhile(place: Place, talk: Talk, said: Words): Next | undefined {
   const { turn, after = [], mode = "steer" } = talk;
+  const { text, by, labels, job } = said;
+  // What a schedule says, or others wrote, is a turn of its own.
+  const own = job !== undefined || (labels?.length ?? 0) > 0;
   if (!turn) throw new Error("nothing is under way");
   const words = asksOwner(talk);
-  if (words) return brought(place, talk, words.call, { result: { text } });
+  if (words && !own) return brought(place, talk, words.call, { result: { text } });
   if (turn.steer.length + after.length >= STEER) return undefined;
-  if (mode === "interrupt") {
+  const waits: Words = { text, by, ...(labels && { labels }), ...(job !== undefined && { job }) };
+  if (mode === "interrupt" && !own) {
     const stop = stopped(place, talk, by);
-    return { ...stop, talk: { ...stop.talk, after: [...(stop.talk.after ?? []), { text, by }] } };
+    return { ...stop, talk: { ...stop.talk, after: [...(stop.talk.after ?? []), waits] } };
   }
   return {
     effects: [],
     talk:
-      mode === "steer"
+      mode === "steer" && !own
         ? { ...talk, turn: { ...turn, steer: [...turn.steer, text] } }
-        : { ...talk, after: [...after, { text, by }] },
+        : { ...talk, after: [...after, waits] },
   };
 }
 
@@ -470,12 +478,16 @@ export function next(place: Place, talk: Talk): Next {
   const { after = [], mode, ...rest } = talk;
   const [first, ...others] = after;
   if (!first) throw new Error("nothing waits");
-  const whole = mode === "collect" ? after.map(({ text }) => text).join("\n") : first.text;
+  const all = mode === "collect" ? after : [first];
   const left = mode === "collect" ? [] : others;
   return begun(
     place,
     { ...rest, ...(mode && { mode }), ...(left.length > 0 && { after: left }) },
-    { text: whole, by: first.by },
+    {
+      ...first,
+      text: all.map(({ text }) => text).join("\n"),
+      labels: union(...all.map(({ labels }) => labels)),
+    },
   );
 }
 

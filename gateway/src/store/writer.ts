@@ -126,6 +126,7 @@ const purges = [
   ...Object.entries({
     call: 0,
     grant: 0,
+    schedule: 0,
     item: TALK_KEPT_MS - KEPT_MS,
     usage: TALK_KEPT_MS - KEPT_MS,
   }).map(

@@ -12,6 +12,7 @@ import { Presence } from "@kith/gateway/devices/presence";
 import { latestTime } from "@kith/gateway/grants/latest";
 import { fingerprinter } from "@kith/gateway/audit/fingerprint";
 import { UsageLedger } from "@kith/gateway/budgets/usage";
+import { Schedules } from "@kith/gateway/schedules/schedules";
 import { Calls } from "@kith/gateway/invocations/calls";
 import { linkHandlers } from "@kith/gateway/invocations/links";
 import { Sending } from "@kith/gateway/invocations/sending";
@@ -115,6 +116,7 @@ const table = new Map([
     agentHash: async () => undefined,
     setName: () => {},
     limits: {},
+    schedules: new Schedules(runtime, () => clock.now(), "UTC"),
     tailnet: undefined,
     model: undefined,
     local: () => `127.0.0.1:${port}`,

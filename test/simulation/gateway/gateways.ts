@@ -61,6 +61,7 @@ export class Gateways {
         answers: () => this.#model(),
         tools: [],
         agents: new Agents({}),
+        timezone: "UTC",
         limits: {},
         prices: () => undefined,
       },

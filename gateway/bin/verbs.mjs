@@ -344,6 +344,28 @@ export const verbs = {
     example: "kith egress",
     forms: { "[list]": asks("egress.list") },
   },
+  memory: {
+    about:
+      "Search, read, add to, vouch for or forget what the assistant remembers. It is Markdown in `memory/` of the home: edit it as you like.",
+    example:
+      'kith memory search dentist\nkith memory show people\nkith memory add "Anna\'s birthday is 3 May" --file people\nkith memory trust 5N1PWD\nkith memory forget dentist --yes',
+    options: { agent: string, file: string, line: string, yes: boolean },
+    hints: {
+      agent: "whose memory, where there are several assistants (default main)",
+      file: "with add: the file it goes to, without .md (default notes)",
+      line: "with show: the line to begin with",
+      yes: "with forget: do it; without, it is only shown",
+    },
+    forms: {
+      "search WORDS...": asks("memory.search", ([words], { agent }) => ({ words, agent })),
+      "show [FILE]": asks("memory.show", ([file], { agent, line }) => ({
+        ...{ file, agent, line: number(line, "--line", "memory") },
+      })),
+      "add TEXT...": asks("memory.add", ([text], { agent, file }) => ({ text, file, agent })),
+      "trust IDS...": asks("memory.trust", ([ids], { agent }) => ({ ids: ids.split(" "), agent })),
+      "forget WHAT...": asks("memory.forget", ([what], { agent, yes }) => ({ what, agent, yes })),
+    },
+  },
   cancel: {
     about: "Take back a call that waits for permission or for its device.",
     example: "kith cancel 01K3V9QZ6T0R8M4X2C7B5N1PWD",

@@ -20,6 +20,8 @@ import { Register } from "./egress/register.ts";
 import { loadKeys } from "./keys.ts";
 import { fileLog } from "./log.ts";
 import { MediaStore } from "./media/media.ts";
+import { Memories } from "./memory/memory.ts";
+import { memoryTools } from "./memory/tools.ts";
 import { Announcer } from "./mesh/announce.ts";
 import { reachOf, reachable, written } from "./mesh/reachable.ts";
 import { type Mesh, startMesh } from "./mesh/server.ts";
@@ -101,12 +103,14 @@ export async function startGateway({
   const opened = await store.open();
   let mesh: Mesh | undefined;
   let started: Runtime | undefined;
+  let memory: Memories | undefined;
   const tailnet =
     config.tailnet === "off" ? undefined : new Tailnet({ clock, socket: config.tailnet.socket });
   const stopped = [() => tailnet?.stop()];
   try {
     const keys = await loadKeys(home);
     const id = keyId(keys.noise.publicKey);
+    memory = new Memories({ home, fingerprint: fingerprinter(keys.memory), clock, rng });
     const contents = new MediaStore(join(home, "media"));
     privateFolder(join(home, "media"));
     await contents.start();
@@ -151,6 +155,11 @@ export async function startGateway({
     };
     const register = new Register(clock);
     const choose = (models: NonNullable<Config["model"]>) => chosen(models, register, home, clock);
+    const remembers = memory;
+    const briefing = async (agent: string): Promise<string> => {
+      const notes = await remembers.index(agent);
+      return notes === "" ? "" : `Your long-term memory has: ${notes}.`;
+    };
     const model = config.model && (await choose(config.model));
     const others = new Map<string, ChosenModel>();
     for (const [name, agent] of Object.entries(config.agents)) {
@@ -163,6 +172,7 @@ export async function startGateway({
       ceiling: config.tailnet === "off" ? "off" : config.tailnet.ceiling,
       setName: (called) => setName(home, called),
       agentHash,
+      ...{ memory },
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model,
       limits: config.budgets,
@@ -172,18 +182,20 @@ export async function startGateway({
       ),
       agents: new Agents(config.agents),
       timezone: config.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
-      tools: webTools({
-        egress: new Egress({ ...config.egress, clock, register }),
-        ...{ contents, search: config.search && searchBy(config.search, home) },
-        seen: (session, url) =>
-          isSeen(
-            store.series("item", session, ROWS).map(({ body }) => body as StoredItem),
-            url,
-          ),
-      }),
+      tools: [
+        ...memoryTools(memory),
+        ...webTools({
+          egress: new Egress({ ...config.egress, clock, register }),
+          ...{ contents, search: config.search && searchBy(config.search, home) },
+          seen: (session, url) =>
+            isSeen(
+              store.series("item", session, ROWS).map(({ body }) => body as StoredItem),
+              url,
+            ),
+        }),
+      ],
       answers: (parts) => {
-        const by = (one: ChosenModel) =>
-          assistant({ ...parts, ...one, window: WINDOW, briefing: () => "" });
+        const by = (one: ChosenModel) => assistant({ ...parts, ...one, window: WINDOW, briefing });
         const theirs = [...others].map(([name, one]) => [name, by(one)] as const);
         return several(model ? by(model) : commandModel, new Map(theirs));
       },
@@ -253,6 +265,7 @@ export async function startGateway({
         for (const stop of stopped) stop();
         await mesh?.close();
         await core.runtime.stop();
+        await memory?.close();
         await store.close();
         log.info("stopped");
       },
@@ -262,6 +275,7 @@ export async function startGateway({
     await mesh?.close();
     // It still reads what the last process left, and the store closes now: in order, or not at all.
     await started?.stop().catch(fatal);
+    await memory?.close();
     // What a crash left in doubt is taken up by the start alone.
     await store.close({ clean: started !== undefined || opened.clean });
     throw error;

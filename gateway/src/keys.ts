@@ -11,6 +11,8 @@ export interface Keys {
   readonly noise: KeyPair;
   /** Keys the hashes in the audit, so that small values cannot be guessed from them. */
   readonly audit: Uint8Array;
+  /** Keys the marks of memory's lines; see memory/mark.ts. */
+  readonly memory: Uint8Array;
 }
 
 /** @throws KithError home-unsafe when somebody else may read a key */
@@ -19,7 +21,8 @@ export async function loadKeys(home: string): Promise<Keys> {
   privateFolder(folder);
   const noise = keep(join(folder, "gateway.key"), await generateStaticKey());
   const audit = keep(join(folder, "audit.key"), randomBytes(32));
-  return { noise: await importStaticKey(noise), audit };
+  const memory = keep(join(folder, "memory.key"), randomBytes(32));
+  return { noise: await importStaticKey(noise), audit, memory };
 }
 
 /**

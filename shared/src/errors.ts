@@ -70,6 +70,8 @@ export const remedies = {
   "id-ambiguous": "Give more of the id; its last six characters are usually enough.",
   "actor-unknown": "`kith actors` lists those that are in memory, with their ids.",
   "letter-unknown": "`kith dead` lists the messages that were put aside, with their numbers.",
+  "memory-unknown":
+    "`kith memory search WORDS` lists lines with their ids, `kith memory show` the files.",
   // Pairing.
   "pairing-closed":
     "Open pairing at the gateway first: `/pair` in the chat, or `kith pair listen`.",

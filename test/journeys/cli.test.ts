@@ -75,6 +75,8 @@ describe("actors", () => {
     expect((await kith("safe", "off")).stdout).toBe("There is no safe mode.\n");
     expect((await kith("secrets", "--json")).json).toEqual({ ok: true, names: [] });
     expect((await kith("models", "test", "--json")).json).toEqual({ ok: true, model: null });
+    expect((await kith("memory", "add", "the owner likes tea", "--json")).code).toBe(0);
+    expect((await kith("memory", "search", "tea", "--json")).json.lines).toHaveLength(1);
     const whenever = await kith("reminders", "add", "whenever", "x", "--json");
     expect(whenever.json.error.code).toBe("chat-unknown");
     expect((await kith("reminders", "cancel", "1", "--json")).json.error.code).toBe(

@@ -36,7 +36,7 @@ function desk(history: readonly StoredItem[] = [], change: Partial<AssistantOpti
       },
     },
     tools: () => ({ tools: [], read: (call) => readCall(call) }),
-    briefing: (agent) => `notes of ${agent}`,
+    briefing: (agent) => Promise.resolve(`notes of ${agent}`),
     knows: (words) => /^(?:my )?laptop$/.test(words),
     history: {
       rows: () => rowsOf(history),

@@ -543,7 +543,7 @@ describe("a conversation that grows too long", () => {
     const { chat } = long();
     const owed = summed(chat);
     expect(steps(owed)).toMatchObject([
-      { tool: "memory_write", args: { text: "The owner has a cat." } },
+      { tool: "memory_write", args: { file: "notes", text: "The owner has a cat.", of: [] } },
     ]);
     const facts = owed.findIndex((effect) => effect.kind === "step" && effect.op === "tool");
     expect(facts).toBeLessThan(owed.findIndex((effect) => effect.kind === "put"));

@@ -16,7 +16,7 @@ export interface AssistantOptions {
   /** What this assistant may use in this conversation. */
   readonly tools: (question: Pick<Question, "agent" | "task">) => Toolbox;
   /** What else this assistant is told about its place: the names of its notes and skills. */
-  readonly briefing: (agent: string) => string;
+  readonly briefing: (agent: string) => Promise<string>;
   /** Whether these words mean a device. */
   readonly knows: (words: string, cap: string) => boolean;
   readonly history: Omit<History, "window">;
@@ -61,7 +61,7 @@ export function assistant(options: AssistantOptions): Model {
       const box = tools(question);
       const { items, pictures, full, tokens } = await itemsOf(question, history);
       const request = {
-        system: [SYSTEM, task && TASK, briefing(agent)].filter(Boolean).join("\n"),
+        system: [SYSTEM, task && TASK, await briefing(agent)].filter(Boolean).join("\n"),
         items: compact === undefined ? items : [...items, { role: "user", text: COMPACT } as const],
         tools: compact === undefined ? box.tools : [],
         maxTokens: MAX_TOKENS,

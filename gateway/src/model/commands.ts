@@ -170,6 +170,31 @@ function copy(rest: string): Answer {
   return { do: "call", cap: "files.read", device: from, args: { path }, onward };
 }
 
+const MEMORY =
+  "Say /memory add <text>, /memory search <words>, /memory show [file], /memory trust <id> or /memory forget <words or id>.";
+
+/** `search dentist`; `forget … --yes` does it, without it is only shown. */
+function memory(rest: string): Answer {
+  const [, verb = "", words = ""] = /^(\S+)(?:\s+([\s\S]+))?$/.exec(rest || "show") ?? [];
+  if (verb.toLowerCase() === "show")
+    return operate("memory.show", words === "" ? {} : { file: words });
+  if (words === "") return say(MEMORY);
+  // A phone makes one long dash of two.
+  const [, what = "", yes] = /^(.*?)(\s+(?:--|[–—])yes)?$/is.exec(words) ?? [];
+  switch (verb.toLowerCase()) {
+    case "add":
+      return operate("memory.add", { text: words.replaceAll(/\s+/g, " ") });
+    case "search":
+      return operate("memory.search", { words });
+    case "trust":
+      return operate("memory.trust", { ids: words.split(/\s+/) });
+    case "forget":
+      return operate("memory.forget", { what, ...(yes !== undefined && { yes: true }) });
+    default:
+      return say(MEMORY);
+  }
+}
+
 const id = (rest: string) => (rest ? { id: rest } : {});
 
 const commands: Readonly<Record<string, Command>> = {
@@ -337,6 +362,11 @@ const commands: Readonly<Record<string, Command>> = {
     form: "/why <id>",
     what: "the story of a call, device or question",
     parse: (rest) => (rest ? operate("why", { id: rest }) : say("Say /why with an id.")),
+  },
+  memory: {
+    form: "/memory [add|search|show|trust|forget] ...",
+    what: "what I remember: add a line, find, read, vouch for one, remove",
+    parse: memory,
   },
   safe: {
     form: "/safe off",

@@ -6,6 +6,7 @@ import type { Limits } from "../budgets/usage.ts";
 import type { Presence } from "../devices/presence.ts";
 import type { ChosenModel } from "../model/model.ts";
 import type { Calls } from "../invocations/calls.ts";
+import type { Memories } from "../memory/memory.ts";
 import type { Tailnet } from "../mesh/tailscale.ts";
 import type { StoredContent } from "../invocations/content.ts";
 import type { Waiting } from "../operators/waiting.ts";
@@ -54,6 +55,8 @@ export interface MethodsOptions {
   readonly schedules: Schedules;
   /** Budgets of a day. */
   readonly limits: Limits;
+  /** What assistants remember; absent where there is no home to keep it. */
+  readonly memory?: Memories;
   /** This machine's place in a tailnet; undefined: not looked at. */
   readonly tailnet: Pick<Tailnet, "changed" | "look" | "of" | "route"> | undefined;
 }

@@ -10,6 +10,7 @@ import { callMethods } from "./call-methods.ts";
 import { deviceMethods } from "./device-methods.ts";
 import { NOTHING, lookup } from "./lookup.ts";
 import { type Method, type MethodsOptions, atCommandLine, method } from "./method.ts";
+import { memoryMethods } from "./memory-methods.ts";
 import { meshMethods } from "./mesh-methods.ts";
 import { modelMethods } from "./model-methods.ts";
 import { pairingMethods } from "./pairing-methods.ts";
@@ -37,6 +38,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...usageMethods(options),
     ...reminderMethods(options),
     ...secretMethods(options),
+    ...memoryMethods(options),
     [
       "status",
       method(NOTHING, () => {

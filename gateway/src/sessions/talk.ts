@@ -567,7 +567,13 @@ function summed(
     effects: [
       // Lasting facts are on their way, by rows of their own, before anything is left out.
       ...facts.map((fact, n) =>
-        run(place, talk, turn, { ...context, call: siblingId(turnId, n) }, { text: fact }),
+        run(
+          place,
+          talk,
+          turn,
+          { ...context, call: siblingId(turnId, n) },
+          { file: "notes", text: fact, of: [] },
+        ),
       ),
       row(id, { role: "user", text, source: "a summary", ...labels }),
       audit,

@@ -313,6 +313,16 @@ export const verbs = {
       "remove NAME": asks("secrets.remove", ([name]) => ({ name })),
     },
   },
+  skills: {
+    about:
+      "List the assistant's skills, check those in a folder, or approve one as it is now: until then no model hears of it.",
+    example: "kith skills check ./my-skills\nkith skills approve invoices",
+    forms: {
+      "[list]": asks("skills.list"),
+      "check FOLDER": asks("skills.check", ([folder]) => ({ folder: resolve(folder) })),
+      "approve NAME": asks("skills.approve", ([name]) => ({ name })),
+    },
+  },
   reminders: {
     about:
       "List reminders, set one, or cancel one. WHEN is a time in quotes; --run has it done by the assistant; --missed says what becomes of times when the gateway was away.",

@@ -45,6 +45,7 @@ import { Runtime, type RuntimeOptions } from "./runtime/runtime.ts";
 import type { TableKind } from "./runtime/kind.ts";
 import type { Opened } from "./runtime/store.ts";
 import { Schedules, scheduleTools } from "./schedules/schedules.ts";
+import { skillKind } from "./skills/approved.ts";
 import type { ToolStep } from "./sessions/talk.ts";
 import { sessionTools } from "./sessions/session-tools.ts";
 import { type ChatMessage, question } from "./sessions/words.ts";
@@ -86,6 +87,8 @@ export interface CoreOptions
       | "setName"
       | "tailnet"
       | "model"
+      | "memory"
+      | "skills"
     >,
     Pick<CallsOptions, "fingerprint" | "ceiling"> {
   readonly contents: Contents;
@@ -156,6 +159,7 @@ export function assemble(options: CoreOptions): Core {
         receive: (...turn) => calls.receive(...turn),
         reload: () => calls.reload(),
       },
+      skillKind,
       {
         name: "usage",
         receive: (...turn) => book.receive(...turn),

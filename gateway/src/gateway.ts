@@ -14,7 +14,7 @@ import { fingerprinter } from "./audit/fingerprint.ts";
 import { pricesOf } from "./budgets/prices.ts";
 import { type Config, DEFAULT_PORT, addListen, readConfig, readSecret, setName } from "./config.ts";
 import { agentHash, agentPath } from "./agent-file.ts";
-import { assemble } from "./core.ts";
+import { type Core, assemble } from "./core.ts";
 import { Egress } from "./egress/egress.ts";
 import { Register } from "./egress/register.ts";
 import { loadKeys } from "./keys.ts";
@@ -36,6 +36,9 @@ import { egressMethods } from "./operators/egress-methods.ts";
 import { openModel } from "./operators/model-methods.ts";
 import { controlPath, privateFolder, windows } from "./platform.ts";
 import type { Runtime } from "./runtime/runtime.ts";
+import { ownSkills } from "./skills/own.ts";
+import { skillTools } from "./skills/skill-tool.ts";
+import { Skills } from "./skills/skills.ts";
 import { Pulse } from "./store/stall.ts";
 import { openStore } from "./store/store.ts";
 import type { Search } from "./web/search.ts";
@@ -156,9 +159,14 @@ export async function startGateway({
     const register = new Register(clock);
     const choose = (models: NonNullable<Config["model"]>) => chosen(models, register, home, clock);
     const remembers = memory;
+    const skills: Skills = new Skills({
+      ...{ own: ownSkills, home, documents: () => core.runtime.documents },
+    });
     const briefing = async (agent: string): Promise<string> => {
       const notes = await remembers.index(agent);
-      return notes === "" ? "" : `Your long-term memory has: ${notes}.`;
+      return [notes && `Your long-term memory has: ${notes}.`, skills.prompt(agent)]
+        .filter(Boolean)
+        .join("\n");
     };
     const model = config.model && (await choose(config.model));
     const others = new Map<string, ChosenModel>();
@@ -166,13 +174,13 @@ export async function startGateway({
       const own = agent.model && (await choose(agent.model));
       if (own) others.set(name, own);
     }
-    const core = assemble({
+    const core: Core = assemble({
       ...{ store, clock, rng, fatal, report, pulse, home, addresses, local, open, contents },
       tailnet,
       ceiling: config.tailnet === "off" ? "off" : config.tailnet.ceiling,
       setName: (called) => setName(home, called),
       agentHash,
-      ...{ memory },
+      ...{ memory, skills },
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model,
       limits: config.budgets,
@@ -184,6 +192,7 @@ export async function startGateway({
       timezone: config.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
       tools: [
         ...memoryTools(memory),
+        ...skillTools(skills),
         ...webTools({
           egress: new Egress({ ...config.egress, clock, register }),
           ...{ contents, search: config.search && searchBy(config.search, home) },

@@ -1,7 +1,8 @@
 /** The only place of the gateway that knows operating systems: paths, modes, folders. */
-import { chmodSync, mkdirSync, statSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, statSync } from "node:fs";
 import { homedir, platform, userInfo } from "node:os";
-import { join, resolve } from "node:path";
+import { delimiter, join, resolve } from "node:path";
+import process from "node:process";
 import { KithError } from "@kith/shared/errors";
 
 export const windows = platform() === "win32";
@@ -14,6 +15,15 @@ export function controlPath(home: string): string {
     ? `\\\\.\\pipe\\kith-${Buffer.from(resolve(home)).toString("hex").slice(-64)}-control.sock`
     : "control.sock";
 }
+
+/** What a skill may need of this machine; see skills/requires.ts. */
+export const surroundings = {
+  os: platform(),
+  program: (name: string): boolean =>
+    /^[\w.+-]{1,128}$/.test(name) &&
+    (process.env["PATH"] ?? "").split(delimiter).some((folder) => existsSync(join(folder, name))),
+  variable: (name: string): boolean => Object.hasOwn(process.env, name),
+};
 
 /**
  * Makes a private folder, or checks that an existing one is.

@@ -64,6 +64,8 @@ export const remedies = {
   expired: "It waited too long and was dropped; nothing happened. Ask again.",
   "too-many": "Too much waits for an answer already: `kith approvals`.",
   "grant-unknown": "`kith grants` lists the grants with their ids.",
+  "skill-unknown": "`kith skills` lists them, and says why one cannot be used.",
+  "skill-waits": "The message says what it needs; `kith skills` shows more.",
   "reminder-unknown": "`kith reminders` lists them, with numbers and ids.",
   "chat-unknown": "Say something in that chat first (`kith chat NAME`), or name one that there is.",
   "call-unknown": "`kith audit` lists what was done, with its ids.",

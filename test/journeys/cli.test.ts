@@ -77,6 +77,8 @@ describe("actors", () => {
     expect((await kith("models", "test", "--json")).json).toEqual({ ok: true, model: null });
     expect((await kith("memory", "add", "the owner likes tea", "--json")).code).toBe(0);
     expect((await kith("memory", "search", "tea", "--json")).json.lines).toHaveLength(1);
+    const { skills } = (await kith("skills", "--json")).json;
+    expect(skills.filter(({ where }: { where: string }) => where === "own")).toHaveLength(3);
     const whenever = await kith("reminders", "add", "whenever", "x", "--json");
     expect(whenever.json.error.code).toBe("chat-unknown");
     expect((await kith("reminders", "cancel", "1", "--json")).json.error.code).toBe(

@@ -374,6 +374,11 @@ const commands: Readonly<Record<string, Command>> = {
     parse: (rest) =>
       rest === "off" ? operate("safe.off") : say("Say /safe off to end safe mode."),
   },
+  skills: {
+    form: "/skills",
+    what: "the assistant's how-tos",
+    parse: () => operate("skills.list"),
+  },
   usage: {
     form: "/usage",
     what: "what was used today, and the limits",

@@ -13,6 +13,7 @@ import type { Waiting } from "../operators/waiting.ts";
 import type { ActorId } from "../runtime/effect.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Schedules } from "../schedules/schedules.ts";
+import type { Skills } from "../skills/skills.ts";
 import type { Store } from "../runtime/store.ts";
 
 export interface Answer {
@@ -53,6 +54,8 @@ export interface MethodsOptions {
   /** The language model, where one is set up. */
   readonly model: ChosenModel | undefined;
   readonly schedules: Schedules;
+  /** Absent where there is no home to keep them. */
+  readonly skills?: Skills;
   /** Budgets of a day. */
   readonly limits: Limits;
   /** What assistants remember; absent where there is no home to keep it. */

@@ -17,6 +17,7 @@ import { pairingMethods } from "./pairing-methods.ts";
 import { permissionMethods } from "./permission-methods.ts";
 import { reminderMethods } from "./reminder-methods.ts";
 import { secretMethods } from "./secret-methods.ts";
+import { skillMethods } from "./skill-methods.ts";
 import { shellMethods } from "./shell-methods.ts";
 import { story } from "./story.ts";
 import { ago, dayTime, table } from "./text.ts";
@@ -39,6 +40,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...reminderMethods(options),
     ...secretMethods(options),
     ...memoryMethods(options),
+    ...skillMethods(options),
     [
       "status",
       method(NOTHING, () => {

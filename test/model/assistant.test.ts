@@ -35,7 +35,7 @@ function desk(history: readonly StoredItem[] = [], change: Partial<AssistantOpti
         yield* says;
       },
     },
-    tools: () => ({ tools: [], read: (call) => readCall(call) }),
+    tools: () => ({ tools: [], devices: ["laptop"], read: (call) => readCall(call) }),
     briefing: (agent) => Promise.resolve(`notes of ${agent}`),
     knows: (words) => /^(?:my )?laptop$/.test(words),
     history: {
@@ -143,6 +143,7 @@ test("it is told its assistant's place; a task and a summary have words of their
   await ask({ task: true });
   await ask({ compact: "session/S/00000001" });
   expect(asked.map(({ system }) => system.endsWith("notes of main"))).toEqual([true, true, true]);
+  expect(asked[0]?.system).toContain("The owner's devices: laptop.");
   expect(asked[1]?.system).toContain("one task for another assistant");
   expect(asked[2]).toMatchObject({
     tools: [],

@@ -18,11 +18,10 @@ describe("tools", () => {
     const snap = tools.find(({ name }) => name === "camera_snap");
     expect(snap?.schema).toMatchObject({
       type: "object",
-      additionalProperties: false,
       required: ["device"],
       properties: {
-        device: { type: "string", description: "One of: laptop" },
-        look: { type: "boolean", default: false },
+        device: { type: "string" },
+        look: { type: "boolean" },
         facing: { enum: ["front", "back", "any"] },
       },
     });

@@ -38,7 +38,7 @@ export function toolsOf(documents: Documents): Tool[] {
     .filter(isForModels)
     .flatMap((capability) => {
       const able = devices.filter((row) => offers(documents, row, capability.name));
-      return able.length > 0 ? [tool(capability, able)] : [];
+      return able.length > 0 ? [tool(capability, able, devices.length)] : [];
     });
 }
 
@@ -61,32 +61,57 @@ function offers(documents: Documents, row: DeviceRow, cap: string): boolean {
   return within(row.ceiling, cap) && caps.some((one) => one.cap === cap && one.state !== "off");
 }
 
-function tool(capability: Capability, devices: readonly DeviceRow[]): Tool {
+/** Bounds that are checked when a call comes, and cost room in every request. */
+const UNSAID = new Set([
+  ...[
+    "$schema",
+    "additionalProperties",
+    "default",
+    "format",
+    "maxItems",
+    "maxLength",
+    "minItems",
+    "minLength",
+    "pattern",
+  ],
+]);
+
+const lean = (value: unknown): unknown =>
+  Array.isArray(value)
+    ? value.map(lean)
+    : typeof value === "object" && value !== null
+      ? Object.fromEntries(
+          Object.entries(value).flatMap(([key, one]) =>
+            UNSAID.has(key) ? [] : [[key, lean(one)]],
+          ),
+        )
+      : value;
+
+/** `all`: how many devices there are; where each of them has it, the instructions have their names. */
+function tool(capability: Capability, devices: readonly DeviceRow[], all: number): Tool {
   const { own } = capability;
   const schema = own
     ? plainSchema((JSON.parse(own.schema) as { input: unknown }).input)
     : argsSchema(capability);
-  const { properties = {}, required = [], $schema: _, ...rest } = schema;
+  const { properties = {}, required = [] } = schema;
   const names = devices.map((row) => row.name).toSorted();
+  const which = names.length === all ? {} : { description: `One of: ${names.join(", ")}` };
   return {
     name: toolOf(capability.name),
     description: own ? `${capability.name}, which the device's owner wrote` : capability.summary,
     schema: {
-      ...rest,
       type: "object",
       properties: {
-        device: { type: "string", description: `One of: ${names.join(", ")}` },
-        ...(properties as object),
+        device: { type: "string", ...which },
+        ...(lean(properties) as object),
         ...(isLookedAt(capability) && {
           look: {
             type: "boolean",
-            default: false,
-            description: "Show you the picture or file, too. The chat gets it in any case.",
+            description: "You see it, too. The chat gets it anyway.",
           },
         }),
       },
       required: ["device", ...(required as string[])],
-      additionalProperties: false,
     },
   };
 }
@@ -96,6 +121,8 @@ const asked = v.looseObject({ device: name(64), look: v.optional(v.boolean(), fa
 /** What a model may use in a conversation, and how a call of it is understood. */
 export interface Toolbox {
   readonly tools: readonly Tool[];
+  /** Names of the paired devices. */
+  readonly devices: readonly string[];
   /** What this call means here; whether it may happen is decided elsewhere. */
   read(call: ToolCall, labels: readonly Label[]): TurnCall;
 }
@@ -110,12 +137,15 @@ export function toolbox(
   const byName = new Map(own.map((one) => [one.name, one]));
   const theirs = ownOf(documents);
   return {
+    devices: paired(documents)
+      .map((row) => row.name)
+      .toSorted(),
     tools: [
       ...toolsOf(documents).filter((tool) => mayUse(tool.name)),
       ...own.map(({ name: called, description, args }) => ({
         name: called,
         description,
-        schema: argsSchema({ args } as never),
+        schema: lean(argsSchema({ args } as never)) as Tool["schema"],
       })),
     ],
     read(call, labels) {

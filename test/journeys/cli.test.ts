@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { execSync } from "node:child_process";
 import {
+  appendFileSync,
   chmodSync,
   existsSync,
   mkdirSync,
@@ -93,6 +94,45 @@ describe("actors", () => {
     const { json } = await kith("why", "laptop", "--json");
     expect(json).toMatchObject({ ok: true, kind: "device" });
     expect(json.story.some(({ what, to }: any) => what === "link.asked" && to)).toBe(true);
+  });
+});
+
+describe("memory", () => {
+  test("takes a line, finds it, and forgets it with a receipt", async () => {
+    const add = await kith(
+      "memory",
+      "add",
+      "Anna",
+      "likes",
+      "coffee",
+      "--file",
+      "people",
+      "--json",
+    );
+    expect(add.json).toMatchObject({ ok: true, file: "people.md", text: "Anna likes coffee" });
+    const folder = join(home.home, "memory");
+    appendFileSync(join(folder, "people.md"), "- Bea likes coffee\n");
+    const found = await kith("memory", "search", "coffee", "--json");
+    expect(found.json.lines.map(({ text }: any) => text)).toEqual([
+      "Anna likes coffee",
+      "Bea likes coffee",
+    ]);
+    const bea = found.json.lines[1].id;
+    expect((await kith("memory", "trust", bea)).stdout).toContain(
+      "You vouch for:\nBea likes coffee",
+    );
+    expect((await kith("memory", "show")).stdout).toMatch(/^people\.md {2}2 lines/m);
+    expect((await kith("memory", "show", "people", "--line", "2")).stdout).toMatch(/^Bea/);
+    expect((await kith("memory", "forget", "coffee")).stdout).toContain("--yes");
+    const gone = await kith("memory", "forget", "coffee", "--yes", "--json");
+    expect(gone.json).toMatchObject({
+      ok: true,
+      done: true,
+      receipt: [{ store: "memory/people.md", removed: 2 }, { store: "memory.db" }],
+    });
+    expect((await kith("memory", "forget", "coffee", "--json")).json.error.code).toBe(
+      "memory-unknown",
+    );
   });
 });
 

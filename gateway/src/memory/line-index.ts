@@ -20,11 +20,14 @@ export interface Entry {
   readonly claims: readonly string[];
 }
 
-const VERSION = 1;
+const VERSION = 2;
+/** More than the lines that a file of 1 MiB can have. */
+const SPAN = 2_097_152;
 
 const TABLES = `
-  CREATE TABLE file (name TEXT PRIMARY KEY, state TEXT NOT NULL, changed INTEGER NOT NULL,
-    first INTEGER NOT NULL, last INTEGER NOT NULL);
+  CREATE TABLE file (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, state TEXT NOT NULL,
+    changed INTEGER NOT NULL);
+  -- Rows of a file stand side by side: its number times SPAN, and on.
   -- about: the mark as JSON, or the ids that a false one names.
   CREATE VIRTUAL TABLE line USING fts5 (text, file UNINDEXED, n UNINDEXED, id UNINDEXED, about UNINDEXED,
     tokenize = 'unicode61 remove_diacritics 2');
@@ -41,7 +44,7 @@ const FILES = `
   SELECT file.name, count(line.rowid) AS lines, line.text,
     coalesce(sum(json_extract(line.about, '$.trusted')), 0) AS trusted,
     min(CASE WHEN json_extract(line.about, '$.trusted') AND line.text GLOB '#*' THEN line.n END) AS at
-  FROM file LEFT JOIN line ON line.rowid BETWEEN file.first AND file.last
+  FROM file LEFT JOIN line ON line.rowid BETWEEN file.number * ${SPAN} AND (file.number + 1) * ${SPAN} - 1
   GROUP BY file.name ORDER BY file.name`;
 
 /** A line of a file that changed last at `changed`, Unix ms. */
@@ -118,40 +121,57 @@ export class LineIndex {
     );
   }
 
-  /** Takes the lines of a file in, in the place of those that it had; without lines, only those go. */
+  /**
+   * Takes the lines of a file in, in the place of those that it had; without lines, only those go. What stands
+   * unchanged before the first change is left as it is: most files only grow.
+   */
   put(name: string, now?: { state: string; changed: number; lines: readonly Line[] }): void {
-    this.#db.exec("BEGIN");
+    const rows = (now?.lines ?? []).flatMap(({ id, text, mark, claims }, at) => {
+      const about = mark ?? (claims.length > 0 ? claims : undefined);
+      return text === "" ? [] : [[at, text, id, about ? JSON.stringify(about) : null] as const];
+    });
+    const db = this.#db;
+    db.exec("BEGIN");
     try {
-      const had = this.#db.prepare("SELECT first, last FROM file WHERE name = ?").get(name);
-      if (had)
-        this.#db
-          .prepare("DELETE FROM line WHERE rowid BETWEEN ? AND ?")
-          .run(had["first"] as number, had["last"] as number);
-      this.#db.prepare("DELETE FROM file WHERE name = ?").run(name);
-      if (now) this.#fill(name, now);
-      this.#db.exec("COMMIT");
+      db.prepare(
+        "INSERT INTO file (name, state, changed) VALUES (?1, '', 0) ON CONFLICT DO NOTHING",
+      ).run(name);
+      const found = db.prepare("SELECT number FROM file WHERE name = ?").get(name);
+      const first = Number(found?.["number"]) * SPAN;
+      const had = db
+        .prepare(
+          "SELECT rowid, text, id, about FROM line WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+        )
+        .all(first, first + SPAN);
+      const differs = rows.findIndex(([at, text, id, about], n) => {
+        const row = had[n];
+        return (
+          row?.["rowid"] !== first + at ||
+          row["text"] !== text ||
+          row["id"] !== id ||
+          row["about"] !== about
+        );
+      });
+      const same = differs === -1 ? rows.length : differs;
+      const gone = had[same]?.["rowid"] ?? first + SPAN;
+      db.prepare("DELETE FROM line WHERE rowid >= ? AND rowid < ?").run(gone, first + SPAN);
+      const insert = db.prepare(
+        "INSERT INTO line (rowid, text, file, n, id, about) VALUES (?, ?, ?, ?, ?, ?)",
+      );
+      for (const [at, text, id, about] of rows.slice(same))
+        insert.run(first + at, text, name, at + 1, id, about);
+      if (now)
+        db.prepare("UPDATE file SET state = ?, changed = ? WHERE name = ?").run(
+          now.state,
+          now.changed,
+          name,
+        );
+      else db.prepare("DELETE FROM file WHERE name = ?").run(name);
+      db.exec("COMMIT");
     } catch (error) {
-      this.#db.exec("ROLLBACK");
+      db.exec("ROLLBACK");
       throw error;
     }
-  }
-
-  #fill(name: string, now: { state: string; changed: number; lines: readonly Line[] }): void {
-    // From the newest file on: rows of one file stand side by side.
-    const { last } =
-      this.#db.prepare("SELECT coalesce(max(last), 0) AS last FROM file").get() ?? {};
-    const first = Number(last) + 1;
-    const insert = this.#db.prepare(
-      "INSERT INTO line (rowid, text, file, n, id, about) VALUES (?, ?, ?, ?, ?, ?)",
-    );
-    for (const [at, { id, text, mark, claims }] of now.lines.entries()) {
-      if (text === "") continue;
-      const about = mark ?? (claims.length > 0 ? claims : undefined);
-      insert.run(first + at, text, name, at + 1, id, about ? JSON.stringify(about) : null);
-    }
-    this.#db
-      .prepare("INSERT INTO file (name, state, changed, first, last) VALUES (?, ?, ?, ?, ?)")
-      .run(name, now.state, now.changed, first, first + Math.max(0, now.lines.length - 1));
   }
 
   /**

@@ -66,7 +66,15 @@ export function memoryTools(memories: Memories): readonly OwnTool[] {
       args: v.strictObject({ file: slug, text: lineText, of: v.optional(list(id26, MOST_OF), []) }),
       async run({ file, text, of }, { agent, call, session, chat, labels }) {
         const trusted = !labels.includes("untrusted");
-        const draft = { file, text, id: call, by: session, chat, of, trusted };
+        const draft = {
+          file,
+          text,
+          id: call,
+          by: session,
+          of,
+          trusted,
+          ...(chat !== "" && { chat }),
+        };
         const { n, id } = await memories.of(agent).write(draft);
         return { text: `Remembered as line ${n} of ${file}.md, id ${id}.` };
       },

@@ -91,10 +91,13 @@ export function memoryMethods({ memory, clock, rng }: MethodsOptions): [string, 
     ],
     [
       "memory.trust",
-      method(v.strictObject({ ids: list(name(26), 64), agent }), async ({ ids, agent }, { by }) => {
-        const lines = await of(agent).trust(ids, by);
-        return { out: { lines: lines.map(line) }, text: `You vouch for:\n${texts(lines)}` };
-      }),
+      method(
+        v.strictObject({ ids: v.pipe(list(name(26), 64), v.minLength(1)), agent }),
+        async ({ ids, agent }, { by }) => {
+          const lines = await of(agent).trust(ids, by);
+          return { out: { lines: lines.map(line) }, text: `You vouch for:\n${texts(lines)}` };
+        },
+      ),
     ],
     [
       "memory.forget",

@@ -59,7 +59,7 @@ function desk(history: readonly StoredItem[] = [], change: Partial<AssistantOpti
     const said = await model.ask({ ...question, ...more }, signal);
     return { said, items: asked.at(-1)?.items ?? [] };
   };
-  return { asked, drafts, spent, says, hear, ask };
+  return { model, asked, drafts, spent, says, hear, ask };
 }
 
 describe("what the grammar understands whole never reaches the model", () => {
@@ -86,6 +86,13 @@ test("nobody but an owner speaks with a model", async () => {
   expect(await desk().hear("what is the capital of France?", false)).toMatchObject({
     puzzled: true,
   });
+});
+
+test("words of a model, or of others, are no command, whatever they look like", async () => {
+  const { model } = desk();
+  const heard = (owner: boolean) => model.answer({ text: "/lock", owner, direct: true });
+  expect(await heard(true)).toEqual({ do: "ask" });
+  expect((await heard(false)).do).toBe("say");
 });
 
 test("its text comes in drafts, its calls whole, with what they cost", async () => {

@@ -209,6 +209,20 @@ describe("what is said during a turn", () => {
     expect(chat.owed()).toEqual([]);
   });
 
+  test("by a schedule, or in words of others, is a turn of its own, with its labels", () => {
+    const { chat } = talking();
+    chat.send(said("look at the mail", { labels: ["untrusted"], job: "schedule/X" }));
+    expect(thoughts(chat.owed())).toEqual([
+      { text: "look at the mail", owner: true, direct: true },
+    ]);
+    understood(chat, { do: "ask" });
+    const owed = answer(chat, saying("Paris."));
+    expect(items(owed).at(-1)?.[1]).toMatchObject({
+      ...{ text: "look at the mail", labels: ["untrusted"] },
+    });
+    expect(questions(owed)).toMatchObject([{ labels: ["untrusted"], job: "schedule/X" }]);
+  });
+
   test("is refused in words when it is too much", () => {
     const { chat } = talking();
     for (let n = 0; n < 8; n++) expect(replies(say(chat, `more ${n}`))).toEqual([]);

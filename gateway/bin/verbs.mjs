@@ -323,6 +323,12 @@ export const verbs = {
       "approve NAME": asks("skills.approve", ([name]) => ({ name })),
     },
   },
+  transcripts: {
+    about:
+      "Write the transcripts of chats anew from what is stored: transcripts/CHAT/DAY.md in the home.",
+    example: "kith transcripts rebuild",
+    forms: { rebuild: asks("transcripts.rebuild") },
+  },
   reminders: {
     about:
       "List reminders, set one, or cancel one. WHEN is a time in quotes; --run has it done by the assistant; --missed says what becomes of times when the gateway was away.",

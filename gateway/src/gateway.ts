@@ -34,6 +34,7 @@ import { fallback } from "./model/providers/fallback.ts";
 import { startControl } from "./operators/control.ts";
 import { egressMethods } from "./operators/egress-methods.ts";
 import { openModel } from "./operators/model-methods.ts";
+import { Transcripts } from "./transcripts/transcripts.ts";
 import { controlPath, privateFolder, windows } from "./platform.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import { ownSkills } from "./skills/own.ts";
@@ -67,6 +68,8 @@ export interface GatewayOptions {
   readonly rng?: Rng;
 }
 
+/** How late a transcript may be. */
+const TRANSCRIPTS_MS = 10_000;
 /** Tokens that a model reads at once: what nearly every one of today has. */
 const WINDOW = 128_000;
 
@@ -159,6 +162,9 @@ export async function startGateway({
     const register = new Register(clock);
     const choose = (models: NonNullable<Config["model"]>) => chosen(models, register, home, clock);
     const remembers = memory;
+    const transcripts: Transcripts = new Transcripts({
+      ...{ home, store, documents: () => core.runtime.documents },
+    });
     const skills: Skills = new Skills({
       ...{ own: ownSkills, home, documents: () => core.runtime.documents },
     });
@@ -180,7 +186,7 @@ export async function startGateway({
       ceiling: config.tailnet === "off" ? "off" : config.tailnet.ceiling,
       setName: (called) => setName(home, called),
       agentHash,
-      ...{ memory, skills },
+      ...{ memory, skills, transcripts },
       scheduler: { soon: (fn) => void setImmediate(fn) },
       model,
       limits: config.budgets,
@@ -222,6 +228,15 @@ export async function startGateway({
       core.notice(`${why.message} ${why.remedy}`);
     });
     await core.start(opened);
+    const write = (): void => {
+      try {
+        transcripts.follow(clock.now());
+      } catch (error) {
+        report("transcripts", error);
+      }
+      core.runtime.due.set("transcripts", TRANSCRIPTS_MS, write);
+    };
+    write();
     started = core.runtime;
     mesh = await startMesh({
       listen: config.listen,

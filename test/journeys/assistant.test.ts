@@ -1,5 +1,5 @@
 /** An assistant in daily use, on real processes: stopped, interrupted, limited, reminded, and killed in the middle. */
-import { appendFileSync, readFileSync } from "node:fs";
+import { appendFileSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import type { Message } from "../support/control.ts";
@@ -160,4 +160,27 @@ test("two assistants: each has its chat, its tools and its memory", async () => 
   expect(told(server)).toContain("No line of memory has all of these words");
   expect(told(server)).not.toContain("77");
   expect(readFileSync(join(home.home, "agents/work/memory/secret.md"), "utf8")).toContain("77");
+});
+
+test("a transcript of the day is Markdown, and the same bytes when it is made anew", async () => {
+  await using home = await pairedWorld();
+  await using _ = await start(home, [{ calls: [snap] }, { text: ["A *test* pattern."] }]);
+  const owner = await home.owner(undefined, true);
+  await owner.say("grab a picture of the laptop's view, and tell me about it");
+  await owner.hear("the question", ({ question }) => question);
+  await owner.say("/allow once");
+  await owner.hear("the answer", ({ text }) => text === "A *test* pattern.");
+  const rebuilt = async () =>
+    JSON.parse((await kith(home.home, "transcripts", "rebuild", "--json")).stdout).written;
+  await rebuilt();
+  const folder = join(home.home, "transcripts/console");
+  const [day = ""] = readdirSync(folder);
+  const text = readFileSync(join(folder, day), "utf8");
+  expect(text).toMatch(
+    /You\n\ngrab a picture[\s\S]*camera_snap[\s\S]*!\[image\]\(\.\.\/\.\.\/media\/[0-9a-f]{64}\.jpg\)[\s\S]*A \\\*test\\\* pattern\./,
+  );
+  expect(text).not.toContain(home.home);
+  rmSync(join(folder, day));
+  expect(await rebuilt()).toBe(1);
+  expect(readFileSync(join(folder, day), "utf8")).toBe(text);
 });

@@ -80,6 +80,7 @@ describe("actors", () => {
     expect((await kith("memory", "search", "tea", "--json")).json.lines).toHaveLength(1);
     const { skills } = (await kith("skills", "--json")).json;
     expect(skills.filter(({ where }: { where: string }) => where === "own")).toHaveLength(3);
+    expect((await kith("transcripts", "rebuild", "--json")).json).toEqual({ ok: true, written: 0 });
     const whenever = await kith("reminders", "add", "whenever", "x", "--json");
     expect(whenever.json.error.code).toBe("chat-unknown");
     expect((await kith("reminders", "cancel", "1", "--json")).json.error.code).toBe(

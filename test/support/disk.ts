@@ -156,6 +156,9 @@ export function storeOn(disk: Disk, commit: Committing): Store {
     openDocuments: (table) => copy(rows(disk, table).filter(({ open }) => open)),
     document: (table, id) => copy(disk.documents.get(`${table} ${id}`)?.body),
     documents: (table, limit) => copy(rows(disk, table).slice(0, limit)),
+    // Nobody writes transcripts here.
+    spoken: () => [],
+    lastStep: () => 0,
     series: (table, owner, limit) =>
       copy(
         rows(disk, table)

@@ -14,6 +14,7 @@ import type { ActorId } from "../runtime/effect.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Schedules } from "../schedules/schedules.ts";
 import type { Skills } from "../skills/skills.ts";
+import type { Transcripts } from "../transcripts/transcripts.ts";
 import type { Store } from "../runtime/store.ts";
 
 export interface Answer {
@@ -56,6 +57,7 @@ export interface MethodsOptions {
   readonly schedules: Schedules;
   /** Absent where there is no home to keep them. */
   readonly skills?: Skills;
+  readonly transcripts?: Transcripts;
   /** Budgets of a day. */
   readonly limits: Limits;
   /** What assistants remember; absent where there is no home to keep it. */

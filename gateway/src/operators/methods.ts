@@ -21,6 +21,7 @@ import { skillMethods } from "./skill-methods.ts";
 import { shellMethods } from "./shell-methods.ts";
 import { story } from "./story.ts";
 import { ago, dayTime, table } from "./text.ts";
+import { transcriptMethods } from "./transcript-methods.ts";
 import { usageMethods } from "./usage-methods.ts";
 
 export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
@@ -41,6 +42,7 @@ export function methods(options: MethodsOptions): ReadonlyMap<string, Method> {
     ...secretMethods(options),
     ...memoryMethods(options),
     ...skillMethods(options),
+    ...transcriptMethods(options),
     [
       "status",
       method(NOTHING, () => {

@@ -119,6 +119,19 @@ export interface Opened {
   readonly lastWallMs: number;
 }
 
+/** Something that was said or done in a chat: a step of `model` or `say`, or a row of a conversation (`item`). */
+export interface Spoken {
+  /** Grows with each step; 0 for a row of a conversation. */
+  readonly n: number;
+  readonly actor: ActorId;
+  /** Unix ms. */
+  readonly at: number;
+  readonly op: "model" | "say" | "item";
+  /** Where the row itself says it. */
+  readonly chat?: string;
+  readonly args: unknown;
+}
+
 /** Reads are synchronous, on a read-only connection of their own: a wake does not wait for the writer. */
 export interface Store {
   /**
@@ -152,6 +165,10 @@ export interface Store {
   documents(table: Table, limit: number): { id: string; at: number; body: unknown }[];
   /** Documents named `OWNER/…` in the order of their names: the last `limit` of them. */
   series(table: Table, owner: ActorId, limit: number): { id: string; body: unknown }[];
+  /** What was said from then until before then (Unix ms), oldest first; of steps only those behind number `after`. */
+  spoken(from: number, until: number, after: number): Spoken[];
+  /** The number of the newest step. */
+  lastStep(): number;
   audit(options: { after?: number; limit: number; about?: string }): AuditRow[];
   /** Newest first, `limit` at most. */
   journal(actor: ActorId, limit: number): Entry[];

@@ -15,7 +15,7 @@ import { Worker } from "node:worker_threads";
 import { KithError } from "@kith/shared/errors";
 import { canonical, hex, intact, verify, type Head, type Link } from "../audit/chain.ts";
 import type { ActorId, Envelope, Event } from "../runtime/effect.ts";
-import type { AuditRow, Entry, Opened, Store, Write } from "../runtime/store.ts";
+import type { AuditRow, Entry, Opened, Spoken, Store, Write } from "../runtime/store.ts";
 import { readAnchor } from "./anchor.ts";
 import {
   checked,
@@ -293,6 +293,33 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
       )
         .map((row) => ({ id: row[1], body: unpack(row[4]) }))
         .toReversed(),
+
+    lastStep: () => Number(query("SELECT max(n) FROM outbox")[0]?.[0] ?? 0),
+
+    spoken(from, until, after) {
+      const where =
+        "outbox.n > ? AND outbox.at >= ? AND outbox.at < ? AND op IN ('model', 'say') ORDER BY outbox.n";
+      const numbers = query(`SELECT n FROM outbox WHERE ${where}`, after, from, until);
+      const steps = rows("outbox", `WHERE ${where}`, after, from, until).map(
+        (row, place): Spoken => {
+          const [actor, , op, , , , at, packed] = row;
+          const n = Number(numbers[place]?.[0]);
+          const args = unpack(packed);
+          const { chat } = args as { chat?: string };
+          return { n, actor, at, op: op as "say", args, ...(chat !== undefined && { chat }) };
+        },
+      );
+      const items = rows(
+        "document",
+        "WHERE tbl = 'item' AND at >= ? AND at < ? ORDER BY document.n",
+        ...[from, until],
+      ).map((row): Spoken => {
+        const actor = row[1].slice(0, row[1].lastIndexOf("/")) as ActorId;
+        return { n: 0, actor, at: row[3], op: "item", args: unpack(row[4]) };
+      });
+      // Sorting is stable: what came in one moment stays in its order.
+      return [...items, ...steps].sort((a, b) => a.at - b.at);
+    },
 
     /** In order. After a row: the next ones; without: the newest. `about` is a value somewhere in `data`. */
     audit({ after, limit, about }) {

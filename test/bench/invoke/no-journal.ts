@@ -29,6 +29,8 @@ export function forgetfulStore(): Store {
     openDocuments: () => [],
     document: (table, id) => documents.get(`${table} ${id}`)?.body,
     documents: () => [],
+    spoken: () => [],
+    lastStep: () => 0,
     series: () => [],
     audit: () => [],
     journal: () => [],

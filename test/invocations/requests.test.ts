@@ -261,6 +261,15 @@ test("whoever read what others may have written is asked about, whatever was per
   expect(desk.tells().at(-1)?.event).toMatchObject({
     warning: expect.stringContaining("others may have written"),
   });
+  const sources = ["a page of x.org", "clipboard.read of laptop"];
+  desk.request("F", { session, labels: ["untrusted"], sources });
+  expect(desk.tells().at(-1)?.event).toMatchObject({
+    warning: expect.stringContaining("written: a page of x.org, clipboard.read of laptop."),
+  });
+  // What only reads where its owner shared goes on as permitted.
+  desk.sent("G", { cap: "files.read", args: { path: "a" }, allow: "1h" });
+  const read = { session, labels: ["untrusted"] as const, cap: "files.read", args: { path: "b" } };
+  expect(desk.request("H", read).state).toBe("ready");
   expect(
     desk.request("D", { session, labels: ["untrusted"], cap: "camera.list", args: {} }).state,
   ).toBe("ready");

@@ -495,6 +495,31 @@ describe("what others may have written takes standing permissions away", () => {
     expect(calls(say(chat, "/photo laptop", photo))[0]?.request).not.toHaveProperty("labels");
   });
 
+  test("and where it came from is said with each call, the newest three, until the owner has it forgotten", () => {
+    const { chat, ids } = asking();
+    end(chat, ids[0], { streams: [image] });
+    for (const source of [
+      "a page of a.org",
+      "a page of b.org",
+      "a page of b.org",
+      "a page\u202e of c.org",
+    ]) {
+      const owed = answer(chat, saying("", { ...note("t9"), own: { text: source } } as Call));
+      const result = { text: "evil", labels: ["untrusted"] as const, source };
+      chat.send({ type: "tool.ended", call: steps(owed)[0]?.context.call ?? "", result });
+      chat.owed();
+    }
+    const asked = answer(chat, saying("", snap("t10")));
+    const sources = (calls(asked)[0]?.request["sources"] ?? []) as readonly string[];
+    expect(sources.slice(0, 2)).toEqual(["a page of a.org", "a page of b.org"].slice(0, 2));
+    expect([sources.length, sources.join().includes("\u202e")]).toEqual([3, false]);
+    end(chat, calls(asked)[0]?.to.slice("invocation/".length));
+    answer(chat, saying("done"));
+    say(chat, "/clean", { do: "forget", what: "labelled" });
+    say(chat, "go on");
+    expect(again(chat)).not.toHaveProperty("sources");
+  });
+
   test("until the owner says /clean: then nothing labelled goes along, and permissions count", () => {
     const { chat, ids } = asking();
     end(chat, ids[0], { streams: [image] });

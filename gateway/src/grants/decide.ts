@@ -19,7 +19,7 @@ export interface Question {
   readonly unagreed?: boolean;
   /** `owner` acts for themselves and may be asked; anybody else needs a grant. */
   readonly requester: string;
-  /** It read what others may have written, and may do what they want: no standing permission counts. */
+  /** It read what others may have written, and may do what they want: no standing permission counts but for a few. */
   readonly tainted?: boolean;
   readonly grants: readonly Grant[];
   /** What the policy of the tailnet permits of this device; undefined: no ceiling. See devices/device.ts. */
@@ -112,7 +112,7 @@ export function decide(question: Question): Decision {
 
   // What is powerful (tier 3) is asked each time: no permission outlasts the call that it was given for.
   const grant =
-    capability.tier < 3 && question.tainted !== true
+    capability.tier < 3 && (question.tainted !== true || capability.tainted === "allowed")
       ? grants.find((one) => matches(one, device, capability, requester, now))
       : undefined;
   if (grant) {

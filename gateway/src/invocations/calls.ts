@@ -360,12 +360,14 @@ export class Calls implements TableKind {
   }
 
   /** What an owner should know before saying yes, in sentences. */
-  #warning({ device, cap }: Call, { labels, look }: Request): string | undefined {
+  #warning({ device, cap }: Call, { labels, look, sources = [] }: Request): string | undefined {
     const offered = this.rights.offered(device, cap);
     const sentences = [
       ...(look ? ["The model will see it."] : []),
       ...(labels?.includes("untrusted")
-        ? ["The model wants this after it read what others may have written."]
+        ? [
+            `The model wants this after it read what others may have written${sources.length > 0 ? `: ${sources.join(", ")}` : ""}.`,
+          ]
         : []),
       ...(offered?.state === "unavailable"
         ? [`It may not work: ${offered.reason ?? "the device says that it is not available"}.`]

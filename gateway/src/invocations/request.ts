@@ -26,6 +26,8 @@ export interface Request {
   readonly unlocked?: true;
   /** Of all that whoever asks has read; with `untrusted` no standing permission counts. */
   readonly labels?: readonly Label[];
+  /** Where what others may have written came from, for the question: the newest, at most three. */
+  readonly sources?: readonly string[];
   /**
    * Not of a device: permission for what the gateway itself would do, said as a sentence. With the owner's yes
    * the call has ended, and its result is the arguments that were permitted.

@@ -9,6 +9,7 @@
  * Nothing here waits: the chat hears commands and permissions at any time, and `/stop` ends the turn.
  */
 import { siblingId } from "@kith/shared/ids";
+import { tame } from "@kith/shared/protocol/words";
 import { sha256Hex } from "@kith/shared/sha256";
 import type { Failure } from "@kith/shared/errors";
 import type { Outcome } from "../invocations/outcome.ts";
@@ -82,6 +83,8 @@ export interface Talk {
   readonly starts: readonly number[];
   /** Of all that the model may have read. Only the owner takes them away, and time never does. */
   readonly labels: readonly Label[];
+  /** Where untrusted words came from, the newest. */
+  readonly sources?: readonly string[];
   /** The last question was long: before the next turn, what is old is summed up. */
   readonly full?: true;
   readonly mode?: QueueMode;
@@ -170,6 +173,10 @@ export function begun(
       items: talk.items + 1,
       starts: [...talk.starts, talk.items].slice(-TURNS_KEPT),
       labels: union(talk.labels, labels),
+      ...sourcesWith(talk, {
+        labels,
+        source: source ?? (job === undefined ? "words of others" : "a schedule"),
+      }),
       turn: { by, ...(job !== undefined && { job }), pending: [], rounds: 0, steer: [], made: [] },
     },
   };
@@ -317,6 +324,7 @@ function start(
     // Only an owner speaks with a model.
     ...{ session: place.session, requester: "owner", by: turn.by, ...labels },
     ...{ model: true as const, chat: place.chat },
+    ...(talk.labels.includes("untrusted") && talk.sources && { sources: talk.sources }),
     ...(turn.job !== undefined && { job: turn.job }),
   };
   const request = (more: Pick<Request, "device" | "cap" | "args" | "look" | "own">): Effect => ({
@@ -343,7 +351,7 @@ function start(
         {
           kind: "tell",
           to: `session/${call}`,
-          event: { ...given, labels: talk.labels, chat, agent } as Event,
+          event: { ...given, labels: talk.labels, source: "a task", chat, agent } as Event,
         },
       ],
     };
@@ -383,6 +391,19 @@ export interface ToolStep {
   readonly account: Account;
 }
 
+const SOURCES = 3;
+const SOURCE_CHARS = 80;
+
+/** With where this comes from, if others may have written it. */
+function sourcesWith(
+  { sources = [] }: Pick<Talk, "sources">,
+  { labels, source }: Pick<StoredItem, "labels" | "source">,
+): Pick<Talk, "sources"> {
+  if (source === undefined || !labels?.includes("untrusted")) return {};
+  const name = tame(source, SOURCE_CHARS);
+  return { sources: [...sources.filter((one) => one !== name), name].slice(-SOURCES) };
+}
+
 /** One of its calls has an end: a row, and one less to wait for. */
 function over(place: Place, talk: Talk, one: Pending, item: StoredItem): Next {
   const { turn } = talk;
@@ -393,6 +414,7 @@ function over(place: Place, talk: Talk, one: Pending, item: StoredItem): Next {
       ...talk,
       items: talk.items + 1,
       labels: union(talk.labels, item.labels),
+      ...sourcesWith(talk, item),
       turn: { ...turn, pending: turn.pending.filter((waits) => waits !== one) },
     },
   };
@@ -584,10 +606,11 @@ function summed(
 
 /** The owner has the model forget. */
 export function forgotten(place: Place, talk: Talk, what: "all" | "labelled"): Talk {
+  const { sources: _sources, ...rest } = talk;
   const here = itemId(place.session, talk.items);
   return what === "all"
-    ? { ...talk, from: here, starts: [], labels: [] }
-    : { ...talk, clean: here, labels: [] };
+    ? { ...rest, from: here, starts: [], labels: [] }
+    : { ...rest, clean: here, labels: [] };
 }
 
 /** One of its calls goes on under another id. */

@@ -20,6 +20,11 @@ export interface Capability<
   readonly effect: EffectClass;
   /** How much trust a call needs: 0 harmless to 3 powerful. */
   readonly tier: 0 | 1 | 2 | 3;
+  /**
+   * What was permitted counts also for a model that has read what others may have written: it shows itself,
+   * or only reads where its owner shared.
+   */
+  readonly tainted?: "allowed";
   /** Longest grant, in ms; `Infinity` where none needs to end. */
   readonly longestGrantMs: number;
   /** Default time to live of a call, in ms. What asks for more than ten minutes stays open on purpose. */

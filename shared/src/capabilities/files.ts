@@ -18,6 +18,7 @@ export const filesRead = defineCapability({
   summary: "Read one file from a folder of the named device that its owner shared.",
   effect: "read",
   tier: 2,
+  tainted: "allowed",
   longestGrantMs: 7 * 86_400_000,
   ttlMs: 600_000,
   args: v.strictObject({
@@ -99,6 +100,7 @@ export const filesList = defineCapability({
   summary: "List a folder of the named device that its owner shared, or a folder inside it.",
   effect: "read",
   tier: 1,
+  tainted: "allowed",
   longestGrantMs: 30 * 86_400_000,
   ttlMs: 15_000,
   args: v.strictObject({
@@ -128,6 +130,7 @@ export const filesStat = defineCapability({
   summary: "Tell size and age of one file or folder of the named device that its owner shared.",
   effect: "read",
   tier: 1,
+  tainted: "allowed",
   longestGrantMs: 30 * 86_400_000,
   ttlMs: 15_000,
   args: v.strictObject({

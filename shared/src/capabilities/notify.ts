@@ -9,6 +9,7 @@ export const notifyShow = defineCapability({
   summary: "Show a notification on the named device.",
   effect: "idempotent",
   tier: 1,
+  tainted: "allowed",
   longestGrantMs: Number.POSITIVE_INFINITY,
   ttlMs: 10_000,
   args: v.strictObject({

@@ -411,14 +411,18 @@ export const verbs = {
     forms: { ID: asks("deny", ([id]) => ({ id })) },
   },
   grants: {
-    about: "List, revoke or explain permissions.",
+    about:
+      "List, revoke or explain permissions. explain says step by step what decides; --chat, --agent, --model and --tainted ask as such a conversation would.",
     example: "kith grants explain laptop camera.snap",
+    options: { chat: string, agent: string, model: boolean, tainted: boolean },
     forms: {
       "[list]": asks("grants.list"),
       "revoke ID": asks("grants.revoke", ([id]) => ({ id })),
       "explain DEVICE CAPABILITY [REQUESTER]": asks(
         "grants.explain",
-        ([device, cap, requester]) => ({ device, cap, requester }),
+        ([device, cap, requester], { chat, agent, model, tainted }) => ({
+          ...{ device, cap, requester, chat, agent, model, tainted },
+        }),
       ),
     },
   },

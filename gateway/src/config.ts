@@ -11,6 +11,7 @@ import { modes } from "@kith/shared/tailnet/ceiling";
 import * as v from "valibot";
 import { LineCounter, type Node, isNode, isScalar, isSeq, parseDocument } from "yaml";
 import { kinds, scopes } from "./budgets/usage.ts";
+import { type Rule, presets } from "./grants/boundaries.ts";
 import { written } from "./mesh/reachable.ts";
 import { type ProviderKind, efforts } from "./model/provider.ts";
 import { Secret } from "./secret.ts";
@@ -93,7 +94,7 @@ const PLACE = "a host with its port, such as 127.0.0.1:8080";
 const MOST_ALLOWED = 64;
 const SEARCH = "provider: brave with apiKey, or provider: searxng with baseUrl";
 const SETTINGS =
-  "name, listen, tailnet, model, budgets, prices, timezone, agents, egress and search";
+  "name, listen, tailnet, model, budgets, prices, permissions, timezone, agents, egress and search";
 const ROOT = `only the settings ${SETTINGS}`;
 
 /** One language model. */
@@ -118,6 +119,25 @@ const MOST_AGENTS = 32;
 const AGENT = "a name of small letters, digits and hyphens, other than main";
 const PATTERNS = "at most 64 names of tools or capabilities, such as memory_* or camera.snap";
 const pattern = v.pipe(v.string(PATTERNS), v.regex(/^[a-z][a-z0-9_.-]{0,63}\*?$/, PATTERNS));
+const RULES = "at most 64 rules";
+const RULE =
+  "one of allow, ask and deny with a capability or tool; and chat, person, agent, device";
+const ruleWord = v.optional(pattern);
+const about = v.optional(v.pipe(v.string(RULE), v.minLength(1, RULE), v.maxLength(128, RULE)));
+const ruleLine = v.pipe(
+  v.strictObject(
+    {
+      ...{ allow: ruleWord, ask: ruleWord, deny: ruleWord },
+      ...{ chat: about, person: about, agent: about, device: about },
+    },
+    RULE,
+  ),
+  v.check(({ allow, ask, deny }) => [allow, ask, deny].filter(Boolean).length === 1, RULE),
+  v.transform(({ allow, ask, deny, ...whose }): Rule => {
+    const word = deny ? "deny" : ask ? "ask" : "allow";
+    return { word, what: deny ?? ask ?? allow ?? "", ...whose };
+  }),
+);
 const CHATS = "at most 64 names of chats";
 const chatName = v.pipe(v.string(CHATS), v.minLength(1, CHATS), v.maxLength(64, CHATS));
 
@@ -174,6 +194,19 @@ const schema = v.strictObject(
     ),
     /** The language models beside the commands, which always work; the first that is well answers. */
     model: v.optional(oneOrMore),
+    /** What is allowed, asked about and denied: grants/boundaries.ts. */
+    permissions: v.optional(
+      v.pipe(
+        v.strictObject(
+          {
+            preset: v.optional(v.picklist(presets, `one of ${presets.join(", ")}`), "careful"),
+            rules: v.optional(v.pipe(v.array(ruleLine, RULES), v.maxLength(64, RULES)), []),
+          },
+          "preset and rules",
+        ),
+      ),
+      {},
+    ),
     /** Of the times that people say; the system's where none is given. */
     timezone: v.optional(
       v.pipe(

@@ -22,6 +22,7 @@ import { pairingHandlers } from "./devices/pairing.ts";
 import { ticketHandlers } from "./devices/tickets.ts";
 import { Presence } from "./devices/presence.ts";
 import { followTailnet } from "./devices/tailnet.ts";
+import { type Boundaries, boundaryOf } from "./grants/boundaries.ts";
 import { latestTime } from "./grants/latest.ts";
 import { SAFE_MODE, countStart } from "./invocations/boots.ts";
 import { type Call, ended } from "./invocations/call.ts";
@@ -96,6 +97,8 @@ export interface CoreOptions
   readonly answers: (parts: ModelParts) => Model;
   /** What a model may ask of the gateway itself, beside what its session does. */
   readonly tools: readonly OwnTool[];
+  /** The owner's lines about what is allowed, asked and denied. */
+  readonly boundaries: Boundaries;
   /** IANA name: of times that people say. */
   readonly timezone: string;
   readonly agents: Agents;
@@ -178,6 +181,7 @@ export function assemble(options: CoreOptions): Core {
     link: (device) => presence.get(device),
     settling: () => clock.mono() - startedAt < SETTLING_MS,
     fingerprint: options.fingerprint,
+    boundaries: options.boundaries,
     ceiling: options.ceiling,
     latest: latestTime(clock, options.lastWallMs),
   });
@@ -218,8 +222,14 @@ export function assemble(options: CoreOptions): Core {
   const tools = [...options.tools, ...scheduleTools(schedules), sendTool(runtime)];
   const own = (task: boolean) => [...(task ? [] : sessionTools), ...tools];
   const model = options.answers({
-    tools: ({ agent, task = false }) =>
-      toolbox(runtime.documents, own(task), (name) => options.agents.mayUse(agent, name)),
+    tools: ({ agent, chat, by, task = false }) => {
+      const word = (name: string) =>
+        boundaryOf(options.boundaries, { name, chat, agent, person: by, model: true })?.word;
+      return toolbox(runtime.documents, own(task), {
+        mayUse: (name) => options.agents.mayUse(agent, name) && word(name) !== "deny",
+        mustAsk: (name) => word(name) === "ask",
+      });
+    },
     knows: (words, cap) => calls.rights.resolve(words, cap).is !== "none",
     history: {
       rows: (session) =>

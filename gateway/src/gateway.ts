@@ -195,6 +195,7 @@ export async function startGateway({
         config.prices,
       ),
       agents: new Agents(config.agents),
+      boundaries: config.permissions,
       timezone: config.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
       tools: [
         ...memoryTools(memory),

@@ -37,7 +37,7 @@ test("a home without one gets one that says what there is, for its owner only", 
   const { path, file } = home();
   expect(readConfig(path)).toEqual({
     ...{ name: "kith", listen: [{ host: "127.0.0.1", port: 5484 }] },
-    ...{ budgets: {}, prices: {}, agents: {} },
+    ...{ budgets: {}, prices: {}, agents: {}, permissions: { preset: "careful", rules: [] } },
     ...{ tailnet: { ceiling: "auto" }, egress: { allow: [] } },
   });
   expect(readFileSync(file, "utf8")).toMatch(/^# listen:/m);
@@ -150,7 +150,7 @@ describe("is refused", () => {
     [
       "an unknown setting",
       "name: a\n\nport: 5484\n",
-      /^3: port: no such setting \(there are name, listen, tailnet, model, budgets, prices, timezone, agents, egress and search\)$/,
+      /^3: port: no such setting \(there are name, listen, tailnet, model, budgets, prices, permissions, timezone, agents, egress and search\)$/,
     ],
     ["a setting of every object", "constructor: 1\n", /^1: constructor: no such setting/],
     [
@@ -189,12 +189,12 @@ describe("is refused", () => {
     [
       "a list",
       "- name\n",
-      /^1: expected only the settings name, listen, tailnet, model, budgets, prices, timezone, agents, egress and search/,
+      /^1: expected only the settings name, listen, tailnet, model, budgets, prices, permissions, timezone, agents, egress and search/,
     ],
     [
       "a word",
       "hello\n",
-      /^1: expected only the settings name, listen, tailnet, model, budgets, prices, timezone, agents, egress and search/,
+      /^1: expected only the settings name, listen, tailnet, model, budgets, prices, permissions, timezone, agents, egress and search/,
     ],
     ["the same setting twice", "name: a\nname: b\n", /^2: not YAML: .*unique/],
     ["bad YAML", "name: a\nlisten: [\n", /^\d+: not YAML: /],

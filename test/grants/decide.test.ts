@@ -116,6 +116,7 @@ describe("rules come in order", () => {
     "tailnet-ceiling",
     "lock",
     "safe-mode",
+    "boundaries",
     "grant",
     "harmless",
     "owner-asked",

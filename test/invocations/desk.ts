@@ -6,6 +6,7 @@ import type { CeilingMode } from "@kith/shared/tailnet/ceiling";
 import type { DeviceRow, OfferedSet } from "@kith/gateway/devices/device";
 import type { Call } from "@kith/gateway/invocations/call";
 import { type Limits, UsageLedger } from "@kith/gateway/budgets/usage";
+import { CAREFUL } from "@kith/gateway/grants/boundaries";
 import { Calls } from "@kith/gateway/invocations/calls";
 import { type CallsEvent, type Request } from "@kith/gateway/invocations/request";
 import { type Outcome } from "@kith/gateway/invocations/outcome";
@@ -43,6 +44,7 @@ export class Desk {
   settling = false;
   ceiling: CeilingMode = "auto";
   limits: Limits = {};
+  boundaries = CAREFUL;
   calls: Calls;
   #turns = 0;
   #newest = 0;
@@ -61,7 +63,12 @@ export class Desk {
 
   #fresh(): Calls {
     return new Calls({
-      ...{ documents: this.documents, gateway: "gateway", ceiling: this.ceiling },
+      ...{
+        documents: this.documents,
+        gateway: "gateway",
+        ceiling: this.ceiling,
+        boundaries: this.boundaries,
+      },
       settling: () => this.settling,
       ledger: new UsageLedger(this.documents, this.limits),
       media: { find: (hash) => (this.media.has(hash) ? `/media/${hash}` : undefined) },

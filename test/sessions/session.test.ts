@@ -28,6 +28,7 @@ test("a sentence becomes a call of the owner, with the turn's own id", () => {
         requester: "owner",
         by: "console:owner",
         session: "session/S",
+        chat: "console",
       },
     },
   ]);

@@ -3,12 +3,14 @@
  * other way to a device. First rule that hits wins; deny on doubt.
  *
  *   1 device known  2 capability offered and on  3 within the tailnet's ceiling  4 not locked, not in safe mode
- *   5 live grant → allow  6 harmless (tier 0) → allow  7 the owner may be asked → ask  8 → deny
+ *   5 not denied by the owner's lines  6 live grant → allow  7 allowed by them → allow  8 harmless (tier 0) → allow
+ *   9 the owner may be asked → ask  10 → deny
  */
 import type { Capability } from "@kith/shared/capabilities/capability";
 import type { ErrorCode } from "@kith/shared/errors";
 import type { Offered } from "@kith/shared/protocol/session";
 import { type DeviceRow, beyond } from "../devices/device.ts";
+import type { Boundary } from "./boundaries.ts";
 import type { Grant } from "./grant.ts";
 
 export interface Question {
@@ -21,6 +23,8 @@ export interface Question {
   readonly requester: string;
   /** It read what others may have written, and may do what they want: no standing permission counts but for a few. */
   readonly tainted?: boolean;
+  /** What the owner's lines in config.yaml say of it: boundaries.ts. */
+  readonly boundary?: Boundary | undefined;
   readonly grants: readonly Grant[];
   /** What the policy of the tailnet permits of this device; undefined: no ceiling. See devices/device.ts. */
   readonly ceiling: readonly string[] | undefined;
@@ -110,9 +114,16 @@ export function decide(question: Question): Decision {
     return deny("safe-mode", "safe-mode", "nothing is sent to devices: Kith crashed three times");
   pass("safe-mode");
 
+  const { boundary, tainted = false } = question;
+  if (boundary?.word === "deny")
+    return deny(boundary.rule, "not-granted", `${boundary.rule} denies ${capability.name}`);
+  pass("boundaries");
+
   // What is powerful (tier 3) is asked each time: no permission outlasts the call that it was given for.
   const grant =
-    capability.tier < 3 && (question.tainted !== true || capability.tainted === "allowed")
+    capability.tier < 3 &&
+    boundary?.word !== "ask" &&
+    (!tainted || capability.tainted === "allowed")
       ? grants.find((one) => matches(one, device, capability, requester, now))
       : undefined;
   if (grant) {
@@ -121,15 +132,20 @@ export function decide(question: Question): Decision {
   }
   pass("grant");
 
-  if (capability.tier === 0) {
+  if (boundary?.word === "allow" && requester === "owner" && capability.tier < 3 && !tainted) {
+    steps.push({ rule: boundary.rule, verdict: "allow" });
+    return { verdict: "allow", rule: boundary.rule, steps };
+  }
+  if (capability.tier === 0 && boundary?.word !== "ask") {
     steps.push({ rule: "harmless", verdict: "allow" });
     return { verdict: "allow", rule: "harmless", steps };
   }
   pass("harmless");
 
   if (requester === "owner") {
-    steps.push({ rule: "owner-asked", verdict: "ask" });
-    return { verdict: "ask", rule: "owner-asked", steps };
+    const rule = boundary?.word === "ask" ? boundary.rule : "owner-asked";
+    steps.push({ rule, verdict: "ask" });
+    return { verdict: "ask", rule, steps };
   }
   return deny(
     "owner-asked",

@@ -38,6 +38,8 @@ export interface Request {
   /** Whose budget it is, beside `by`: the chat, and the schedule that began it. */
   readonly chat?: string;
   readonly job?: string;
+  /** Which assistant asks. */
+  readonly agent?: string;
   /** A language model will see what it brings: whoever is asked should know. */
   readonly look?: true;
   /** The owner's permission, given with the request. */

@@ -16,6 +16,7 @@ import {
   offer,
 } from "../devices/device.ts";
 import { type Resolution, resolve } from "../devices/resolve.ts";
+import { type Boundaries, type Use, boundaryOf } from "../grants/boundaries.ts";
 import { type Decision, decide } from "../grants/decide.ts";
 import type { GrantRegister } from "../grants/register.ts";
 import type { Documents } from "../runtime/documents.ts";
@@ -23,7 +24,15 @@ import type { Boots } from "./boots.ts";
 import type { Call } from "./call.ts";
 import type { Request } from "./request.ts";
 
+/** How it is asked for, beside what and by whom. */
+export interface Asking extends Pick<Use, "chat" | "person" | "agent" | "model"> {
+  readonly waitsForLock?: boolean | undefined;
+  readonly tainted?: boolean | undefined;
+}
+
 export interface RightsOptions {
+  /** The owner's lines in config.yaml. */
+  readonly boundaries: Boundaries;
   readonly documents: Documents;
   /** The live link of a device, as numbers only. */
   readonly link: (device: string) => { epoch: number } | undefined;
@@ -70,7 +79,7 @@ export class Rights {
     cap: string,
     requester: string,
     at: number,
-    { waitsForLock = false, tainted = false } = {},
+    { waitsForLock = false, tainted = false, ...use }: Asking = {},
   ): Decision {
     const told = device && this.offered(device.id, cap);
     // A device that is locked says no to everything: what waits for its lock is asked about as if it were not.
@@ -86,6 +95,10 @@ export class Rights {
       unagreed: offered !== undefined && !agreed,
       requester,
       tainted,
+      boundary: boundaryOf(this.#options.boundaries, {
+        ...{ ...use, name: cap, device: device?.name },
+        tier: this.capability(device?.id, cap)?.tier,
+      }),
       grants: this.#grants.list(),
       ceiling: device && this.#ceiling(device),
       locked: this.off,

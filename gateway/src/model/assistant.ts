@@ -14,7 +14,7 @@ export interface AssistantOptions {
   readonly name: string;
   readonly provider: Provider;
   /** What this assistant may use in this conversation. */
-  readonly tools: (question: Pick<Question, "agent" | "task">) => Toolbox;
+  readonly tools: (question: Pick<Question, "agent" | "by" | "chat" | "task">) => Toolbox;
   /** What else this assistant is told about its place: the names of its notes and skills. */
   readonly briefing: (agent: string) => Promise<string>;
   /** Whether these words mean a device. */

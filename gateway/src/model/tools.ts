@@ -127,11 +127,17 @@ export interface Toolbox {
   read(call: ToolCall, labels: readonly Label[]): TurnCall;
 }
 
+/** By names of tools: what an assistant has, and what of the gateway's own is asked about each time. */
+interface Limits {
+  readonly mayUse?: (tool: string) => boolean;
+  readonly mustAsk?: (tool: string) => boolean;
+}
+
 /** Capabilities of devices first, then what the gateway does itself, in the order given. */
 export function toolbox(
   documents: Documents,
   all: readonly OwnTool[],
-  mayUse: (tool: string) => boolean = () => true,
+  { mayUse = () => true, mustAsk = () => false }: Limits = {},
 ): Toolbox {
   const own = all.filter((tool) => mayUse(tool.name));
   const byName = new Map(own.map((one) => [one.name, one]));
@@ -151,7 +157,7 @@ export function toolbox(
     read(call, labels) {
       const tool = byName.get(call.name);
       if (!mayUse(call.name)) return { id: call.id, tool: call.name, wrong: NO_TOOL };
-      return tool ? readOwn(call, tool, labels) : readCall(call, theirs);
+      return tool ? readOwn(call, tool, labels, mustAsk(call.name)) : readCall(call, theirs);
     },
   };
 }
@@ -164,6 +170,7 @@ function readOwn(
   { id, name: tool, args }: ToolCall,
   own: OwnTool,
   labels: readonly Label[],
+  mustAsk: boolean,
 ): TurnCall {
   const parsed = v.safeParse(own.args, args);
   if (!parsed.success) {
@@ -173,7 +180,8 @@ function readOwn(
   const checked = parsed.output as Readonly<Record<string, unknown>>;
   if (new TextEncoder().encode(JSON.stringify(checked)).length > OWN_BYTES)
     return { id, tool, wrong: "too much at once: 32 kB of arguments at most" };
-  const asks = own.asks?.(checked, labels);
+  const asks =
+    own.asks?.(checked, labels) ?? (mustAsk ? `use ${tool} ${JSON.stringify(checked)}` : undefined);
   return { id, tool, own: checked, ...(asks !== undefined && { asks }) };
 }
 

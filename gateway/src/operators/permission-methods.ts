@@ -174,10 +174,14 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
     [
       "grants.explain",
       method(
-        v.strictObject({ device: words, cap: name(48), requester: v.optional(str(64), "owner") }),
-        ({ device: said, cap, requester }) => {
+        v.strictObject({
+          ...{ device: words, cap: name(48), requester: v.optional(str(64), "owner") },
+          ...{ chat: v.optional(str(64)), person: v.optional(str(64)), agent: v.optional(str(64)) },
+          ...{ model: v.optional(v.boolean()), tainted: v.optional(v.boolean()) },
+        }),
+        ({ device: said, cap, requester, ...how }) => {
           const row = device(said);
-          const decision = calls.rights.decide(row, cap, requester, clock.now());
+          const decision = calls.rights.decide(row, cap, requester, clock.now(), how);
           const lines = decision.steps.map(({ rule, verdict }) => [`  ${rule}`, verdict]);
           const why = decision.verdict === "deny" ? `: ${decision.message}` : "";
           return {

@@ -372,6 +372,7 @@ const request = ({ context, event }: Args): Request => {
     requester: owner ? "owner" : by,
     by,
     session: context.id,
+    chat: context.chat,
     ...(answer.deliverMs === undefined ? {} : { deliverMs: answer.deliverMs }),
     ...(answer.unlocked && { unlocked: answer.unlocked }),
   };

@@ -323,7 +323,7 @@ function start(
   const by = {
     // Only an owner speaks with a model.
     ...{ session: place.session, requester: "owner", by: turn.by, ...labels },
-    ...{ model: true as const, chat: place.chat },
+    ...{ model: true as const, chat: place.chat, agent: place.agent },
     ...(talk.labels.includes("untrusted") && talk.sources && { sources: talk.sources }),
     ...(turn.job !== undefined && { job: turn.job }),
   };

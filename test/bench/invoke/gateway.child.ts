@@ -11,6 +11,7 @@ import { ticketHandlers } from "@kith/gateway/devices/tickets";
 import { Presence } from "@kith/gateway/devices/presence";
 import { latestTime } from "@kith/gateway/grants/latest";
 import { fingerprinter } from "@kith/gateway/audit/fingerprint";
+import { CAREFUL } from "@kith/gateway/grants/boundaries";
 import { UsageLedger } from "@kith/gateway/budgets/usage";
 import { Schedules } from "@kith/gateway/schedules/schedules";
 import { Calls } from "@kith/gateway/invocations/calls";
@@ -75,6 +76,7 @@ calls = new Calls({
   ledger: new UsageLedger(runtime.documents, {}),
   settling: () => false,
   ceiling: "auto",
+  boundaries: CAREFUL,
   fingerprint: fingerprinter(keys.audit),
   latest: latestTime(clock, opened.lastWallMs),
 });

@@ -2,6 +2,7 @@
 import { type Core, assemble } from "@kith/gateway/core";
 import { fingerprinter } from "@kith/gateway/audit/fingerprint";
 import { house } from "@kith/gateway/mesh/house";
+import { CAREFUL } from "@kith/gateway/grants/boundaries";
 import { Agents } from "@kith/gateway/model/agents";
 import { commandModel } from "@kith/gateway/model/commands";
 import type { Model } from "@kith/gateway/model/model";
@@ -62,6 +63,7 @@ export class Gateways {
         tools: [],
         agents: new Agents({}),
         timezone: "UTC",
+        boundaries: CAREFUL,
         limits: {},
         prices: () => undefined,
       },

@@ -852,7 +852,7 @@ export const guards: readonly Guard[] = [
   guard(
     "a model that read what others wrote acts on a standing permission",
     "gateway/src/grants/decide.ts",
-    '(question.tainted !== true || capability.tainted === "allowed")',
+    '(!tainted || capability.tainted === "allowed")',
     "true",
     "test/invocations/requests.test.ts",
   ),
@@ -1054,6 +1054,41 @@ export const guards: readonly Guard[] = [
     "test/skills/skills.test.ts",
   ),
   guard(
+    "a line that denies is not looked at",
+    "gateway/src/grants/decide.ts",
+    'if (boundary?.word === "deny")',
+    "if (false)",
+    "test/grants/boundaries.test.ts",
+  ),
+  guard(
+    "a line that asks is outdone by a grant",
+    "gateway/src/grants/decide.ts",
+    'boundary?.word !== "ask" &&\n',
+    "",
+    "test/grants/boundaries.test.ts",
+  ),
+  guard(
+    "a line that allows is for everybody",
+    "gateway/src/grants/decide.ts",
+    'boundary?.word === "allow" && requester === "owner" &&',
+    'boundary?.word === "allow" &&',
+    "test/grants/boundaries.test.ts",
+  ),
+  guard(
+    "a line that allows is for what is powerful, too",
+    "gateway/src/grants/decide.ts",
+    "capability.tier < 3 && !tainted) {",
+    "!tainted) {",
+    "test/grants/boundaries.test.ts",
+  ),
+  guard(
+    "a line that allows is for a model that read what others wrote",
+    "gateway/src/grants/decide.ts",
+    "capability.tier < 3 && !tainted) {",
+    "capability.tier < 3) {",
+    "test/grants/boundaries.test.ts",
+  ),
+  guard(
     "anybody in a chat speaks with the model, with the owner's rights",
     "gateway/src/model/assistant.ts",
     "!turn.owner || ",
@@ -1189,8 +1224,8 @@ export const guards: readonly Guard[] = [
   guard(
     "what is powerful is permitted by what was permitted before",
     "gateway/src/grants/decide.ts",
-    "capability.tier < 3",
-    "true",
+    "capability.tier < 3 &&\n    boundary",
+    "boundary",
     "test/grants/decide.test.ts",
   ),
   guard(

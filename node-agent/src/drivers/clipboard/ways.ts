@@ -19,15 +19,25 @@ export function wayOf(desktop: Desktop): Promise<Way> {
   return desktop.draws === "wayland" ? wayland(desktop) : x11(desktop);
 }
 
+/** How often it is looked whether a text has arrived; then somebody else has copied one. */
+const LOOKS = 100;
+
 async function x11(desktop: Desktop): Promise<Way> {
   await display(desktop);
   const xclip = await need(desktop, "xclip", "xclip");
   const at = ["-selection", "clipboard"];
+  // Nobody owns it, or what it holds is no text: `target UTF8_STRING not available`.
+  const read = (signal: AbortSignal) =>
+    reads(desktop, xclip, [...at, "-t", "UTF8_STRING", "-o"], signal);
   return {
-    // Nobody owns it, or what it holds is no text: `target UTF8_STRING not available`.
-    read: (signal) => reads(desktop, xclip, [...at, "-t", "UTF8_STRING", "-o"], signal),
+    read,
     // It stays, because under X11 whoever copied a text hands it out.
-    write: (text, signal) => writes(desktop, xclip, [...at, "-i"], text, signal),
+    async write(text, signal) {
+      await writes(desktop, xclip, [...at, "-i"], text, signal);
+      // xclip leaves before its child has told the server: until then the text before is handed out.
+      for (let tries = 0; tries < LOOKS; tries++)
+        if (Buffer.from(await read(signal)).toString() === text) return;
+    },
   };
 }
 

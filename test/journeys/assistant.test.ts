@@ -184,3 +184,36 @@ test("a transcript of the day is Markdown, and the same bytes when it is made an
   expect(await rebuilt()).toBe(1);
   expect(readFileSync(join(folder, day), "utf8")).toBe(text);
 });
+
+test("`kith why` tells in one screen why an action was refused: a line of the owner, a no, a budget", async () => {
+  await using home = await pairedWorld();
+  const again = (id: string) => call("camera_snap", { device: "laptop" }, id);
+  await using server = await start(
+    home,
+    [{ calls: [again("a")] }, { text: ["Two."] }, { calls: [again("b")] }, { text: ["Three."] }],
+    "permissions:\n  rules:\n    - deny: device.status\nbudgets:\n  day: { camera: 1 }\n",
+  );
+  const owner = await home.owner(undefined, true);
+  const refused = async () => {
+    const { out } = await home.call("audit.list", { limit: 40 });
+    const row = out.rows.findLast(({ what }: { what: string }) =>
+      /^call\.(?:refused|denied)$/.test(what),
+    );
+    const { stdout } = await kith(home.home, "why", row.data.call);
+    // Of 24 lines with 80 characters each.
+    const lines = stdout.split("\n").map(({ length }) => Math.max(1, Math.ceil(length / 80)));
+    expect(lines.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(24);
+    return stdout;
+  };
+  expect((await owner.ask("/status laptop")).text).toContain("denies device.status");
+  expect(await refused()).toContain("rule 1 of permissions (deny: device.status)");
+  await owner.say("take a photo and describe it, please do");
+  await owner.hear("the question", ({ question }) => question);
+  await owner.say("/deny");
+  await owner.hear("two", ({ text }) => text === "Two.");
+  expect(await refused()).toMatch(/the owner said no|denied-owner/);
+  await owner.say("take one more photo and describe it, please do");
+  await owner.hear("three", ({ text }) => text === "Three.");
+  expect(await refused()).toMatch(/budget/);
+  expect(server.requests).toHaveLength(4);
+});

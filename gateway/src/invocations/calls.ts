@@ -174,7 +174,7 @@ export class Calls implements TableKind {
   }
 
   #request(id: string, request: Request): void {
-    const refuse = (failure: Failure, more: Partial<Outcome> = {}): void => {
+    const refuse = (failure: Failure, more: Partial<Outcome> = {}, rule?: string): void => {
       emit({
         kind: "audit",
         what: "call.refused",
@@ -184,6 +184,7 @@ export class Calls implements TableKind {
           code: failure.code,
           by: request.by,
           ...(more.device ? { device: more.device } : {}),
+          ...(rule !== undefined && { rule }),
         },
       });
       this.#tell(request.session, {
@@ -261,7 +262,11 @@ export class Calls implements TableKind {
       ...{ chat: request.chat, person: request.by, agent: request.agent, model: request.model },
     });
     if (decision.verdict === "deny")
-      return refuse({ code: decision.code, message: decision.message, effect: "none" }, about);
+      return refuse(
+        { code: decision.code, message: decision.message, effect: "none" },
+        about,
+        decision.rule,
+      );
     const capability = this.rights.capability(row.id, request.cap) as Capability;
     const made = callOf(request, {
       ...{ id, at: this.#turn.at, gateway: this.#options.gateway, row, capability },
@@ -272,7 +277,7 @@ export class Calls implements TableKind {
     if ("code" in made) return refuse(made, about);
     const { call } = made;
     const spent = this.#spend(request, decision.verdict);
-    if (spent) return refuse(spent, about);
+    if (spent) return refuse(spent, about, `a budget: ${spent.message}`);
     const { deliverMs } = call;
     if (!this.#options.link(row.id) && !this.#options.settling() && deliverMs === undefined) {
       return refuse(

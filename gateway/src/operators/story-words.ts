@@ -19,7 +19,8 @@ const SAID: Readonly<Record<string, (data: Data) => string>> = {
   "call.failed": ({ code, effect }) =>
     `it failed (${String(code)}; in the world: ${String(effect)})`,
   "call.denied": ({ code }) => `it was refused (${String(code)})`,
-  "call.refused": ({ code }) => `it was refused (${String(code)})`,
+  "call.refused": ({ code, cap, by, rule }) =>
+    `${String(by)} asked for ${String(cap)}: refused (${String(code)})${rule === undefined ? "" : `, by ${String(rule)}`}`,
   "call.expired": ({ code }) => `it waited too long (${String(code)})`,
   "call.cancelled": ({ code }) => `it was stopped (${String(code)})`,
   "call.replaced": ({ by }) => `the device had lost it; tried again as ${String(by)}`,

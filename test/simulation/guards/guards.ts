@@ -992,7 +992,7 @@ export const guards: readonly Guard[] = [
   guard(
     "a device is used although its budget is spent",
     "gateway/src/invocations/calls.ts",
-    "if (spent) return refuse(spent, about);",
+    "if (spent) return refuse(spent, about, `a budget: ${spent.message}`);",
     "",
     "test/budgets/usage.test.ts",
   ),

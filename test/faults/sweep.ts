@@ -23,6 +23,10 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "st.write": "a turn that never ends; test/journeys/stall.test.ts has one",
   "st.synced": "as st.write",
   "node.file": "a file for the device: test/journeys/send.test.ts is killed there",
+  "mem.write": "a line of memory; test/memory/kill.test.ts is killed there",
+  "mem.sync": "as mem.write",
+  "mem.rename": "as mem.write",
+  "mem.done": "as mem.write",
 };
 
 const MUTANTS: readonly { fault: string; at: Crash; patches: readonly Patch[] }[] = [

@@ -418,6 +418,7 @@ export const verbs = {
     forms: {
       "[list]": asks("grants.list"),
       "revoke ID": asks("grants.revoke", ([id]) => ({ id })),
+      "explain TOOL": asks("grants.explain", ([cap], { chat, agent }) => ({ cap, chat, agent })),
       "explain DEVICE CAPABILITY [REQUESTER]": asks(
         "grants.explain",
         ([device, cap, requester], { chat, agent, model, tainted }) => ({

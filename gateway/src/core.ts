@@ -22,7 +22,7 @@ import { pairingHandlers } from "./devices/pairing.ts";
 import { ticketHandlers } from "./devices/tickets.ts";
 import { Presence } from "./devices/presence.ts";
 import { followTailnet } from "./devices/tailnet.ts";
-import { type Boundaries, boundaryOf } from "./grants/boundaries.ts";
+import { type Boundaries, type Boundary, boundaryOf } from "./grants/boundaries.ts";
 import { latestTime } from "./grants/latest.ts";
 import { SAFE_MODE, countStart } from "./invocations/boots.ts";
 import { type Call, ended } from "./invocations/call.ts";
@@ -35,7 +35,7 @@ import type { Agents } from "./model/agents.ts";
 import type { AssistantOptions } from "./model/assistant.ts";
 import { fitting } from "./model/fitting.ts";
 import type { Model, Question, StoredItem, Turn } from "./model/model.ts";
-import { performAsk, performTool } from "./model/performers.ts";
+import { type May, type Whose, performAsk, performTool } from "./model/performers.ts";
 import { toolbox } from "./model/tools.ts";
 import type { Caller, Method, MethodsOptions } from "./operators/method.ts";
 import { methods } from "./operators/methods.ts";
@@ -189,8 +189,25 @@ export function assemble(options: CoreOptions): Core {
   // After `sending`, whose frames go first.
   const terminals = new Terminals({ runtime, calls, presence });
   const schedules = new Schedules(runtime, () => clock.now(), options.timezone);
+  const tools = [...options.tools, ...scheduleTools(schedules), sendTool(runtime)];
+  const own = (task: boolean) => [...(task ? [] : sessionTools), ...tools];
+  const { rights } = calls;
+  const boundary = (name: string, { agent, chat, by }: Whose): Boundary => {
+    if (!options.agents.mayUse(agent, name))
+      return { word: "deny", rule: `tools of the assistant ${agent}` };
+    const use = { name, chat, agent, person: by, model: true };
+    return boundaryOf(options.boundaries, use) ?? { word: "allow", rule: "no line is about it" };
+  };
+  const may: May = {
+    get off() {
+      return rights.off;
+    },
+    isDenied: (name, whose) => boundary(name, whose).word === "deny",
+  };
   const table = methods({
     ...options,
+    toolsBoundary: (name, whose) =>
+      own(false).some((tool) => tool.name === name) ? boundary(name, whose) : "none",
     runtime,
     calls,
     waiting: new Waiting(runtime),
@@ -219,18 +236,13 @@ export function assemble(options: CoreOptions): Core {
   });
 
   const budget = new Budget(runtime);
-  const tools = [...options.tools, ...scheduleTools(schedules), sendTool(runtime)];
-  const own = (task: boolean) => [...(task ? [] : sessionTools), ...tools];
   const model = options.answers({
-    tools: ({ agent, chat, by, task = false }) => {
-      const word = (name: string) =>
-        boundaryOf(options.boundaries, { name, chat, agent, person: by, model: true })?.word;
-      return toolbox(runtime.documents, own(task), {
-        mayUse: (name) => options.agents.mayUse(agent, name) && word(name) !== "deny",
-        mustAsk: (name) => word(name) === "ask",
-      });
-    },
-    knows: (words, cap) => calls.rights.resolve(words, cap).is !== "none",
+    tools: ({ task = false, ...whose }) =>
+      toolbox(runtime.documents, own(task), {
+        mayUse: (name) => !may.isDenied(name, whose),
+        mustAsk: (name) => boundary(name, whose).word === "ask",
+      }),
+    knows: (words, cap) => rights.resolve(words, cap).is !== "none",
     history: {
       rows: (session) =>
         store
@@ -260,16 +272,19 @@ export function assemble(options: CoreOptions): Core {
   runtime.perform({
     op: "ask",
     parallel: 8,
-    run: ({ args }, signal) => performAsk(model, args as Question, signal),
+    run: ({ args }, signal) => performAsk(model, rights, args as Question, signal),
   });
   runtime.perform({
     op: "tool",
     // None waits for another: sixteen a session at most, and each ends by its time.
     parallel: Number.POSITIVE_INFINITY,
-    run: ({ args }, signal) => performTool(tools, report, budget, args as ToolStep, signal),
+    run: ({ args }, signal) => performTool(tools, report, budget, may, args as ToolStep, signal),
   });
   runtime.on<{ session: ActorId }>("session.stopped", ({ session }) =>
-    runtime.abort(session, ["ask", "tool"]),
+    runtime.abort(["ask", "tool"], new KithError("cancelled", "it was stopped"), session),
+  );
+  runtime.on("lock.set", () =>
+    runtime.abort(["ask", "tool"], new KithError("locked", "everything was locked")),
   );
   runtime.perform({
     op: "operate",

@@ -173,3 +173,7 @@ test("a tool of the gateway is hidden where it is denied, and asked about where 
   expect(asked.read(call, [])).toMatchObject({ asks: 'use web_fetch {"url":"x"}' });
   expect(toolbox(documents, [tool]).read(call, [])).not.toHaveProperty("asks");
 });
+
+test("preset locked asks about the gateway's own tools as well", () => {
+  expect(word({ preset: "locked", rules: [] }, { name: "web_fetch", tier: undefined })).toBe("ask");
+});

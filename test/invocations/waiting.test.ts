@@ -32,6 +32,35 @@ test("it waits, says so, and leaves once when the device is back, with all of it
   expect(desk.steps()).toEqual(["ledger-query C"]);
 });
 
+test.for([
+  ["careful", "a line written since then", [{ word: "deny", what: "camera.*", chat: "office" }]],
+  ["locked", "a preset chosen since then", []],
+] as const)("%s: it does not leave past %s", ([preset, , rules]) => {
+  const desk = waiting({ chat: "office", model: true });
+  desk.boundaries = { preset, rules };
+  desk.restart();
+  back(desk);
+  const denied = preset === "careful";
+  expect(desk.steps()).toEqual(denied ? [] : ["invoke C"]);
+  expect(desk.state("C")).toBe(denied ? "denied revoked none" : "sent");
+});
+
+test("a line of another chat or assistant does not hold it", () => {
+  const desk = waiting({ chat: "office", agent: "work" });
+  const what = "camera.snap";
+  const word = "deny";
+  desk.boundaries = {
+    preset: "careful",
+    rules: [
+      { word, what, chat: "home" },
+      { word, what, agent: "main" },
+    ],
+  };
+  desk.restart();
+  back(desk);
+  expect(desk.state("C")).toBe("sent");
+});
+
 test("it outlives a restart", () => {
   const desk = waiting();
   desk.restart();

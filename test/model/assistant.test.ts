@@ -3,7 +3,7 @@ import { KithError } from "@kith/shared/errors";
 import { type AssistantOptions, assistant } from "@kith/gateway/model/assistant";
 import type { Row } from "@kith/gateway/model/history";
 import type { Question, StoredItem } from "@kith/gateway/model/model";
-import type { ModelEvent, ModelRequest } from "@kith/gateway/model/provider";
+import type { ModelEvent, ModelRequest, ToolCall } from "@kith/gateway/model/provider";
 import { readCall } from "@kith/gateway/model/tools";
 import { describe, expect, test } from "vitest";
 
@@ -35,7 +35,12 @@ function desk(history: readonly StoredItem[] = [], change: Partial<AssistantOpti
         yield* says;
       },
     },
-    tools: () => ({ tools: [], devices: ["laptop"], read: (call) => readCall(call) }),
+    tools: () => ({
+      tools: [],
+      devices: ["laptop"],
+      isFree: () => true,
+      read: (call) => readCall(call),
+    }),
     briefing: (agent) => Promise.resolve(`notes of ${agent}`),
     knows: (words) => /^(?:my )?laptop$/.test(words),
     history: {
@@ -157,6 +162,23 @@ test("it is told its assistant's place; a task and a summary have words of their
     items: [user("look"), { role: "user", text: expect.stringContaining("REMEMBER") }],
   });
   expect(drafts).toEqual(["so it was"]);
+});
+
+test("a summary keeps no facts where the owner would be asked about each of them", async () => {
+  for (const [free, kept] of [
+    [true, "REMEMBER: tea\nAll was well."],
+    [false, "All was well."],
+  ] as const) {
+    const tools = () => ({
+      tools: [],
+      devices: [],
+      isFree: () => free,
+      read: (call: ToolCall) => readCall(call),
+    });
+    const { says, ask } = desk([user("look")], { tools });
+    says.unshift({ type: "text", text: "REMEMBER: tea\nAll was well." });
+    expect((await ask({ compact: "session/S/00000001" })).said.text).toBe(kept);
+  }
 });
 
 describe("the conversation that it is sent", () => {

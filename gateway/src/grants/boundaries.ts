@@ -63,7 +63,7 @@ function presetOf(preset: Preset, { tier, model = false }: Use): Boundary | unde
   const rule = `preset ${preset}`;
   if (preset === "trusting")
     return tier !== undefined && tier < 2 ? { word: "allow", rule } : undefined;
-  if (preset === "careful" || tier === undefined) return undefined;
+  if (preset === "careful") return undefined;
   return tier === 3 && model ? { word: "deny", rule } : { word: "ask", rule };
 }
 

@@ -55,6 +55,8 @@ export interface Call {
   /** Which answer of the owner ended the question, when that came through a chat. */
   readonly answer?: string;
   readonly by: string;
+  /** How it was asked for: the owner's lines may name that, and may be other ones when it leaves. */
+  readonly asked?: Pick<Request, "chat" | "agent" | "model">;
   /** Rule of decide.ts that let it through. */
   readonly rule?: string;
   readonly grant?: string;

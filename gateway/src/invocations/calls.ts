@@ -547,12 +547,14 @@ export class Calls implements TableKind {
   #lock(locked: boolean, by: string): void {
     emit({ kind: "put", table: "setting", id: "lock", open: true, body: { locked } });
     emit({ kind: "audit", what: locked ? "lock.set" : "lock.lifted", data: { by } });
-    if (locked)
+    if (locked) {
       this.#revoked(() => true, {
         code: "locked",
         message: "everything was locked",
         effect: "none",
       });
+      emit({ kind: "signal", topic: "lock.set", data: {} });
+    }
     emit({ kind: "reply", value: { locked } });
   }
 
@@ -641,6 +643,14 @@ export class Calls implements TableKind {
     );
   }
 
+  /** What the settings say against it now. */
+  #against(call: Call): Failure | undefined {
+    if (this.rights.beyond(call)) return OUTSIDE;
+    const rule = this.rights.denied(call);
+    if (rule === undefined) return undefined;
+    return { code: "revoked", message: `${rule} denies ${call.cap} now`, effect: "none" };
+  }
+
   /** Sends what is ready, in order, as far as the device takes more at once. */
   #dispatch(device: string): void {
     if (this.rights.safe) return;
@@ -654,8 +664,9 @@ export class Calls implements TableKind {
       }
       if (call.unlocked && this.rights.locked(device)) continue;
       // The settings may be other ones since it was allowed.
-      if (this.rights.beyond(call)) {
-        this.#apply(call, { type: "rights.revoked", failure: OUTSIDE });
+      const against = this.#against(call);
+      if (against) {
+        this.#apply(call, { type: "rights.revoked", failure: against });
         continue;
       }
       if (this.#slots.sent(device) >= limits.callsPerDevice) return;

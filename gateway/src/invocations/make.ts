@@ -87,6 +87,7 @@ export function callOf(
     planHash: planHash(plan),
     requester: request.requester,
     by: request.by,
+    asked: askedBy(request),
     revocation: row.revocation,
     ttlMs:
       offered?.policy === "ask"
@@ -115,5 +116,11 @@ export function permissionOf(
     ...(session === undefined ? {} : { session }),
   };
 }
+
+const askedBy = ({ chat, agent, model }: Request): NonNullable<Call["asked"]> => ({
+  ...(chat !== undefined && { chat }),
+  ...(agent !== undefined && { agent }),
+  ...(model && { model }),
+});
 
 const badArgs = (message: string): Failure => ({ code: "bad-args", message, effect: "none" });

@@ -140,6 +140,14 @@ export class Rights {
     return call.grant === undefined || this.#grants.holds(call.grant, at);
   }
 
+  /** The owner's line that denies a call which was permitted before that line was written. */
+  denied({ device: id, cap, by: person, asked = {} }: Call): string | undefined {
+    const device = this.#options.documents.get<DeviceRow>("device", id)?.name;
+    const use = { ...asked, name: cap, person, device, tier: this.capability(id, cap)?.tier };
+    const found = boundaryOf(this.#options.boundaries, use);
+    return found?.word === "deny" ? found.rule : undefined;
+  }
+
   capability(device: string | undefined, cap: string): Capability | undefined {
     return capabilityOf(this.#options.documents, device, cap);
   }

@@ -6,6 +6,7 @@ import type { Clock } from "@kith/shared/clock";
 import { commandModel } from "./commands.ts";
 import type { Spending } from "../budgets/spending.ts";
 import { CHARS_PER_TOKEN, type History, itemsOf } from "./history.ts";
+import { IS_FACT } from "../sessions/talk.ts";
 import type { Answer, Model, Question, Said, Turn } from "./model.ts";
 import type { Provider, Thought, ToolCall } from "./provider.ts";
 import type { Toolbox } from "./tools.ts";
@@ -102,6 +103,8 @@ export function assistant(options: AssistantOptions): Model {
       }
       if (end === "length" && text === "" && made.length === 0)
         text = "My answer grew too long and was cut before its first word.";
+      // Nobody is asked about what a summary keeps: where that would be due, it keeps nothing.
+      if (compact !== undefined && !box.isFree("memory_write")) text = withoutFacts(text);
       if (end === "refused" && text === "") text = "The model would not answer that.";
       return {
         text,
@@ -113,6 +116,12 @@ export function assistant(options: AssistantOptions): Model {
     },
   };
 }
+
+const withoutFacts = (text: string): string =>
+  text
+    .split("\n")
+    .filter((line) => !IS_FACT.test(line))
+    .join("\n");
 
 const devicesOf = ({ devices }: Toolbox): string =>
   devices.length > 0 ? `The owner's devices: ${devices.join(", ")}.` : "";

@@ -7,18 +7,28 @@ import type { OwnTool, ToolContext } from "../tools/tool.ts";
 import type { Model, Question } from "./model.ts";
 import { ModelFailure } from "./provider.ts";
 
+/** What holds at the moment that something would be done, whatever held when it was asked for. */
+export interface May {
+  /** The owner turned everything off. */
+  readonly off: boolean;
+  isDenied(tool: string, whose: Whose): boolean;
+}
+export type Whose = Pick<ToolContext, "agent" | "chat" | "by">;
+
 /** Nothing of an answer is acted on before it is whole, so one that broke off may be asked for again. */
 const TRIES = 2;
 
 /** @throws what is no KithError: a defect */
 export async function performAsk(
   model: Model,
+  may: Pick<May, "off">,
   question: Question,
   signal: AbortSignal,
 ): Promise<Event> {
   const { n } = question;
   for (let tries = 1; ; tries++)
     try {
+      if (may.off) throw new KithError("locked", "everything is locked");
       return { type: "model.said", n, said: await model.ask(question, signal) } as Event;
     } catch (error) {
       if (!(error instanceof KithError)) throw error;
@@ -33,6 +43,7 @@ export async function performTool(
   tools: readonly OwnTool[],
   report: (what: string, error: unknown) => void,
   budget: Pick<Budget, "take">,
+  may: May,
   { tool: name, args, context, account }: ToolCallStep,
   signal: AbortSignal,
 ): Promise<Event> {
@@ -40,6 +51,10 @@ export async function performTool(
   try {
     const tool = tools.find((one) => one.name === name);
     if (!tool) throw new KithError("unsupported", `there is no ${name} here`);
+    if (may.off) throw new KithError("locked", "everything is locked");
+    // The owner's lines may be other ones since it was asked for.
+    if (may.isDenied(name, context))
+      throw new KithError("not-granted", `the owner's permissions deny ${name}`);
     await budget.take(account, { calls: 1 });
     return { type: "tool.ended", call, result: await tool.run(args, context, signal) } as Event;
   } catch (error) {

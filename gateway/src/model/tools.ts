@@ -123,6 +123,8 @@ export interface Toolbox {
   readonly tools: readonly Tool[];
   /** Names of the paired devices. */
   readonly devices: readonly string[];
+  /** Whether this one of the gateway's own may be used without a question. */
+  isFree(tool: string): boolean;
   /** What this call means here; whether it may happen is decided elsewhere. */
   read(call: ToolCall, labels: readonly Label[]): TurnCall;
 }
@@ -154,6 +156,7 @@ export function toolbox(
         schema: lean(argsSchema({ args } as never)) as Tool["schema"],
       })),
     ],
+    isFree: (tool) => byName.has(tool) && !mustAsk(tool),
     read(call, labels) {
       const tool = byName.get(call.name);
       if (!mayUse(call.name)) return { id: call.id, tool: call.name, wrong: NO_TOOL };

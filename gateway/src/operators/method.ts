@@ -3,6 +3,7 @@ import type { Clock, Rng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import * as v from "valibot";
 import type { Limits } from "../budgets/usage.ts";
+import type { Boundary } from "../grants/boundaries.ts";
 import type { Presence } from "../devices/presence.ts";
 import type { ChosenModel } from "../model/model.ts";
 import type { Calls } from "../invocations/calls.ts";
@@ -58,6 +59,11 @@ export interface MethodsOptions {
   /** Absent where there is no home to keep them. */
   readonly skills?: Skills;
   readonly transcripts?: Transcripts;
+  /** What the owner's lines say of a tool of the gateway itself, when a model wants it. `none`: there is no such tool. */
+  readonly toolsBoundary: (
+    tool: string,
+    whose: { readonly agent: string; readonly chat: string; readonly by: string },
+  ) => Boundary | "none";
   /** Budgets of a day. */
   readonly limits: Limits;
   /** What assistants remember; absent where there is no home to keep it. */

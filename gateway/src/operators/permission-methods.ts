@@ -5,10 +5,11 @@ import * as v from "valibot";
 import { offer } from "../devices/device.ts";
 import { type Grant, durations } from "../grants/grant.ts";
 import type { Call } from "../invocations/call.ts";
+import { MAIN } from "../model/agents.ts";
 import { short } from "../sessions/words.ts";
 import { ended } from "./call-methods.ts";
 import { ASK, NOTHING, event, lookup, one, words } from "./lookup.ts";
-import { type Method, type MethodsOptions, method } from "./method.ts";
+import { type Answer, type Method, type MethodsOptions, method } from "./method.ts";
 import { ago, dayTime, table } from "./text.ts";
 
 const duration = v.picklist(durations);
@@ -59,6 +60,27 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
       if (allAnswered(key).some(({ id }) => id === call.id)) return;
       throw new KithError("approval-unknown", "that question is over", { cause: error });
     }
+  };
+
+  /** The same of a tool of the gateway: what its owner's lines say, and what stands before them. */
+  const explainTool = (
+    tool: string,
+    how: { readonly [key in "agent" | "chat" | "person"]?: string | undefined },
+  ): Answer => {
+    const { agent = MAIN, chat = "console", person: by = "console:owner" } = how;
+    const found = options.toolsBoundary(tool, { agent, chat, by });
+    if (found === "none")
+      throw new KithError(
+        "unsupported",
+        `the gateway has no tool ${tool}; a capability of a device is explained with it: \`kith grants explain DEVICE CAPABILITY\``,
+      );
+    const { off } = calls.rights;
+    const { word, rule } = off ? { word: "deny" as const, rule: "lock" } : found;
+    const why = word === "deny" && !off ? "; a model is not offered it" : "";
+    return {
+      out: { decision: word, rule },
+      text: `${agent} and ${tool} of the gateway: ${word} (${rule})${why}`,
+    };
   };
 
   return [
@@ -175,11 +197,12 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
       "grants.explain",
       method(
         v.strictObject({
-          ...{ device: words, cap: name(48), requester: v.optional(str(64), "owner") },
+          ...{ device: v.optional(words), cap: name(64), requester: v.optional(str(64), "owner") },
           ...{ chat: v.optional(str(64)), person: v.optional(str(64)), agent: v.optional(str(64)) },
           ...{ model: v.optional(v.boolean()), tainted: v.optional(v.boolean()) },
         }),
         ({ device: said, cap, requester, ...how }) => {
+          if (said === undefined) return explainTool(cap, how);
           const row = device(said);
           const decision = calls.rights.decide(row, cap, requester, clock.now(), how);
           const lines = decision.steps.map(({ rule, verdict }) => [`  ${rule}`, verdict]);

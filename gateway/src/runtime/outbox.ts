@@ -122,11 +122,11 @@ export class Outbox {
     return true;
   }
 
-  /** Aborts what runs of these for this actor: nobody wants it any more. What has not begun stays. */
-  abort(actor: ActorId, ops: readonly string[]): void {
+  /** Aborts what runs of these, for this actor or for all: nobody wants it any more. What has not begun stays. */
+  abort(ops: readonly string[], why: KithError, actor?: ActorId): void {
     for (const { state, step, stop } of this.#entries.values())
-      if (state === "running" && step.actor === actor && ops.includes(step.op))
-        stop?.abort(new KithError("cancelled", "it was stopped"));
+      if (state === "running" && ops.includes(step.op) && (!actor || step.actor === actor))
+        stop?.abort(why);
   }
 
   /** Begins nothing more and aborts what runs. Returns what that leaves in doubt. */

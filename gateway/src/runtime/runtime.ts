@@ -150,9 +150,9 @@ export class Runtime {
     this.#outbox.add(performer);
   }
 
-  /** Ends steps of these kinds that run for this actor; each is told as failed, by `cancelled`. */
-  abort(actor: ActorId, ops: readonly string[]): void {
-    this.#outbox.abort(actor, ops);
+  /** Ends steps of these kinds that run, for this actor or for all; each is told as failed, with that reason. */
+  abort(ops: readonly string[], why: KithError, actor?: ActorId): void {
+    this.#outbox.abort(ops, why, actor);
   }
 
   /** Hears a signal of committed turns. Returns how to stop. */

@@ -561,6 +561,9 @@ export const uncompacted = (talk: Talk): Talk => {
   return { ...talk, turn: { ...turn, compact: "-" } };
 };
 
+/** A line of a summary that is worth keeping for good. */
+export const IS_FACT = /^\s*(?:[-*] )?REMEMBER:/;
+
 /** What stands for older rows, in a row in front of those that stay; and what is worth keeping for good. */
 function summed(
   place: Place,
@@ -576,7 +579,7 @@ function summed(
     .flatMap((line) => /^\s*(?:[-*] )?REMEMBER: *(\S.{0,500})$/.exec(line)?.[1] ?? [])
     .slice(0, 8);
   const summary = lines
-    .filter((line) => !/^\s*(?:[-*] )?REMEMBER:/.test(line))
+    .filter((line) => !IS_FACT.test(line))
     .join("\n")
     .trim();
   const { turn } = talk;

@@ -123,6 +123,7 @@ const table = new Map([
     model: undefined,
     local: () => `127.0.0.1:${port}`,
     open: () => Promise.reject(new Error("not in this bench")),
+    toolsBoundary: () => "none",
     addresses: () => mesh.addresses.map((address) => `${address.host}:${address.port}`),
   }),
   ["session.invoke", forSession] as const,

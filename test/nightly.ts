@@ -12,7 +12,7 @@ import { type Figure, type Planted, Report } from "./report/report.ts";
 
 const HELP = `npm run nightly -- [--json]
 
-The simulation with 10,000 seeds, its mutants five times each, every guard, all faults in full, the
+The simulation with 10,000 seeds (500 of the talks), its mutants five times each, every guard, all faults in full, the
 full fuzzing, and the benchmarks, within an hour. The figures are those of docs/bench/README.md.
 
 Example

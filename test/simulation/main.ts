@@ -1,7 +1,7 @@
 /**
- * `npm run sim`: the runtime alone, and the whole gateway with devices and chats, under everything that
- * can go wrong at once, driven by seeds. What must hold is in runtime/checker.ts, and in
- * gateway/watch.ts and gateway/history.ts.
+ * `npm run sim`: the runtime alone, the whole gateway with devices and chats, and the same with ten assistants
+ * and their models, under everything that can go wrong at once, driven by seeds. What must hold is in
+ * runtime/checker.ts, in gateway/watch.ts and gateway/history.ts, and in talks/judge.ts.
  */
 import { type Hash, createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
@@ -14,12 +14,13 @@ import type { Kind } from "./mutant.ts";
 import { mutants } from "./mutants.ts";
 import type { Result } from "./runtime/simulate.ts";
 
-const HELP = `npm run sim -- [--world runtime|gateway] [--seeds N] [--seed S] [--beside] [--json]
-npm run sim -- --mutants [--world runtime|gateway] [--seeds N] [--times T] [--every K] [--json]
+const HELP = `npm run sim -- [--world runtime|gateway|talks] [--seeds N] [--seed S] [--beside] [--json]
+npm run sim -- --mutants [--world runtime|gateway|talks] [--seeds N] [--times T] [--every K] [--json]
 
-Runs N seeds (500) from S on in each world: virtual time, disks that crash, fill and forget, messages that
+Runs N seeds (500; of talks, where each is long, a twentieth, unless --world names it) from S on in each world: virtual time, disks that crash, fill and forget, messages that
 come twice. "runtime": actors with questions, timers and steps. "gateway": all of it, with three
-devices, two chats and a network that breaks. The same seed makes the same trace.
+devices, two chats and a network that breaks. "talks": ten assistants whose models do what they read; one
+seed of six has a chat of 500 turns. The same seed makes the same trace.
 --mutants plants known faults instead: each must be found T times (1) within N seeds (100); then
 every guard of grants, pairing, the port, limits and ledger is taken away, one at a time
 (--every K: only each K-th), and the unit tests must notice.
@@ -37,8 +38,9 @@ const ENOUGH = 100;
 const JUDGED: Readonly<Record<Kind, { readonly seeds: number; readonly seconds: number }>> = {
   runtime: { seeds: 2_000, seconds: 30 },
   gateway: { seeds: 500, seconds: 60 },
+  talks: { seeds: 100, seconds: 120 },
 };
-const WORLDS: readonly Kind[] = ["runtime", "gateway"];
+const WORLDS: readonly Kind[] = ["runtime", "gateway", "talks"];
 
 const options = readOptions(HELP, {
   world: { type: "string" },
@@ -50,7 +52,7 @@ const options = readOptions(HELP, {
   times: { type: "string", default: "1" },
 });
 const { world } = options;
-if (world !== undefined && world !== "runtime" && world !== "gateway")
+if (world !== undefined && !WORLDS.some((one) => one === world))
   misused(`there is no world ${world}`, HELP);
 const worlds = WORLDS.filter((one) => world === undefined || one === world);
 const seeds = count("seeds", options.seeds ?? (options.mutants ? "100" : "500"), HELP);
@@ -64,7 +66,8 @@ if (options.mutants) {
   report.end({ trace: null });
 } else {
   const trace = createHash("sha256");
-  for (const one of worlds) await run(one, trace);
+  for (const one of worlds)
+    await run(one, world === undefined && one === "talks" ? Math.ceil(seeds / 20) : seeds, trace);
   report.end({ trace: trace.digest("hex") });
 }
 
@@ -92,7 +95,7 @@ async function withoutGuards(): Promise<void> {
   await Promise.all(Array.from({ length: availableParallelism() }, worker));
 }
 
-async function run(kind: Kind, trace: Hash): Promise<void> {
+async function run(kind: Kind, seeds: number, trace: Hash): Promise<void> {
   const began = performance.now();
   const happened: Record<string, number> = {};
   let broken = 0;

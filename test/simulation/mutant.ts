@@ -1,5 +1,5 @@
-/** Which world: the runtime alone, or the whole gateway with devices and chats. */
-export type Kind = "runtime" | "gateway";
+/** Which world: the runtime alone, the whole gateway with devices and chats, or the same with models. */
+export type Kind = "runtime" | "gateway" | "talks";
 
 /** A fault that a world must find: one that survives fails `npm run sim -- --mutants`. */
 export interface Mutant {

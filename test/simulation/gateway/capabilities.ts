@@ -32,8 +32,7 @@ export const capabilities = [
   make("sim.shot", "once", 1, { image: { types: ["image/png"], maxBytes: 1_048_576 } }),
 ];
 
-/** In this process both ends know them; the product's own catalogue stays as it is. */
-export function learn(): void {
-  for (const one of capabilities)
-    (catalogue as Map<string, Capability>).set(one.name, one as unknown as Capability);
-}
+// In this process both ends know them; the product's own catalogue stays as it is. A world imports this before
+// anything that reads the catalogue when it loads.
+for (const one of capabilities)
+  (catalogue as Map<string, Capability>).set(one.name, one as unknown as Capability);

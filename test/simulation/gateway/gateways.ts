@@ -1,11 +1,9 @@
 /** The gateway's processes, one after the other: the product's own core, on the simulated disk and network. */
-import { type Core, assemble } from "@kith/gateway/core";
+import { type Core, type CoreOptions, assemble } from "@kith/gateway/core";
 import { fingerprinter } from "@kith/gateway/audit/fingerprint";
 import { house } from "@kith/gateway/mesh/house";
 import { CAREFUL } from "@kith/gateway/grants/boundaries";
 import { Agents } from "@kith/gateway/model/agents";
-import { commandModel } from "@kith/gateway/model/commands";
-import type { Model } from "@kith/gateway/model/model";
 import type { Runtime, RuntimeOptions } from "@kith/gateway/runtime/runtime";
 import type { Opened } from "@kith/gateway/runtime/store";
 import { KithError } from "@kith/shared/errors";
@@ -29,8 +27,13 @@ export interface GatewaysOptions {
   readonly media: Media;
   /** Public key. */
   readonly key: Uint8Array;
+  /** What thinks in it. */
+  readonly mind: (process: Process) => Mind;
   readonly broken: (what: string) => void;
 }
+
+export type Mind = Pick<CoreOptions, "answers" | "tools" | "agents" | "limits">;
+export const NO_MIND = { tools: [], agents: new Agents({}), limits: {} };
 
 export class Gateways {
   now: Reachable | undefined;
@@ -59,14 +62,11 @@ export class Gateways {
         ceiling: "auto",
         local: () => "",
         model: undefined,
-        answers: () => this.#model(),
-        tools: [],
-        agents: new Agents({}),
         timezone: "UTC",
         boundaries: CAREFUL,
-        limits: {},
         prices: () => undefined,
       },
+      ...this.#options.mind(process),
       contents: this.#options.media.of(process),
       gateway: {
         id: keyId(this.#options.key),
@@ -123,25 +123,6 @@ export class Gateways {
     for (const connection of [...this.#options.network.open])
       if (power) connection.silence();
       else connection.cut();
-  }
-
-  #model(): Model {
-    const world = this.#options.world;
-    return {
-      name: "simulated",
-      ask: (question, signal) => commandModel.ask(question, signal),
-      answer: async (turn) => {
-        const [verb, cap = "", device = "", mark = ""] = turn.text.split(" ");
-        const ms = this.#options.world.rng.chance(0.8) ? 0 : this.#options.world.rng.below(500);
-        if (ms > 0)
-          await new Promise<void>(
-            (resolve) => void world.in(ms, "model", resolve, this.now?.process),
-          );
-        if (verb === "do") return { do: "call", cap, device, args: { mark } };
-        if (verb === "echo") return { do: "say", text: turn.text.slice(5) };
-        return await commandModel.answer(turn);
-      },
-    };
   }
 
   /** `kith down`: in order, and a clean start after it. */

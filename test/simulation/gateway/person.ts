@@ -12,7 +12,7 @@ const AGAIN_MS = 15_000;
 
 export interface PersonOptions {
   readonly world: World;
-  readonly history: History;
+  readonly history: Pick<History, "said" | "shown">;
   readonly reachable: () => Reachable | undefined;
   readonly chaos: () => boolean;
   readonly broken: (what: string) => void;

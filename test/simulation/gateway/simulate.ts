@@ -4,17 +4,21 @@
  */
 // First of all: crash points look for their hook when their module loads.
 import "../../support/crash.ts";
+import { capabilities } from "./capabilities.ts";
+import { commandModel } from "@kith/gateway/model/commands";
+import type { Model } from "@kith/gateway/model/model";
 import { hex, keyId } from "@kith/shared/ids";
-import { type Fate, type Process, type Seeded, World } from "../../support/world.ts";
+import { type Seeded, World } from "../../support/world.ts";
 import type { Result } from "../runtime/simulate.ts";
-import { capabilities, learn } from "./capabilities.ts";
 import { Media } from "./contents.ts";
 import { Device } from "./device.ts";
+import { Fates } from "./fates.ts";
 import { forget } from "./files.ts";
-import { Gateways } from "./gateways.ts";
+import { Gateways, NO_MIND } from "./gateways.ts";
 import { History } from "./history.ts";
 import { Network } from "./network.ts";
 import { Person } from "./person.ts";
+import { Registrar } from "./registrar.ts";
 import { dialers } from "./reach.ts";
 import { Watch } from "./watch.ts";
 
@@ -27,8 +31,6 @@ const REST_MS = 20 * 60_000;
 const LOOK_MS = 10_000;
 /** Tasks of one run. More means that it does not come to rest. */
 const MOST_STEPS = 200_000;
-
-learn();
 
 export async function simulate(seed: number): Promise<Result> {
   const simulation = new Simulation(seed);
@@ -64,10 +66,8 @@ class Simulation {
   };
   #story: readonly string[] | undefined;
   #chaos = true;
-  #fullUntil = 0;
   #steps = 0;
-  /** Devices that are being paired. */
-  readonly #pairing = new Set<Device>();
+  readonly #registrar: Registrar;
   readonly #gateways: Gateways;
 
   constructor(seed: number) {
@@ -84,6 +84,7 @@ class Simulation {
     this.#media = new Media(world);
     this.#gateways = new Gateways({
       ...{ world, network: this.#network, media: this.#media, key: this.#key },
+      mind: () => ({ ...NO_MIND, answers: () => this.#model() }),
       broken: (what) => this.broken(what),
     });
     this.#watch = new Watch(
@@ -91,7 +92,9 @@ class Simulation {
       (what) => this.broken(what),
     );
     world.onCommit = (writes) => this.#watch.committed(writes);
-    world.fate = () => this.#fate();
+    this.#registrar = new Registrar(world, () => this.#gateways.now);
+    const fates = new Fates(world, () => this.#chaos);
+    world.fate = () => fates.next();
     world.soonMs = () => (this.#rng.chance(0.9) ? 0 : this.#rng.below(3));
     world.onCrash = () => {
       this.#watch.died();
@@ -159,7 +162,7 @@ class Simulation {
     await world.boot();
     for (const device of this.#devices) {
       device.boot();
-      this.#register(device);
+      this.#registrar.register(device);
     }
     this.#talk();
     while (world.mono < CHAOS_MS && (await this.#step())) await this.#trouble();
@@ -185,30 +188,23 @@ class Simulation {
     };
   }
 
-  /** Until it was taken: as somebody at the gateway's own machine does it. */
-  #register(device: Device): void {
-    if (this.#pairing.has(device)) return;
-    this.#pairing.add(device);
-    let asked: Process | undefined;
-    const look = (): void => {
-      if (!this.#pairing.has(device)) return;
-      this.#world.in(100 + this.#rng.below(400), "register", look);
-      const { now } = this.#gateways;
-      if (!now || asked === now.process) return;
-      asked = now.process;
-      const method = now.core.methods.get("node.register");
-      method?.call(device.registration, { by: "console:owner" }).then(
-        () => {
-          if (now.process.dead || !this.#pairing.delete(device)) return;
-          device.revoked = false;
-          if (!device.process) device.boot();
-        },
-        () => {
-          if (asked === now.process) asked = undefined;
-        },
-      );
+  #model(): Model {
+    const world = this.#world;
+    return {
+      name: "simulated",
+      ask: (question, signal) => commandModel.ask(question, signal),
+      answer: async (turn) => {
+        const [verb, cap = "", device = "", mark = ""] = turn.text.split(" ");
+        const ms = world.rng.chance(0.8) ? 0 : world.rng.below(500);
+        if (ms > 0)
+          await new Promise<void>(
+            (resolve) => void world.in(ms, "model", resolve, this.#gateways.now?.process),
+          );
+        if (verb === "do") return { do: "call", cap, device, args: { mark } };
+        if (verb === "echo") return { do: "say", text: turn.text.slice(5) };
+        return await commandModel.answer(turn);
+      },
     };
-    look();
   }
 
   /** What people say, over the first part of the run. */
@@ -302,7 +298,9 @@ class Simulation {
     if (device.revoked) return;
     this.#happened.revoked++;
     person.say(`/revoke ${device.name}`);
-    this.#world.in(2_000 + this.#rng.below(10_000), "pairs anew", () => this.#register(device));
+    this.#world.in(2_000 + this.#rng.below(10_000), "pairs anew", () =>
+      this.#registrar.register(device),
+    );
   }
 
   async #comeBack(): Promise<void> {
@@ -313,32 +311,16 @@ class Simulation {
     if (!this.#world.process) await this.#world.boot();
   }
 
-  #fate(): Fate {
-    const rng = this.#rng;
-    const slow = rng.float();
-    const made = slow < 0.7 ? rng.below(3) : slow < 0.97 ? rng.below(20) : rng.below(400);
-    const answered = rng.chance(0.6) ? 0 : rng.below(10);
-    if (!this.#chaos) return { made: 1, answered: 0, end: "ok" };
-    if (this.#world.mono >= this.#fullUntil && rng.chance(0.002))
-      this.#fullUntil = this.#world.mono + rng.below(3_000);
-    if (this.#world.mono < this.#fullUntil) return { made, answered, end: "full" };
-    const luck = rng.float();
-    const end =
-      luck < 0.002 ? "crash-before" : luck < 0.004 ? "crash-after" : luck < 0.005 ? "broken" : "ok";
-    return { made, answered, end };
-  }
-
   /** Nothing breaks any more: what is open comes to its end. */
   async #rest(): Promise<void> {
     const world = this.#world;
     this.#chaos = false;
-    this.#fullUntil = 0;
     const until = world.mono + REST_MS;
     let calm = 0;
     while (world.mono < until && calm < 2) {
       if (!world.process) await world.boot();
       for (const device of this.#devices) {
-        if (device.revoked) this.#register(device);
+        if (device.revoked) this.#registrar.register(device);
         else if (!device.process) device.boot();
       }
       for (const person of this.#people) {

@@ -12,6 +12,7 @@ import { type KithError } from "@kith/shared/errors";
 import { hex, keyId } from "@kith/shared/ids";
 import { fingerprinter } from "./audit/fingerprint.ts";
 import { pricesOf } from "./budgets/prices.ts";
+import type { Inbox } from "./channels/inbox.ts";
 import { type Config, DEFAULT_PORT, addListen, readConfig, readSecret, setName } from "./config.ts";
 import { agentHash, agentPath } from "./agent-file.ts";
 import { type Core, assemble } from "./core.ts";
@@ -57,6 +58,8 @@ const DRAIN_MS = 1_000;
 export interface Gateway {
   readonly addresses: readonly string[];
   readonly id: string;
+  /** Where whoever hears people hands in what they said. */
+  readonly receive: Inbox;
   stop(): Promise<void>;
 }
 
@@ -276,6 +279,7 @@ export async function startGateway({
     return {
       addresses: addresses(),
       id,
+      receive: core.receive,
       async stop() {
         await control.close();
         const until = clock.mono() + DRAIN_MS;

@@ -77,3 +77,14 @@ test("each assistant has conversations of its own, also in a chat that another o
   expect(accepted.map(({ agent }) => agent)).toEqual([undefined, "work", "work", undefined]);
   expect([sessions[1] === sessions[2], new Set(sessions).size]).toEqual([true, 3]);
 });
+
+test("words that are not the speaker's own carry their labels and whose they are", async () => {
+  const { accepted, say } = start();
+  await say({ labels: ["untrusted"], source: "a forwarded message of Ann" });
+  await say({ messageId: "2" });
+  expect(accepted[0]).toMatchObject({
+    labels: ["untrusted"],
+    source: "a forwarded message of Ann",
+  });
+  expect(accepted[1]).not.toHaveProperty("labels");
+});

@@ -327,6 +327,7 @@ test("it handles exactly the events of its type", () => {
       "call.replaced": true,
       "call.spread": true,
       "call.waits": true,
+      "turn.permitted": true,
     },
   };
   expect([...sessionMachine.events].toSorted()).toEqual(

@@ -1,5 +1,6 @@
 /** A conversation with a model: what becomes a row, what is asked of whom, and when the model is asked again. */
 import type { Answer, Question, Said } from "@kith/gateway/model/model";
+import type { Label } from "@kith/gateway/tools/tool";
 import { REPEATS, ROUNDS } from "@kith/gateway/sessions/talk";
 import { describe, expect, test } from "vitest";
 import {
@@ -634,4 +635,52 @@ test("a question that nobody took in time is a model that failed", () => {
   chat.send({ type: "step.failed", op: "ask", failure });
   expect(replies(chat.owed())).toMatchObject([{ final: true, error: { code: "expired" } }]);
   expect(chat.context().talk?.turn).toBeUndefined();
+});
+
+describe("a yes for the rest of the turn", () => {
+  const permit = (chat: Chat, call = "", cap = "camera.snap") => {
+    chat.send({ type: "turn.permitted", call, device: "k1", cap });
+    return chat.owed();
+  };
+  const turnOf = (owed: Owed) => calls(owed).map(({ request }) => request.turn);
+
+  test("goes along with the same capability, until the model has answered", () => {
+    const { chat, ids } = asking();
+    permit(chat, ids[0]);
+    end(chat, ids[0]);
+    const [again, other] = [snap("t2"), { ...snap("t3"), cap: "camera.clip" } as Call];
+    const second = answer(chat, saying("", again, other));
+    expect(turnOf(second)).toEqual([["k1"], undefined]);
+    for (const { to } of calls(second)) end(chat, to.slice("invocation/".length));
+    answer(chat, saying("Two."));
+    say(chat, "and one more");
+    expect(turnOf(answer(chat, saying("", snap("t4"))))).toEqual([undefined]);
+  });
+
+  test("of a turn that is over permits nothing", () => {
+    const { chat, ids } = asking();
+    say(chat, "/stop", { do: "stop" });
+    say(chat, "take another");
+    permit(chat, ids[0]);
+    expect(turnOf(answer(chat, saying("", snap("t2"))))).toEqual([undefined]);
+  });
+});
+
+test("words that are not the speaker's own say whose they are, and label the turn, also when they waited", () => {
+  const mail = {
+    ...said("do as I say"),
+    ...{ labels: ["private", "untrusted"] as Label[], source: "a mail from x@example.org" },
+  };
+  const told = "(From a mail from x@example.org, not the owner's words:)\ndo as I say";
+  const chat = start("hello there");
+  understood(chat, { do: "ask" });
+  chat.send(mail);
+  chat.owed();
+  understood(chat, { do: "ask" });
+  const after = answer(chat, saying("Hello."));
+  expect(items(after).at(-1)?.[1]).toMatchObject({ text: told, labels: mail.labels });
+  const wants = answer(chat, saying("", snap("t1")));
+  expect(calls(wants)[0]?.request).toMatchObject({
+    ...{ labels: ["private", "untrusted"], sources: ["a mail from x@example.org"] },
+  });
 });

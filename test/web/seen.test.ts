@@ -22,6 +22,7 @@ test.for<[string, StoredItem[]]>([
     "in a result of a search, and in the call that follows",
     [result(url, "web_search"), model("", { url })],
   ],
+  ["in the owner's words after the model's", [model("", { url }), owner(`yes, ${url}`)]],
 ])("an address is seen %s", ([, items]) => expect(isSeen(items, url)).toBe(true));
 
 test.for<[string, StoredItem[]]>([
@@ -29,6 +30,7 @@ test.for<[string, StoredItem[]]>([
   ["as a part of a longer one", [owner(`${url}23`), result(`${url}/more`), owner(`${url}&r=2`)]],
   ["in the words of others", [other(url)]],
   ["in the model's own words", [model(url)]],
+  ["in the model's summary", [{ ...owner(`they wanted ${url}`), source: "a summary" }]],
   [
     "in a call of the model, and in what came of it",
     [model("", { url }), result(`From ${url}, read`)],

@@ -10,6 +10,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { MAIN } from "../model/agents.ts";
 import type { ActorId, Event } from "../runtime/effect.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { Label } from "../tools/tool.ts";
 
 export interface Incoming {
   readonly channel: string;
@@ -21,6 +22,9 @@ export interface Incoming {
   /** The channel's stable id of the speaker. */
   readonly from: string;
   readonly text: string;
+  /** Words that are not the speaker's own, such as a forwarded message: what they are, and whose, for people. */
+  readonly labels?: readonly Label[];
+  readonly source?: string;
 }
 
 export type Inbox = (message: Incoming) => Promise<void>;
@@ -51,7 +55,7 @@ export function inbox(
   agentOf: (chat: string) => string,
 ): Inbox {
   const fresh = () => newId(clock, rng);
-  return async ({ channel, account, chat, messageId, from, text }) => {
+  return async ({ channel, account, chat, messageId, from, text, labels, source }) => {
     if (new TextEncoder().encode(text).length > INBOUND_TEXT_BYTES)
       throw new KithError("too-big", "a message of more than 64 KiB");
     const { documents } = runtime;
@@ -91,6 +95,8 @@ export function inbox(
       {
         ...{ type: "chat.said", chat, text, by: who, owner },
         ...(agent !== MAIN && { agent }),
+        ...(labels && { labels }),
+        ...(source !== undefined && { source }),
       } as Event,
       key,
       puts,

@@ -13,7 +13,7 @@ import type { Failure } from "@kith/shared/errors";
 import { setup } from "xstate";
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import { fx, timed } from "../runtime/fx.ts";
-import type { Duration } from "./grant.ts";
+import type { Term } from "./grant.ts";
 import type { Value } from "./plan.ts";
 
 /** Fifteen minutes: long enough to find the phone, short enough that nobody forgot why. */
@@ -32,6 +32,8 @@ export interface Question {
   readonly unlocked?: true;
   /** What the device said about why it may not work: shown with the question, so that nobody permits in vain. */
   readonly warning?: string;
+  /** Answers that make sense, where those are others than the usual ones. */
+  readonly terms?: readonly Term[];
   /** The chat's session to ask in, where there is one. */
   readonly session?: ActorId;
 }
@@ -41,7 +43,7 @@ export type ApprovalEvent = Event &
     | ({ readonly type: "approval.requested" } & Question)
     | {
         readonly type: "owner.approved";
-        readonly for: Duration;
+        readonly for: Term;
         readonly by: string;
         readonly key?: string;
       }
@@ -76,7 +78,7 @@ const note = (what: string) =>
   }));
 
 const ask = owe(
-  ({ call, device, name, cap, args = {}, session, deliverMs, unlocked, warning }) => ({
+  ({ call, device, name, cap, args = {}, session, deliverMs, unlocked, warning, terms }) => ({
     kind: "tell",
     to: session ?? `invocation/${call}`,
     event: {
@@ -89,6 +91,7 @@ const ask = owe(
       ...(deliverMs === undefined ? {} : { deliverMs }),
       ...(unlocked && { unlocked }),
       ...(warning === undefined ? {} : { warning }),
+      ...(terms && { terms }),
     } as Event,
   }),
 );
@@ -143,6 +146,7 @@ export const approvalMachine = setup({
     ...(event.deliverMs === undefined ? {} : { deliverMs: event.deliverMs }),
     ...(event.unlocked && { unlocked: event.unlocked }),
     ...(event.warning === undefined ? {} : { warning: event.warning }),
+    ...(event.terms && { terms: event.terms }),
     ...(event.session === undefined ? {} : { session: event.session }),
   }),
   initial: "asking",

@@ -3,6 +3,12 @@ import type { Capability } from "@kith/shared/capabilities/capability";
 
 export type Duration = "once" | "15m" | "1h" | "today";
 export const durations: readonly Duration[] = ["once", "15m", "1h", "today"];
+/**
+ * How a question may be answered with yes. `turn`: this call, and the same capability of the same device again
+ * until the model has answered; never for what is powerful (tier 3).
+ */
+export type Term = Duration | "turn";
+export const terms: readonly Term[] = ["once", "turn", "15m", "1h", "today"];
 
 export interface Grant {
   readonly id: string;

@@ -13,7 +13,7 @@ import { tame } from "@kith/shared/protocol/words";
 import { type DeviceRow, deviceRows } from "../devices/device.ts";
 import type { Kind, UsageLedger } from "../budgets/usage.ts";
 import type { Decision } from "../grants/decide.ts";
-import type { Grant } from "../grants/grant.ts";
+import { type Grant, type Term, terms } from "../grants/grant.ts";
 import { GrantRegister } from "../grants/register.ts";
 
 import type { ActorId, Envelope, Event } from "../runtime/effect.ts";
@@ -298,11 +298,13 @@ export class Calls implements TableKind {
     if (decision.verdict === "allow") {
       return this.#ready(call, decision.grant, decision.rule);
     }
-    if (request.allow !== undefined) {
+    const again = request.turn?.includes(row.id) && capability.tier < 3;
+    const word = again ? "once" : request.allow;
+    if (word !== undefined) {
       return this.#ready(
         call,
-        this.#grants.mint(call, capability, request.allow, request.by, this.#turn),
-        "owner-word",
+        this.#grants.mint(call, capability, word, request.by, this.#turn),
+        again ? "owner-word for this turn" : "owner-word",
       );
     }
     this.#ask(call, request, (failure) => refuse(failure, about));
@@ -352,6 +354,7 @@ export class Calls implements TableKind {
       ...(call.deliverMs === undefined ? {} : { deliverMs: call.deliverMs }),
       ...(call.unlocked && { unlocked: true }),
       ...(warning === undefined ? {} : { warning }),
+      ...this.#terms(call, request),
     };
     emit({
       kind: "tell",
@@ -363,6 +366,17 @@ export class Calls implements TableKind {
       } as Event,
     });
     emit({ kind: "reply", value: outcome(call) });
+  }
+
+  /** What a yes can be for, where that is not as usual. */
+  #terms({ device, cap, own }: Call, { model, labels }: Request): { terms?: readonly Term[] } {
+    if (own) return { terms: ["once"] };
+    const capability = this.rights.capability(device, cap);
+    if (!model || !capability || capability.tier === 3) return {};
+    // No standing permission would count in the turn that asks.
+    if (labels?.includes("untrusted") && capability.tainted !== "allowed")
+      return { terms: ["once", "turn"] };
+    return { terms };
   }
 
   /** What an owner should know before saying yes, in sentences. */
@@ -472,7 +486,20 @@ export class Calls implements TableKind {
         },
       });
     }
-    const grant = this.#grants.mint(call, capability, event.for, event.by, this.#turn);
+    const { by, for: term } = event;
+    const duration = term === "turn" ? "once" : term;
+    const grant = this.#grants.mint(call, capability, duration, by, this.#turn);
+    if (term === "turn" && call.session && capability.tier < 3)
+      emit({
+        kind: "tell",
+        to: call.session,
+        event: {
+          type: "turn.permitted",
+          call: call.id,
+          device: call.device,
+          cap: call.cap,
+        } as Event,
+      });
     const deadlineAt = this.#waitsUntil(call, grant);
     const permitted = { ...call, ...this.#endOf(call, grant) };
     this.#apply(permitted, { type: "approval.approved", grant: grant.id, deadlineAt });

@@ -1,7 +1,7 @@
 /** What is asked of the invocation table, and what it hears from others. */
 import type { Failure } from "@kith/shared/errors";
 import type { ErrorFrame, LedgerState, Result } from "@kith/shared/protocol/call";
-import type { Duration } from "../grants/grant.ts";
+import type { Duration, Term } from "../grants/grant.ts";
 import type { ActorId, Event } from "../runtime/effect.ts";
 import type { Label } from "../tools/tool.ts";
 import type { StoredContent } from "./content.ts";
@@ -40,6 +40,8 @@ export interface Request {
   readonly job?: string;
   /** Which assistant asks. */
   readonly agent?: string;
+  /** Devices for which the owner permitted this capability until the model has answered. */
+  readonly turn?: readonly string[];
   /** A language model will see what it brings: whoever is asked should know. */
   readonly look?: true;
   /** The owner's permission, given with the request. */
@@ -52,7 +54,7 @@ export type CallsEvent = Event &
     | {
         readonly type: "approval.approved";
         readonly planHash: string;
-        readonly for: Duration;
+        readonly for: Term;
         readonly by: string;
         readonly key?: string;
       }

@@ -51,24 +51,24 @@ function photo(rest: string): Answer {
   );
 }
 
-const DURATION = /^(once|15\s*m(?:in(?:utes?)?)?|1\s*h(?:our)?|today)$/i;
+const DURATION = /^(once|turn|15\s*m(?:in(?:utes?)?)?|1\s*h(?:our)?|today)$/i;
 const duration = (word: string): string | undefined => {
   if (!DURATION.test(word)) return undefined;
   const low = word.toLowerCase();
   return low.startsWith("15") ? "15m" : low.startsWith("1") ? "1h" : low;
 };
 
-/** `[once|15m|1h|today] [id]`, in any order. */
+/** `[once|turn|15m|1h|today] [id]`, in any order. */
 function allow(rest: string): Answer {
   const words = rest.split(/\s+/).filter(Boolean);
   const wishes = words.map(duration).filter((wish) => wish !== undefined);
   const ids = words.filter((word) => !duration(word));
   // A whole time, and not an id that begins like one.
   if (ids.some((word) => time(word) !== undefined))
-    return say("Permission is given for once, 15m, 1h or today: /allow once.");
+    return say("Permission is given for once, this turn, 15m, 1h or today: /allow once.");
   if (ids.length > 1 || wishes.length > 1)
     return say(
-      "Say /allow once, /allow 15m, /allow 1h or /allow today, with the id when several questions are open.",
+      "Say /allow once, /allow turn, /allow 15m, /allow 1h or /allow today, with the id when several questions are open.",
     );
   return operate("allow", { for: wishes[0] ?? "once", ...(ids[0] ? { id: ids[0] } : {}) });
 }
@@ -329,7 +329,11 @@ const commands: Readonly<Record<string, Command>> = {
         ? operate("pair.approve", { code: rest })
         : say("Say /approve with the code that the device shows."),
   },
-  allow: { form: "/allow once|15m|1h|today [id|all]", what: "permit what was asked", parse: allow },
+  allow: {
+    form: "/allow once|turn|15m|1h|today [id|all]",
+    what: "permit what was asked",
+    parse: allow,
+  },
   deny: {
     form: "/deny [id]",
     what: "refuse what was asked",

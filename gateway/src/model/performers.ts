@@ -48,10 +48,10 @@ export async function performTool(
   signal: AbortSignal,
 ): Promise<Event> {
   const { call } = context;
+  const tool = tools.find((one) => one.name === name);
   try {
-    const tool = tools.find((one) => one.name === name);
     if (!tool) throw new KithError("unsupported", `there is no ${name} here`);
-    if (may.off) throw new KithError("locked", "everything is locked");
+    if (may.off) throw new KithError("locked", `everything is locked, also ${name}`);
     // The owner's lines may be other ones since it was asked for.
     if (may.isDenied(name, context))
       throw new KithError("not-granted", `the owner's permissions deny ${name}`);
@@ -59,7 +59,8 @@ export async function performTool(
     return { type: "tool.ended", call, result: await tool.run(args, context, signal) } as Event;
   } catch (error) {
     if (!(error instanceof KithError)) report(`tool ${name}`, error);
-    return { type: "tool.ended", call, failure: toFailure(error, "unknown") } as Event;
+    const effect = tool?.class === "idempotent" ? "unknown" : "none";
+    return { type: "tool.ended", call, failure: toFailure(error, effect) } as Event;
   }
 }
 

@@ -3,7 +3,7 @@ import { KithError } from "@kith/shared/errors";
 import { name, str } from "@kith/shared/protocol/words";
 import * as v from "valibot";
 import { offer } from "../devices/device.ts";
-import { type Grant, durations } from "../grants/grant.ts";
+import { type Grant, terms } from "../grants/grant.ts";
 import type { Call } from "../invocations/call.ts";
 import { MAIN } from "../model/agents.ts";
 import { short } from "../sessions/words.ts";
@@ -12,10 +12,11 @@ import { ASK, NOTHING, event, lookup, one, words } from "./lookup.ts";
 import { type Answer, type Method, type MethodsOptions, method } from "./method.ts";
 import { ago, dayTime, table } from "./text.ts";
 
-const duration = v.picklist(durations);
+const duration = v.picklist(terms);
 
 const FOR = {
   once: "once",
+  turn: "until this is done",
   "15m": "for 15 minutes",
   "1h": "for an hour",
   today: "until midnight",

@@ -54,6 +54,8 @@ interface Said {
   readonly owner: boolean;
   /** Of words that are not the speaker's own. */
   readonly labels?: readonly Label[];
+  /** Whose they are, for people. */
+  readonly source?: string;
   /** The schedule that says them. */
   readonly job?: string;
   /** Words of a model: no command, whatever they look like. */
@@ -118,6 +120,13 @@ export type SessionEvent = Event & { readonly id: string } & (
         readonly labels: readonly Label[];
       }
     | { readonly type: "task.stopped"; readonly by: string }
+    /** The owner's yes to this call is for the rest of its turn. */
+    | {
+        readonly type: "turn.permitted";
+        readonly call: string;
+        readonly device: string;
+        readonly cap: string;
+      }
     /** From another chat, for people: the model here does not read it. */
     | { readonly type: "message.given"; readonly text: string }
     | { readonly type: "operated"; readonly message: ChatMessage }
@@ -260,13 +269,15 @@ const follow = (made: (args: Args) => talks.Next) => [
 /** Whoever gave the task has its answer, with the labels of all that was read for it. */
 const tellParent = (
   { from }: Session,
-  { labels }: talks.Talk,
+  talk: talks.Talk,
   answer: string | undefined,
   failure?: Failure,
 ): readonly Effect[] => {
   if (!from || (answer === undefined && !failure)) return [];
   const { session: to, call } = from;
-  const end = failure ? { failure } : { result: { text: answer ?? "", labels, source: "a task" } };
+  const { labels } = talk;
+  const told = { text: answer ?? "", labels, source: talks.sourceOf(talk) };
+  const end = failure ? { failure } : { result: told };
   const event = { type: "tool.ended", call, ...end };
   return [{ kind: "tell", to, event: event as Event }];
 };
@@ -448,9 +459,10 @@ const remember = change((args) => {
   return { chosen: [{ words, cap, by, device }, ...others].slice(0, CHOSEN) };
 });
 
-const saidIn = ({ text, by, owner, labels, job, direct }: Said): Said => ({
+const saidIn = ({ text, by, owner, labels, source, job, direct }: Said): Said => ({
   ...{ text, by, owner },
   ...(labels && { labels }),
+  ...(source !== undefined && { source }),
   ...(job !== undefined && { job }),
   ...(direct && { direct }),
 });
@@ -706,6 +718,13 @@ export const sessionMachine = setup({
         text: event.type === "message.given" ? event.text : "",
         final: quiet(context) && !context.current,
       })),
+    },
+    // Of a turn that is over it permits nothing any more.
+    "turn.permitted": {
+      guard: (args) => args.event.type === "turn.permitted" && isPending(args, args.event.call),
+      actions: change(({ context, event }) =>
+        event.type === "turn.permitted" ? { talk: talks.permitted(talkOf(context), event) } : {},
+      ),
     },
     "task.stopped": {
       actions: stop(({ event }) => (event.type === "task.stopped" ? event.by : "")),

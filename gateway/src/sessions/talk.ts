@@ -56,6 +56,8 @@ export interface TalkTurn {
   readonly rounds: number;
   /** Said meanwhile. */
   readonly steer: readonly string[];
+  /** What the owner permitted until this turn is over: `CAPABILITY DEVICE`. */
+  readonly permitted?: readonly string[];
   /** What was called in this turn, in short: the same again and again is a circle. */
   readonly made: readonly string[];
 }
@@ -100,6 +102,8 @@ export const ROUNDS = 16;
 /** The same call with the same arguments, in one turn; one more and the owner is asked. */
 export const REPEATS = 2;
 const MADE = 64;
+/** Of what the owner permits for a turn, the newest. */
+const PERMITTED = 8;
 /** Texts said while one is worked on. Their bytes count with those that wait. */
 export const STEER = 8;
 /** Calls of one answer; more are told to the model as failed. */
@@ -166,8 +170,13 @@ export function begun(
   { text, by, labels = [], source, job }: Words,
 ): Next {
   const about = { ...(labels.length > 0 && { labels }), ...(source !== undefined && { source }) };
+  // It may help a model that listens; nothing rests on it.
+  const theirs =
+    source === undefined || place.task
+      ? ""
+      : `(From ${tame(source, SOURCE_CHARS)}, not the owner's words:)\n`;
   return {
-    effects: rows(place, talk, [{ role: "user", text, ...about }]),
+    effects: rows(place, talk, [{ role: "user", text: theirs + text, ...about }]),
     talk: {
       ...talk,
       items: talk.items + 1,
@@ -327,16 +336,22 @@ function start(
     ...(talk.labels.includes("untrusted") && talk.sources && { sources: talk.sources }),
     ...(turn.job !== undefined && { job: turn.job }),
   };
-  const request = (more: Pick<Request, "device" | "cap" | "args" | "look" | "own">): Effect => ({
+  const request = (
+    more: Pick<Request, "device" | "cap" | "args" | "look" | "own" | "turn">,
+  ): Effect => ({
     kind: "tell",
     to: `invocation/${call}`,
     event: { type: "call.requested", request: { ...by, ...more } } as Event,
   });
   if ("cap" in one) {
     const { device, cap, args, look } = one;
+    const devices = (turn.permitted ?? [])
+      .map((one) => one.split(" "))
+      .flatMap(([name, id = ""]) => (name === cap ? [id] : []));
+    const more = { ...(look && { look }), ...(devices.length > 0 && { turn: devices }) };
     return {
       pending: { ...pending, at: "device", ...(look && { look }) },
-      effects: [request({ device, cap, args, ...(look && { look }) })],
+      effects: [request({ device, cap, args, ...more })],
     };
   }
   if (tool === ASK_OWNER)
@@ -351,7 +366,7 @@ function start(
         {
           kind: "tell",
           to: `session/${call}`,
-          event: { ...given, labels: talk.labels, source: "a task", chat, agent } as Event,
+          event: { ...given, labels: talk.labels, source: sourceOf(talk), chat, agent } as Event,
         },
       ],
     };
@@ -394,6 +409,9 @@ export interface ToolStep {
 const SOURCES = 3;
 const SOURCE_CHARS = 80;
 
+/** For whoever is told what was made of it: where the newest words of others came from. */
+export const sourceOf = ({ sources }: Talk): string => sources?.at(-1) ?? "a task";
+
 /** With where this comes from, if others may have written it. */
 function sourcesWith(
   { sources = [] }: Pick<Talk, "sources">,
@@ -422,6 +440,14 @@ function over(place: Place, talk: Talk, one: Pending, item: StoredItem): Next {
 
 export const pendingOf = ({ turn }: Talk, call: string): Pending | undefined =>
   turn?.pending.find((waits) => waits.call === call);
+
+/** The owner permitted this capability of this device until the turn is over. */
+export function permitted(talk: Talk, { device, cap }: { device: string; cap: string }): Talk {
+  const { turn } = talk;
+  if (!turn) return talk;
+  const all = [...(turn.permitted ?? []), `${cap} ${device}`].slice(-PERMITTED);
+  return { ...talk, turn: { ...turn, permitted: all } };
+}
 
 /** A device's call has ended, or the owner's yes is there. */
 export function heard(place: Place, talk: Talk, call: string, outcome: Outcome, at: number): Next {
@@ -474,14 +500,19 @@ export const asksOwner = ({ turn }: Talk): Pending | undefined =>
 /** Something is said during a turn. Undefined: too much of it. */
 export function meanwhile(place: Place, talk: Talk, said: Words): Next | undefined {
   const { turn, after = [], mode = "steer" } = talk;
-  const { text, by, labels, job } = said;
+  const { text, by, labels, source, job } = said;
   // What a schedule says, or others wrote, is a turn of its own.
   const own = job !== undefined || (labels?.length ?? 0) > 0;
   if (!turn) throw new Error("nothing is under way");
   const words = asksOwner(talk);
   if (words && !own) return brought(place, talk, words.call, { result: { text } });
   if (turn.steer.length + after.length >= STEER) return undefined;
-  const waits: Words = { text, by, ...(labels && { labels }), ...(job !== undefined && { job }) };
+  const waits: Words = {
+    ...{ text, by },
+    ...(labels && { labels }),
+    ...(source !== undefined && { source }),
+    ...(job !== undefined && { job }),
+  };
   if (mode === "interrupt" && !own) {
     const stop = stopped(place, talk, by);
     return { ...stop, talk: { ...stop.talk, after: [...(stop.talk.after ?? []), waits] } };

@@ -1,5 +1,6 @@
 /** What the assistant says, made from results and failures. Text from devices was tamed before. */
 import { type Failure, remedies } from "@kith/shared/errors";
+import { type Term, durations } from "../grants/grant.ts";
 import type { Outcome } from "../invocations/outcome.ts";
 
 export interface ChatMessage {
@@ -29,6 +30,7 @@ export interface Asked {
   readonly deliverMs?: number;
   readonly unlocked?: true;
   readonly warning?: string;
+  readonly terms?: readonly Term[];
 }
 
 /** More of a text than that is not asked about; its end and its length tell the rest. */
@@ -124,6 +126,7 @@ export function question({
   deliverMs,
   unlocked,
   warning,
+  terms = durations,
 }: Asked): ChatMessage {
   const when =
     deliverMs === undefined
@@ -132,7 +135,7 @@ export function question({
   return {
     text:
       `May I ${what(cap, args)} of ${name}${when}?  (${short(call)})\n${warning === undefined ? "" : `${warning}\n`}` +
-      "Answer /allow once, /allow 15m, /allow 1h, /allow today, or /deny.",
+      `Answer ${terms.map((term) => `/allow ${term}${term === "turn" ? " (and the same again until I am done)" : ""}`).join(", ")}${terms.length > 1 ? "," : ""} or /deny.`,
     final: false,
     question: { approval: call, call, device, cap },
   };

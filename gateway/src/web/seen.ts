@@ -11,17 +11,25 @@ const READ = new Set(["web_fetch", "web_search", "files_read", "clipboard_read"]
 const AFTER = /^[).,;:!?\]}*_]{0,8}$/;
 
 /**
- * Whether the address stands whole in the owner's own words or in a result, and the model did not write it before:
+ * Whether the address stands whole in the owner's own words, or in a result and the model did not write it before:
  * part of an address would tell by its length, and a result may repeat what was asked.
  */
 export function isSeen(items: readonly StoredItem[], url: string): boolean {
+  if (items.some((item) => isOwners(item) && stands(item.text, url))) return true;
   for (const item of items) {
     if (item.role === "assistant") {
       if (item.text.includes(url) || JSON.stringify(item.calls).includes(url)) return false;
-    } else if (item.role === "tool" ? READ.has(item.name) : (item.labels ?? []).length === 0) {
-      for (const [whole] of item.text.matchAll(/https?:\/\/[^\s<>"'`|\\]+/gi))
-        if (whole.startsWith(url) && AFTER.test(whole.slice(url.length))) return true;
-    }
+    } else if (item.role === "tool" && READ.has(item.name) && stands(item.text, url)) return true;
   }
+  return false;
+}
+
+/** A summary is the model's, and what has labels or a source is others'. */
+const isOwners = ({ role, labels = [], source }: StoredItem): boolean =>
+  role === "user" && labels.length === 0 && source === undefined;
+
+function stands(text: string, url: string): boolean {
+  for (const [whole] of text.matchAll(/https?:\/\/[^\s<>"'`|\\]+/gi))
+    if (whole.startsWith(url) && AFTER.test(whole.slice(url.length))) return true;
   return false;
 }

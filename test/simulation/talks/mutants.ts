@@ -51,8 +51,8 @@ export const mutants: readonly Mutant[] = [
     patches: [
       [
         "gateway/src/sessions/session.machine.ts",
-        'result: { text: answer ?? "", labels, source: "a task" }',
-        'result: { text: answer ?? "", labels: labels.slice(9), source: "a task" }',
+        'const told = { text: answer ?? "", labels, source: talks.sourceOf(talk) };',
+        'const told = { text: answer ?? "", labels: labels.slice(9), source: talks.sourceOf(talk) };',
       ],
     ],
     caught: /although it read EVIL/,

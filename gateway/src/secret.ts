@@ -16,3 +16,23 @@ export class Secret {
     return fn(typeof this.#value === "string" ? this.#value : this.#value());
   }
 }
+
+/** The text without the secret, in whatever of the usual forms it stands there: plain, in an address, hex, base64. */
+export const without = (secret: Secret, text: string): string =>
+  secret.use((value) =>
+    value === "" ? text : formsOf(value).reduce((left, form) => left.replaceAll(form, "…"), text),
+  );
+
+function formsOf(value: string): readonly string[] {
+  const bytes = Buffer.from(value);
+  const hex = bytes.toString("hex");
+  // Within a longer text it begins at one of three places, and its ends depend on what is beside it.
+  const based = [0, 1, 2].flatMap((shift) => {
+    const shifted = Buffer.concat([Buffer.alloc(shift), bytes]);
+    const from = shift === 0 ? 0 : 4;
+    return (["base64", "base64url"] as const).map((form) => shifted.toString(form).slice(from, -4));
+  });
+  return [value, encodeURIComponent(value), hex, hex.toUpperCase(), ...based]
+    .filter((form) => form !== "")
+    .toSorted((a, b) => b.length - a.length);
+}

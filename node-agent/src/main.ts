@@ -444,4 +444,6 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-process.exit(await main(process.argv.slice(2)));
+const code = await main(process.argv.slice(2));
+// A pipe takes what it can; the rest would be lost.
+process.stdout.write("", () => process.exit(code));

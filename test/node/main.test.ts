@@ -4,9 +4,11 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { hex, keyId } from "@kith/shared/ids";
+import { systemClock, systemRng } from "@kith/shared/clock";
+import { hex, keyId, newId } from "@kith/shared/ids";
 import { type AgentEvent, sentence } from "@kith/node-agent/events";
 import { readArguments } from "@kith/node-agent/arguments";
+import { Ledger } from "@kith/node-agent/ledger";
 import { draw, press, type ScreenState } from "@kith/node-agent/screen";
 import { describe, expect, test } from "vitest";
 import { fakeGateway } from "./gateway.ts";
@@ -433,4 +435,26 @@ test("every event has a sentence", () => {
     { event: "failed", error: { code: "locked", message: "m", remedy: "r" } },
   ];
   for (const event of events) expect(sentence(event)).toMatch(/\S/);
+});
+
+test("a long ledger is printed whole into a pipe whose reader takes its time", async () => {
+  await using place = await folder();
+  const home = join(place.path, "node");
+  await mkdir(home, { recursive: true, mode: 0o700 });
+  const ledger = await Ledger.open(join(home, "ledger.log"), systemClock, systemRng);
+  const rows = 2_000;
+  for (let n = 1; n <= rows; n++) {
+    const what = { call: newId(systemClock, systemRng), n, cap: "camera.snap" } as const;
+    const [, stored] = ledger.receive({ ...what, effect: "read", grant: what.call }, "d");
+    if (n === rows) await stored;
+  }
+  await ledger.close();
+  const child = spawn(process.execPath, [program, "ledger", "--home", home, "--json"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  // More than a pipe holds has been written by the time that somebody reads.
+  await new Promise((resolve) => child.stdout.once("readable", () => setTimeout(resolve, 500)));
+  let text = "";
+  for await (const part of child.stdout.setEncoding("utf8")) text += String(part);
+  expect(text.trimEnd().split("\n")).toHaveLength(rows);
 });

@@ -1,6 +1,6 @@
 /** What went wrong at a model's service, as the five failures that a person can do something about. */
 import { type Effort, ModelFailure } from "../provider.ts";
-import type { Secret } from "../../secret.ts";
+import { type Secret, without } from "../../secret.ts";
 import type { Fetch } from "./fetch.ts";
 
 /** Who was asked, for messages. */
@@ -148,7 +148,7 @@ function told(service: Service, body: unknown): { words: string; kind: string } 
 
 /** One line, short, and without the key, should it be among the words. */
 function quote({ key }: Service, text: string): string {
-  const hidden = key?.use((value) => (value ? text.replaceAll(value, "…") : text)) ?? text;
+  const hidden = key ? without(key, text) : text;
   const line = hidden.replace(/[\p{C}\p{Z}\s]+/gu, " ").trim();
   return line.length > WORDS_CHARS ? `${line.slice(0, WORDS_CHARS)}…` : line;
 }

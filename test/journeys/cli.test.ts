@@ -74,7 +74,7 @@ describe("actors", () => {
 
   test("work outside safe mode, which there is none to end", async () => {
     expect((await kith("safe", "off")).stdout).toBe("There is no safe mode.\n");
-    expect((await kith("secrets", "--json")).json).toEqual({ ok: true, names: [] });
+    expect((await kith("secrets", "--json")).json).toEqual({ ok: true, names: ["canary"] });
     expect((await kith("models", "test", "--json")).json).toEqual({ ok: true, model: null });
     expect((await kith("memory", "add", "the owner likes tea", "--json")).code).toBe(0);
     expect((await kith("memory", "search", "tea", "--json")).json.lines).toHaveLength(1);

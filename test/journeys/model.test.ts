@@ -174,7 +174,7 @@ test("a key that is set anew counts without a restart, and is in no file, log or
 
   expect((await set("")).code).toBe(2);
   expect((await set("two\nlines")).json.error).toMatchObject({ code: "bad-args" });
-  expect((await kith(home.home, "secrets")).stdout).toBe("mine\n");
+  expect((await kith(home.home, "secrets")).stdout).toBe("canary\nmine\n");
   expect((await kith(home.home, "secrets", "remove", "mine")).code).toBe(0);
   expect((await kith(home.home, "secrets", "remove", "mine")).code).toBe(1);
   await home.gateway?.end("SIGTERM");

@@ -4,14 +4,7 @@
  * printed or sent.
  */
 import { randomBytes } from "node:crypto";
-import {
-  appendFileSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -20,6 +13,7 @@ import { forms as formsOfVerb, verbs } from "../../gateway/bin/verbs.mjs";
 import { freePort } from "../support/free-port.ts";
 import { pairedWorld } from "../support/home.ts";
 import { kithWith } from "../support/kith.ts";
+import { filesOf, formsOf } from "../support/leaks.ts";
 import { chat } from "../support/models/chat.ts";
 import { EchoService, ways } from "../support/models/echo.ts";
 import { ModelServer } from "../support/models/server.ts";
@@ -30,41 +24,18 @@ const KEYS = Array.from(
   (_, n) => `sk-Canary${n}${n % 2 === 0 ? "+/=" : "_."}${randomBytes(9).toString("base64url")}Xw`,
 );
 
-/** Every form in which one could be written down. */
-const formsOf = (key: string): readonly string[] => {
-  const bytes = Buffer.from(key);
-  return [
-    key,
-    encodeURIComponent(key),
-    [...key].toReversed().join(""),
-    ...(["hex", "base64url"] as const).map((form) => bytes.toString(form)),
-    bytes.toString("hex").toUpperCase(),
-    // Base64 within a longer text begins at one of three places, and its ends depend on what is beside it.
-    ...[0, 1, 2].map((shift) =>
-      Buffer.concat([Buffer.alloc(shift), bytes])
-        .toString("base64")
-        .slice(shift === 0 ? 0 : 4, -4),
-    ),
-    // Split in two, each half is long enough to be known.
-    key.slice(0, key.length / 2),
-    key.slice(key.length / 2),
-  ];
-};
-const FORMS = KEYS.map(formsOf);
+const FORMS = KEYS.map((key) => [
+  ...formsOf(key),
+  // Split in two, each half is long enough to be known.
+  key.slice(0, key.length / 2),
+  key.slice(key.length / 2),
+]);
 const found = (where: string, text: string): string[] =>
   FORMS.flatMap((all, n) =>
     all.flatMap((form) => (text.includes(form) ? [`key ${n} as ${form} in ${where}`] : [])),
   );
-function filesOf(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((file) =>
-    file.isFile()
-      ? found(
-          join(file.parentPath, file.name),
-          readFileSync(join(file.parentPath, file.name)).toString("latin1"),
-        )
-      : [],
-  );
-}
+const foundIn = (folder: string): string[] =>
+  filesOf(folder).flatMap(({ path, content }) => found(path, content));
 
 /** Those that wait for somebody, or end the gateway. */
 const LONG = new Set(["up", "down", "chat", "ask", "node", "init", "shell", "service", "pair"]);
@@ -177,7 +148,7 @@ test("20 keys, and none of them in a file, an answer, a log, a request or a word
     ...good.requests.map(({ body }) => JSON.stringify(body)),
   ];
   expect([
-    ...filesOf(home.folder),
+    ...foundIn(home.folder),
     ...found("what was printed", said.join("\n")),
     ...found("the processes' words", words.join("\n")),
     ...found("a chat", JSON.stringify(messages)),
@@ -194,9 +165,9 @@ test("20 keys, and none of them in a file, an answer, a log, a request or a word
   expect(messages.filter(({ error }) => error).length).toBeGreaterThan(2);
 
   // And whoever looks would have found one, in any form.
-  for (const form of formsOf(KEYS[3] ?? "")) {
+  for (const form of FORMS[3] ?? []) {
     writeFileSync(join(home.home, "planted"), `xx${form}xx`);
-    expect(filesOf(home.home).length).toBeGreaterThan(0);
+    expect(foundIn(home.home).length).toBeGreaterThan(0);
   }
   rmSync(outside, { recursive: true });
   for (const service of services) await service[Symbol.asyncDispose]();

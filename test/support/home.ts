@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "../../gateway/bin/build.mjs";
 import { Control, Owner, Refusal } from "./control.ts";
 import { freePort } from "./free-port.ts";
+import { leaksOf } from "./leaks.ts";
 import { until } from "./until.ts";
 
 export { until } from "./until.ts";
@@ -342,7 +343,10 @@ export class World implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const one of this.#closing) one[Symbol.dispose]();
     await Promise.all(this.#started.map((one) => one.end()));
+    const words = this.#started.map((one) => one.words).join("\n");
+    const leaks = leaksOf(this.folder, words, [CANARY]);
     rmSync(this.folder, { recursive: true, force: true });
+    if (leaks.length > 0) throw new Error(leaks.join("\n"));
   }
 }
 
@@ -356,11 +360,15 @@ export async function freshWorld(folder = freshFolder(), programs?: string): Pro
 
 const templates = new Map<string, Promise<string>>();
 
+/** A secret that every paired home has, sealed: no test may find it anywhere else, and each world looks for it. */
+const CANARY = "sk-canary-of-every-world+/=";
+
 async function template(devices: readonly string[], programs?: string): Promise<string> {
   const folder = freshFolder("kith-paired-");
   const world = await freshWorld(folder, programs);
   const gateway = await world.startGateway();
   for (const name of devices) await world.pair(name);
+  await world.call("secrets.set", { name: "canary", value: CANARY });
   for (const node of world.nodes.values()) await node.end("SIGTERM");
   await gateway.end("SIGTERM");
   return folder;

@@ -239,7 +239,10 @@ export function assemble(options: CoreOptions): Core {
   const model = options.answers({
     tools: ({ task = false, ...whose }) =>
       toolbox(runtime.documents, own(task), {
-        mayUse: (name) => !may.isDenied(name, whose),
+        denies: (name) => {
+          const { word, rule } = boundary(name, whose);
+          return word === "deny" ? rule : undefined;
+        },
         mustAsk: (name) => boundary(name, whose).word === "ask",
       }),
     knows: (words, cap) => rights.resolve(words, cap).is !== "none",

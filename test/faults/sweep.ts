@@ -1,6 +1,7 @@
 /**
- * SIGKILL at each named crash point that a photo passes, at the start of each process too. A
- * point that the sources name and nothing passes is a failure: a new one joins by itself.
+ * SIGKILL at each named crash point that a photo passes, asked for by command and by a model's turn with
+ * tools, at the start of each process too. A point that the sources name and nothing passes is a failure:
+ * a new one joins by itself.
  *
  *   dry runs: which points, how often? ─► each: killed there, started again ─► counted
  */
@@ -10,7 +11,9 @@ import type { Report } from "../report/report.ts";
 import { freshFolder, pairedWorld, root } from "../support/home.ts";
 import { assemble, type Patch } from "./assembly.ts";
 import type { FaultPart } from "./part.ts";
-import { type Crash, photoStory } from "./photo-story.ts";
+import { type Crash, type Story, type Tale, tell } from "./crash-story.ts";
+import { photoTale } from "./photo-story.ts";
+import { talkTale } from "./talk-story.ts";
 
 /** Stories at once: each is three processes that mostly wait for each other. */
 const AT_ONCE = 3;
@@ -23,10 +26,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   "st.write": "a turn that never ends; test/journeys/stall.test.ts has one",
   "st.synced": "as st.write",
   "node.file": "a file for the device: test/journeys/send.test.ts is killed there",
-  "mem.write": "a line of memory; test/memory/kill.test.ts is killed there",
-  "mem.sync": "as mem.write",
-  "mem.rename": "as mem.write",
-  "mem.done": "as mem.write",
 };
 
 const MUTANTS: readonly { fault: string; at: Crash; patches: readonly Patch[] }[] = [
@@ -103,6 +102,7 @@ async function passes(
   programs: string,
   who: Crash["who"],
   boot: boolean,
+  tale: Tale,
 ): Promise<Map<string, number>> {
   const folder = freshFolder();
   const passed = join(folder, "passed");
@@ -112,7 +112,7 @@ async function passes(
     await home.startGateway(who === "gateway" ? { passed } : {});
     if (who === "node") await home.spawnNode("laptop", { passed }).event("ready");
   } else {
-    const wrong = await photoStory({ programs, [who]: { passed } });
+    const wrong = await tell(tale, { programs, [who]: { passed } });
     if (wrong?.[0]) throw new Error(`without a crash: ${wrong.join("; ")}`);
   }
   const counts = new Map<string, number>();
@@ -122,25 +122,40 @@ async function passes(
   return counts;
 }
 
-/** Every point that a photo or a start passes, and a problem for each that the sources name besides. */
-async function points(programs: string, report: Report): Promise<Crash[]> {
-  const crashes: Crash[] = [];
+/** Where somebody dies, and in which tale. */
+interface Try {
+  readonly tale: Tale;
+  readonly crash: Crash;
+}
+
+/**
+ * Every point that a tale or a start passes, and a problem for each that the sources name besides. `quick`: of the
+ * model's turn only those that the photo by command does not pass.
+ */
+async function points(programs: string, report: Report, quick: boolean): Promise<Try[]> {
+  const tries: Try[] = [];
   const seen = new Set<string>();
   for (const who of ["gateway", "node"] as const) {
-    for (const boot of [true, false]) {
-      for (const [point, count] of await passes(programs, who, boot)) {
-        if (!boot && seen.has(point)) continue;
+    for (const [boot, tale] of [
+      [true, photoTale],
+      [false, photoTale],
+      [false, talkTale],
+    ] as const) {
+      const before = new Set(tale === talkTale && !quick ? [] : seen);
+      for (const [point, count] of await passes(programs, who, boot, tale)) {
         seen.add(point);
+        if (!boot && before.has(point)) continue;
         // The two sides of a step of the node share a name.
         const most = who === "node" ? count : 1;
-        for (let pass = 1; pass <= most; pass++) crashes.push({ who, point, pass, boot });
+        for (let pass = 1; pass <= most; pass++)
+          tries.push({ tale, crash: { who, point, pass, boot } });
       }
     }
   }
   for (const pattern of [...named("gateway/src"), ...named("node-agent/src")])
     if (!(pattern in ELSEWHERE) && ![...seen].some((name) => fits(pattern, name)))
       report.problem(`sweep: nothing passes ${pattern}`);
-  return crashes;
+  return tries;
 }
 
 /** Several at once, each when one before it is over. */
@@ -152,31 +167,31 @@ async function each<T>(jobs: readonly T[], work: (job: T) => Promise<void>): Pro
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
-const words = ({ who, point, pass, boot }: Crash): string =>
-  `${who} at ${point}, pass ${pass}${boot ? ", while it starts" : ""}`;
+const words = ({ tale, crash: { who, point, pass, boot } }: Try): string =>
+  `${who} at ${point}, pass ${pass}${boot ? ", while it starts" : ""}${tale === talkTale ? ", in a model's turn" : ""}`;
 
 export const sweep: FaultPart = {
   name: "sweep",
-  title: "SIGKILL at each named crash point that a photo passes",
+  title: "SIGKILL at each named crash point that a photo passes, by command and in a model's turn",
   async run(report, { quick }) {
     const programs = await assemble([]);
-    const crashes = await points(programs, report);
-    const hits = new Map<Crash, number>();
+    const tries = await points(programs, report, quick);
+    const hits = new Map<Try, number>();
     let failures = 0;
     const rounds = Array.from({ length: quick ? QUICK_HITS : FULL_HITS }, (_, round) => round);
     await each(
-      rounds.flatMap((round) => crashes.map((crash) => ({ crash, trusts: round % 2 === 0 }))),
-      async ({ crash, trusts }) => {
-        const wrong = await photoStory({ programs, crash, trusts });
-        if (wrong) hits.set(crash, (hits.get(crash) ?? 0) + 1);
+      rounds.flatMap((round) => tries.map((one) => ({ one, trusts: round % 2 === 0 }))),
+      async ({ one, trusts }) => {
+        const wrong = await tell(one.tale, { programs, crash: one.crash, trusts });
+        if (wrong) hits.set(one, (hits.get(one) ?? 0) + 1);
         for (const why of wrong ?? []) {
           failures++;
-          report.problem(`sweep: ${words(crash)}: ${why}; again: npm run faults -- --only sweep`);
+          report.problem(`sweep: ${words(one)}: ${why}; again: npm run faults -- --only sweep`);
         }
       },
     );
-    const least = Math.min(...crashes.map((crash) => hits.get(crash) ?? 0));
-    report.figure("sweep.points", crashes.length, {
+    const least = Math.min(...tries.map((one) => hits.get(one) ?? 0));
+    report.figure("sweep.points", tries.length, {
       unit: "points",
       goal: { op: ">=", value: 25 },
     });
@@ -191,8 +206,8 @@ export const sweep: FaultPart = {
       let [hits, found] = [0, 0];
       // A commit of something else may pass the point first: then that try shows nothing.
       for (; hits < most && found < wanted; hits++) {
-        const tried = { programs: planted, crash: at, trusts: true, patienceMs: 6_000 };
-        const [wrong] = (await photoStory(tried)) ?? [];
+        const tried: Story = { programs: planted, crash: at, trusts: true, patienceMs: 6_000 };
+        const [wrong] = (await tell(photoTale, tried)) ?? [];
         if (wrong === undefined) continue;
         if (found++ === 0) report.say(`sweep: ${fault}: ${wrong.split("\n")[0]}`);
       }

@@ -166,9 +166,11 @@ test("a tool of the gateway is hidden where it is denied, and asked about where 
   });
   const call = { id: "t", name: "web_fetch", args: { url: "x" } };
   const { documents } = new Desk();
-  const hidden = toolbox(documents, [tool], { mayUse: (name) => name !== "web_fetch" });
+  const hidden = toolbox(documents, [tool], {
+    denies: (name) => (name === "web_fetch" ? "rule 1" : undefined),
+  });
   expect(hidden.tools.map(({ name }) => name)).not.toContain("web_fetch");
-  expect(hidden.read(call, [])).toHaveProperty("wrong");
+  expect(hidden.read(call, [])).toHaveProperty("wrong", "it is not for you: rule 1");
   const asked = toolbox(documents, [tool], { mustAsk: () => true });
   expect(asked.read(call, [])).toMatchObject({ asks: 'use web_fetch {"url":"x"}' });
   expect(toolbox(documents, [tool]).read(call, [])).not.toHaveProperty("asks");

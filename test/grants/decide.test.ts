@@ -209,3 +209,10 @@ describe("a grant carries only what it was given for", () => {
     expect(ask({ grants: [{ ...grant, ...change }] }).verdict).toBe(carries ? "allow" : "ask");
   });
 });
+
+test("a permission that does not count, since others' words were read, is the reason of the question", () => {
+  const rule = (change: Partial<Question>) => ask(change).rule;
+  expect(rule({ grants: [grant], tainted: true })).toBe("words-of-others-read");
+  expect(rule({ grants: [], tainted: true })).toBe("owner-asked");
+  expect(rule({ grants: [grant], tainted: false })).toBe("grant g");
+});

@@ -217,3 +217,20 @@ test("`kith why` tells in one screen why an action was refused: a line of the ow
   expect(await refused()).toMatch(/budget/);
   expect(server.requests).toHaveLength(4);
 });
+
+test("`kith why` of a chat tells which line keeps a tool from a model that wanted it", async () => {
+  await using home = await pairedWorld();
+  const fetch = call("web_fetch", { url: "https://example.org/" });
+  await using server = await start(
+    home,
+    [{ calls: [fetch] }, { text: ["I may not."] }],
+    "permissions:\n  rules:\n    - deny: web_*\n",
+  );
+  const owner = await home.owner(undefined, true);
+  expect((await owner.ask("what is on example.org, friend?")).text).toBe("I may not.");
+  const offered = JSON.stringify(server.requests[0]?.body.tools);
+  expect(offered).not.toContain("web_fetch");
+  expect(told(server)).toContain("it is not for you: rule 1 of permissions (deny: web_*)");
+  const { stdout } = await kith(home.home, "why", "console");
+  expect(stdout).toContain("the model wanted web_fetch: it is not for you: rule 1 of permissions");
+});

@@ -34,7 +34,9 @@ describe("what it may use", () => {
 
   test("is all that its model is told of, and all that its calls mean", () => {
     const { documents } = new Desk();
-    const box = toolbox(documents, [], { mayUse: (name) => agents.mayUse("work", name) });
+    const box = toolbox(documents, [], {
+      denies: (name) => (agents.mayUse("work", name) ? undefined : "its tools"),
+    });
     expect(box.tools.map(({ name }) => name)).toEqual(["camera_list", "camera_snap"]);
     const read = (name: string) => box.read({ id: "t", name, args: { device: "laptop" } }, []);
     expect(read("camera_snap")).toMatchObject({ cap: "camera.snap" });

@@ -442,7 +442,7 @@ test("a long ledger is printed whole into a pipe whose reader takes its time", a
   const home = join(place.path, "node");
   await mkdir(home, { recursive: true, mode: 0o700 });
   const ledger = await Ledger.open(join(home, "ledger.log"), systemClock, systemRng);
-  const rows = 2_000;
+  const rows = 10_000;
   for (let n = 1; n <= rows; n++) {
     const what = { call: newId(systemClock, systemRng), n, cap: "camera.snap" } as const;
     const [, stored] = ledger.receive({ ...what, effect: "read", grant: what.call }, "d");
@@ -453,7 +453,7 @@ test("a long ledger is printed whole into a pipe whose reader takes its time", a
     stdio: ["ignore", "pipe", "ignore"],
   });
   // More than a pipe holds has been written by the time that somebody reads.
-  await new Promise((resolve) => child.stdout.once("readable", () => setTimeout(resolve, 500)));
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
   let text = "";
   for await (const part of child.stdout.setEncoding("utf8")) text += String(part);
   expect(text.trimEnd().split("\n")).toHaveLength(rows);

@@ -32,6 +32,8 @@ export interface Question {
   readonly unlocked?: true;
   /** What the device said about why it may not work: shown with the question, so that nobody permits in vain. */
   readonly warning?: string;
+  /** Rule of decide.ts that wants the question. */
+  readonly rule?: string;
   /** Answers that make sense, where those are others than the usual ones. */
   readonly terms?: readonly Term[];
   /** The chat's session to ask in, where there is one. */
@@ -64,7 +66,7 @@ const owe = (effect: (question: Question, event: ApprovalEvent) => Effect) => ({
 });
 
 const note = (what: string) =>
-  owe(({ call, device, cap, planHash }, event) => ({
+  owe(({ call, device, cap, planHash, rule }, event) => ({
     kind: "audit",
     what: `approval.${what}`,
     data: {
@@ -72,6 +74,7 @@ const note = (what: string) =>
       device,
       cap,
       plan: planHash,
+      ...(what === "asked" && rule !== undefined ? { rule } : {}),
       ...("by" in event ? { by: event.by } : {}),
       ...("for" in event ? { for: event.for } : {}),
     },
@@ -147,6 +150,7 @@ export const approvalMachine = setup({
     ...(event.unlocked && { unlocked: event.unlocked }),
     ...(event.warning === undefined ? {} : { warning: event.warning }),
     ...(event.terms && { terms: event.terms }),
+    ...(event.rule === undefined ? {} : { rule: event.rule }),
     ...(event.session === undefined ? {} : { session: event.session }),
   }),
   initial: "asking",

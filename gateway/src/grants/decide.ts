@@ -120,12 +120,11 @@ export function decide(question: Question): Decision {
   pass("boundaries");
 
   // What is powerful (tier 3) is asked each time: no permission outlasts the call that it was given for.
-  const grant =
-    capability.tier < 3 &&
-    boundary?.word !== "ask" &&
-    (!tainted || capability.tainted === "allowed")
+  const standing =
+    capability.tier < 3 && boundary?.word !== "ask"
       ? grants.find((one) => matches(one, device, capability, requester, now))
       : undefined;
+  const grant = !tainted || capability.tainted === "allowed" ? standing : undefined;
   if (grant) {
     steps.push({ rule: "grant", verdict: "allow" });
     return { verdict: "allow", rule: `grant ${grant.id}`, grant, steps };
@@ -143,7 +142,8 @@ export function decide(question: Question): Decision {
   pass("harmless");
 
   if (requester === "owner") {
-    const rule = boundary?.word === "ask" ? boundary.rule : "owner-asked";
+    const rule =
+      boundary?.word === "ask" ? boundary.rule : standing ? "words-of-others-read" : "owner-asked";
     steps.push({ rule, verdict: "ask" });
     return { verdict: "ask", rule, steps };
   }

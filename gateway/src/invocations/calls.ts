@@ -211,6 +211,7 @@ export class Calls implements TableKind {
       return this.#ask(
         permissionOf(asked, { id, at, gateway: this.#options.gateway }),
         request,
+        `what ${request.cap} wants is asked about each time`,
         refuse,
       );
     }
@@ -307,7 +308,7 @@ export class Calls implements TableKind {
         again ? "owner-word for this turn" : "owner-word",
       );
     }
-    this.#ask(call, request, (failure) => refuse(failure, about));
+    this.#ask(call, request, decision.rule, (failure) => refuse(failure, about));
   }
 
   /** It counts when it is asked for: nobody gets around a budget by being refused. */
@@ -329,7 +330,7 @@ export class Calls implements TableKind {
   }
 
   /** The owner is asked about it, unless too much is asked already. */
-  #ask(call: Call, request: Request, refuse: (failure: Failure) => void): void {
+  #ask(call: Call, request: Request, rule: string, refuse: (failure: Failure) => void): void {
     const waiting = this.list().filter(({ state }) => state === "asked");
     if (
       waiting.filter(({ requester }) => requester === call.requester).length >=
@@ -354,6 +355,7 @@ export class Calls implements TableKind {
       ...(call.deliverMs === undefined ? {} : { deliverMs: call.deliverMs }),
       ...(call.unlocked && { unlocked: true }),
       ...(warning === undefined ? {} : { warning }),
+      rule,
       ...this.#terms(call, request),
     };
     emit({

@@ -131,7 +131,8 @@ export interface Toolbox {
 
 /** By names of tools: what an assistant has, and what of the gateway's own is asked about each time. */
 interface Limits {
-  readonly mayUse?: (tool: string) => boolean;
+  /** Why it may not be used here, by which line; undefined: it may. */
+  readonly denies?: (tool: string) => string | undefined;
   readonly mustAsk?: (tool: string) => boolean;
 }
 
@@ -139,9 +140,9 @@ interface Limits {
 export function toolbox(
   documents: Documents,
   all: readonly OwnTool[],
-  { mayUse = () => true, mustAsk = () => false }: Limits = {},
+  { denies = () => undefined, mustAsk = () => false }: Limits = {},
 ): Toolbox {
-  const own = all.filter((tool) => mayUse(tool.name));
+  const own = all.filter((tool) => denies(tool.name) === undefined);
   const byName = new Map(own.map((one) => [one.name, one]));
   const theirs = ownOf(documents);
   return {
@@ -149,7 +150,7 @@ export function toolbox(
       .map((row) => row.name)
       .toSorted(),
     tools: [
-      ...toolsOf(documents).filter((tool) => mayUse(tool.name)),
+      ...toolsOf(documents).filter((tool) => denies(tool.name) === undefined),
       ...own.map(({ name: called, description, args }) => ({
         name: called,
         description,
@@ -159,7 +160,9 @@ export function toolbox(
     isFree: (tool) => byName.has(tool) && !mustAsk(tool),
     read(call, labels) {
       const tool = byName.get(call.name);
-      if (!mayUse(call.name)) return { id: call.id, tool: call.name, wrong: NO_TOOL };
+      const by = denies(call.name);
+      if (by !== undefined)
+        return { id: call.id, tool: call.name, wrong: `it is not for you: ${by}` };
       return tool ? readOwn(call, tool, labels, mustAsk(call.name)) : readCall(call, theirs);
     },
   };

@@ -5,8 +5,16 @@ import { short } from "../sessions/words.ts";
 
 type Data = Readonly<Record<string, unknown>>;
 
+/** Rules of decide.ts that say too little by their names. */
+const RULES: Readonly<Record<string, string>> = {
+  "owner-asked": "the rule that what no permission covers is asked about",
+  "words-of-others-read":
+    "the rule that no standing permission counts for a model that read what others may have written",
+};
+
 const SAID: Readonly<Record<string, (data: Data) => string>> = {
-  "approval.asked": () => "the owner was asked",
+  "approval.asked": ({ rule }) =>
+    `the owner was asked${rule === undefined ? "" : `, by ${RULES[String(rule)] ?? String(rule)}`}`,
   "approval.approved": ({ by, for: span }) => `${String(by)} said yes (${String(span)})`,
   "approval.denied": ({ by }) => `${String(by)} said no`,
   "approval.expired": () => "nobody answered in 15 minutes",
@@ -31,6 +39,7 @@ const SAID: Readonly<Record<string, (data: Data) => string>> = {
   "pairing.opened": ({ address, by }) =>
     `${String(by)} let devices in by ${String(address)}, from then on`,
   "device.disconnected": ({ why }) => `the device went away: ${String(why)}`,
+  "tool.refused": ({ tool, why }) => `the model wanted ${String(tool)}: ${String(why)}`,
   "model.answered": ({ model, calls, input, output, pictures }) =>
     `${String(model)} answered, with ${String(calls)} calls (${String(input)} tokens in, ${String(output)} out, ${String(pictures)} pictures seen)`,
   "message.dead": ({ event, error }) =>

@@ -273,6 +273,17 @@ export function answered(place: Place, talk: Talk, said: Said, turnId: string): 
   const next = circles
     ? said.calls.map((one) => refused(one, "the same call for the third time: it was not made"))
     : said.calls.map((one, n) => start(place, talk, turn, one, siblingId(turnId, n), n));
+  const refusals = said.calls.flatMap((one): Effect[] =>
+    "wrong" in one
+      ? [
+          {
+            kind: "audit",
+            what: "tool.refused",
+            data: { session: place.session, tool: tame(one.tool, 64), why: tame(one.wrong, 200) },
+          },
+        ]
+      : [],
+  );
   const items = [item, ...next.flatMap((one) => one.item ?? [])];
   const pending = next.flatMap((one) => one.pending ?? []);
   const says = [text.trim(), ...next.flatMap((one) => one.says ?? [])].filter((one) => one !== "");
@@ -283,7 +294,11 @@ export function answered(place: Place, talk: Talk, said: Said, turnId: string): 
     turn: { ...on, pending, made: [...turn.made, ...hashes].slice(-MADE) },
   };
   return {
-    effects: [...rows(place, talk, items), audit, ...next.flatMap((one) => one.effects ?? [])],
+    effects: [
+      ...rows(place, talk, items),
+      ...[audit, ...refusals],
+      ...next.flatMap((one) => one.effects ?? []),
+    ],
     talk: circles ? without(kept) : kept,
     calls: next.flatMap(({ pending: one }) => (one && isInvocation(one.at) ? [one.call] : [])),
     says,

@@ -852,8 +852,8 @@ export const guards: readonly Guard[] = [
   guard(
     "a model that read what others wrote acts on a standing permission",
     "gateway/src/grants/decide.ts",
-    '(!tainted || capability.tainted === "allowed")',
-    "true",
+    '!tainted || capability.tainted === "allowed" ?',
+    "true ?",
     "test/invocations/requests.test.ts",
   ),
   guard(
@@ -1084,8 +1084,8 @@ export const guards: readonly Guard[] = [
   guard(
     "a model's tool of another assistant is understood",
     "gateway/src/model/tools.ts",
-    "if (!mayUse(call.name)) return",
-    "if (false) return",
+    "if (by !== undefined)",
+    "if (false)",
     "test/model/agents.test.ts",
   ),
   guard(
@@ -1126,8 +1126,8 @@ export const guards: readonly Guard[] = [
   guard(
     "a line that asks is outdone by a grant",
     "gateway/src/grants/decide.ts",
-    'boundary?.word !== "ask" &&\n',
-    "",
+    'capability.tier < 3 && boundary?.word !== "ask"\n',
+    "capability.tier < 3\n",
     "test/grants/boundaries.test.ts",
   ),
   guard(
@@ -1287,8 +1287,8 @@ export const guards: readonly Guard[] = [
   guard(
     "what is powerful is permitted by what was permitted before",
     "gateway/src/grants/decide.ts",
-    "capability.tier < 3 &&\n    boundary",
-    "boundary",
+    "capability.tier < 3 && boundary?.word !==",
+    "boundary?.word !==",
     "test/grants/decide.test.ts",
   ),
   guard(

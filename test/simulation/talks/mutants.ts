@@ -7,8 +7,8 @@ export const mutants: readonly Mutant[] = [
     patches: [
       [
         "gateway/src/sessions/talk.ts",
-        "effects: [...rows(place, talk, items), audit, ...next.flatMap((one) => one.effects ?? [])],",
-        "effects: [...rows(place, talk, items.slice(1)), audit, ...next.flatMap((one) => one.effects ?? [])],",
+        "...rows(place, talk, items), ...[audit, ...refusals],",
+        "...rows(place, talk, items.slice(1)), ...[audit, ...refusals],",
       ],
     ],
     caught: /acted on before/,
@@ -29,8 +29,8 @@ export const mutants: readonly Mutant[] = [
     patches: [
       [
         "gateway/src/grants/decide.ts",
-        '(!tainted || capability.tainted === "allowed")',
-        '(!tainted || capability.tainted !== "never")',
+        '!tainted || capability.tainted === "allowed" ?',
+        '!tainted || capability.tier < 3 ?',
       ],
     ],
     caught: /although it read EVIL/,

@@ -77,6 +77,8 @@ export class ModelServer {
   left = 0;
   /** The key that it wants. */
   key: string | undefined;
+  /** Instead of scripts: by what it is asked, and how often it was asked by then. */
+  replies: ((body: any, n: number) => Script) | undefined;
   /** Counts what it reads, instead of saying always the same. */
   counts = false;
   readonly #before: string[] = [];
@@ -152,7 +154,8 @@ export class ModelServer {
     const wire = this.#wire;
     const body = JSON.parse(text);
     this.requests.push({ headers, body });
-    const script = this.#scripts.shift() ?? { status: 500, words: "no script is left" };
+    const script = this.replies?.(body, this.requests.length) ??
+      this.#scripts.shift() ?? { status: 500, words: "no script is left" };
     const refuse = (status: number, words: string, more = {}) =>
       void response
         .writeHead(status, { "content-type": "application/json", ...more })

@@ -30,7 +30,7 @@ export const mutants: readonly Mutant[] = [
       [
         "gateway/src/grants/decide.ts",
         '!tainted || capability.tainted === "allowed" ?',
-        '!tainted || capability.tier < 3 ?',
+        "!tainted || capability.tier < 3 ?",
       ],
     ],
     caught: /although it read EVIL/,

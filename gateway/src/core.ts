@@ -15,7 +15,7 @@ import type { Prices } from "./budgets/prices.ts";
 import { Spending } from "./budgets/spending.ts";
 import { type Limits, UsageLedger } from "./budgets/usage.ts";
 import { Console } from "./channels/console.ts";
-import { sendTool } from "./channels/send-tool.ts";
+import { type Attach, sendTool } from "./channels/send-tool.ts";
 import { type Inbox, inbox } from "./channels/inbox.ts";
 import type { LinkHandlers, PairingHandlers, TicketHandlers } from "./devices/link.ts";
 import { pairingHandlers } from "./devices/pairing.ts";
@@ -97,6 +97,8 @@ export interface CoreOptions
   readonly answers: (parts: ModelParts) => Model;
   /** What a model may ask of the gateway itself, beside what its session does. */
   readonly tools: readonly OwnTool[];
+  /** A file of an assistant's workspace, for another chat. */
+  readonly attach: Attach;
   /** The owner's lines about what is allowed, asked and denied. */
   readonly boundaries: Boundaries;
   /** IANA name: of times that people say. */
@@ -189,7 +191,7 @@ export function assemble(options: CoreOptions): Core {
   // After `sending`, whose frames go first.
   const terminals = new Terminals({ runtime, calls, presence });
   const schedules = new Schedules(runtime, () => clock.now(), options.timezone);
-  const tools = [...options.tools, ...scheduleTools(schedules), sendTool(runtime)];
+  const tools = [...options.tools, ...scheduleTools(schedules), sendTool(runtime, options.attach)];
   const own = (task: boolean) => [...(task ? [] : sessionTools), ...tools];
   const { rights } = calls;
   const boundary = (name: string, { agent, chat, by }: Whose): Boundary => {

@@ -46,6 +46,7 @@ import { openStore } from "./store/store.ts";
 import type { Search } from "./web/search.ts";
 import { isSeen } from "./web/seen.ts";
 import { webTools } from "./web/tools.ts";
+import { typeOf, workspaceOf, workspaceTools } from "./workspace/tools.ts";
 
 export const VERSION = "0.1.0";
 
@@ -198,10 +199,19 @@ export async function startGateway({
         config.prices,
       ),
       agents: new Agents(config.agents),
+      attach: async (agent, path, id) => {
+        const type = typeOf(path);
+        const keep = (held: string) => contents.put(held, type, id);
+        const content = await workspaceOf(home, agent).hold(path, keep);
+        const { sha256, bytes } = content;
+        const name = path.slice(path.lastIndexOf("/") + 1);
+        return { ...content, name, path: contents.find(sha256, type, bytes) ?? "" };
+      },
       boundaries: config.permissions,
       timezone: config.timezone ?? Intl.DateTimeFormat().resolvedOptions().timeZone,
       tools: [
         ...memoryTools(memory),
+        ...workspaceTools(home, (path, type, id) => contents.put(path, type, id)),
         ...skillTools(skills),
         ...webTools({
           egress: new Egress({ ...config.egress, clock, register }),

@@ -7,6 +7,9 @@ import { KithError } from "@kith/shared/errors";
 
 export const windows = platform() === "win32";
 
+/** Linux shows an open file as `/proc/self/fd/N`; workspace/workspace.ts builds on that. */
+export const hasProcFd = platform() === "linux";
+
 export const defaultHome = (): string => join(homedir(), ".kith");
 
 /** Name of the control socket, relative to the home: an absolute one may be too long. */

@@ -3,6 +3,7 @@ import { sendTool } from "@kith/gateway/channels/send-tool";
 import { Documents } from "@kith/gateway/runtime/documents";
 import type { Event } from "@kith/gateway/runtime/effect";
 import type { ToolContext } from "@kith/gateway/tools/tool";
+import { KithError } from "@kith/shared/errors";
 import { expect, test } from "vitest";
 
 function start() {
@@ -18,13 +19,18 @@ function start() {
   const sent: [string, Event, string][] = [];
   const accept = (to: string, event: Event, msg: string) =>
     Promise.resolve(void sent.push([to, event, msg]));
-  const tool = sendTool({ documents, accept } as never);
+  const file = { name: "menu.pdf", type: "application/pdf", bytes: 9, sha256: "ab", path: "/m" };
+  const attach = (agent: string, path: string) =>
+    agent === "main" && path === "menu.pdf"
+      ? Promise.resolve(file)
+      : Promise.reject(new KithError("no-file", "there is none"));
+  const tool = sendTool({ documents, accept } as never, attach);
   const context: ToolContext = {
     ...{ call: "C", session: "session/console", chat: "console", by: "console:owner" },
     ...{ agent: "main", labels: [] },
   };
-  const send = (to: string) =>
-    tool.run({ chat: to, text: "dinner at 7" }, context, new AbortController().signal);
+  const send = (to: string, more = {}) =>
+    tool.run({ chat: to, text: "dinner at 7", ...more }, context, new AbortController().signal);
   return { tool, sent, send };
 }
 
@@ -34,6 +40,14 @@ test("it goes to the session of that chat, under the name of its call", async ()
   expect(sent).toMatchObject([
     ["session/family", { type: "message.given", text: "dinner at 7" }, "C"],
   ]);
+});
+
+test("a file of the workspace goes with it; one that is not there ends it before anything is sent", async () => {
+  const { sent, send } = start();
+  await send("family", { file: "menu.pdf" });
+  expect(sent[0]?.[1]).toMatchObject({ text: "dinner at 7", file: { name: "menu.pdf", bytes: 9 } });
+  await expect(send("family", { file: "secret.pdf" })).rejects.toMatchObject({ code: "no-file" });
+  expect(sent).toHaveLength(1);
 });
 
 test.for(["office", "console", "nowhere", "constructor"])(
@@ -53,4 +67,7 @@ test("the owner is asked, with every word, once something labelled was read", ()
   expect(tool.asks?.(args, [])).toBeUndefined();
   for (const label of ["private", "untrusted"] as const)
     expect(tool.asks?.(args, [label])).toBe("send “dinner at 7” to the chat family");
+  expect(tool.asks?.({ ...args, file: "menu.pdf" }, ["private"])).toContain(
+    "and the file menu.pdf",
+  );
 });

@@ -136,6 +136,7 @@ describe("what needs a word asks first", () => {
           cap: "camera.snap",
           args: { facing: "front", max_edge_px: 1_600 },
           planHash,
+          rule: "owner-asked",
           session,
         },
       },

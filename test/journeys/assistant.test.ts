@@ -162,6 +162,31 @@ test("two assistants: each has its chat, its tools and its memory", async () => 
   expect(readFileSync(join(home.home, "agents/work/memory/secret.md"), "utf8")).toContain("77");
 });
 
+test("it writes a file of its workspace, and sends it to another chat once the owner has said yes", async () => {
+  await using home = await pairedWorld();
+  const file = { path: "lists/tea.md", text: "- green\n- black\n" };
+  await using server = await start(home, [
+    { calls: [call("workspace_write", file)] },
+    { calls: [call("workspace_read", { path: file.path })] },
+    { calls: [call("send_message", { chat: "family", text: "Our teas", file: file.path })] },
+    { text: ["It is sent."] },
+  ]);
+  const family = await home.owner("family", true);
+  await family.ask("/devices");
+  const owner = await home.owner(undefined, true);
+  await owner.say("make a list of our teas and send it to the family, will you");
+  const question = await owner.hear("the question", (message) => message.question);
+  expect(question.text).toMatch(/send “Our teas” and the file lists\/tea\.md to the chat family/);
+  expect(question.text).toContain("Answer /allow once or /deny.");
+  await owner.say("/allow once");
+  await owner.hear("the answer", ({ text }) => text === "It is sent.");
+  const got = await family.hear("the file", ({ text }) => text.startsWith("Our teas"));
+  const [, path = ""] = /tea\.md, 16 bytes: (\S+)$/.exec(got.text) ?? [];
+  expect(readFileSync(path, "utf8")).toBe(file.text);
+  expect(readFileSync(join(home.home, "workspace", file.path), "utf8")).toBe(file.text);
+  expect(told(server)).toContain("It was sent to family.");
+});
+
 test("a transcript of the day is Markdown, and the same bytes when it is made anew", async () => {
   await using home = await pairedWorld();
   await using _ = await start(home, [{ calls: [snap] }, { text: ["A *test* pattern."] }]);

@@ -119,13 +119,13 @@ describe("a write", () => {
     world.hand("people.md", "- one\n");
     const saves = ["- one\n- two\n", "- one\n- two\n- three\n"];
     onCrashpoint((name) => {
-      const save = name === "mem.sync" ? saves.shift() : undefined;
+      const save = name === "file.sync" ? saves.shift() : undefined;
       if (save !== undefined) world.hand("people.md", save);
     });
     await world.use("memory_write", line("four"));
     expect(world.read("people.md")).toMatch(/^- one\n- two\n- three\n- four <!-- .*-->\n$/);
     onCrashpoint((name) => {
-      if (name === "mem.sync") world.hand("people.md", `${world.read("people.md")}x\n`);
+      if (name === "file.sync") world.hand("people.md", `${world.read("people.md")}x\n`);
     });
     await expect(world.use("memory_write", line("five"))).rejects.toMatchObject({ code: "busy" });
     expect(world.read("people.md")).not.toContain("five");

@@ -10,10 +10,10 @@ const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const OLD = `${"- an old line\n".repeat(10_000)}- the last`;
 
 test.for<[string, "old" | "new"]>([
-  ["mem.write", "old"],
-  ["mem.sync", "old"],
-  ["mem.rename", "old"],
-  ["mem.done", "new"],
+  ["file.write", "old"],
+  ["file.sync", "old"],
+  ["file.rename", "old"],
+  ["file.done", "new"],
 ])("at %s it is the %s one", async ([point, which]) => {
   const world = start();
   world.hand("people.md", OLD);

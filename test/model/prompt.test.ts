@@ -10,6 +10,7 @@ import { ownSkills } from "@kith/gateway/skills/own";
 import { Skills } from "@kith/gateway/skills/skills";
 import { skillTools } from "@kith/gateway/skills/skill-tool";
 import { webTools } from "@kith/gateway/web/tools";
+import { workspaceTools } from "@kith/gateway/workspace/tools";
 import { expect, test } from "vitest";
 import { Desk } from "../invocations/desk.ts";
 
@@ -20,7 +21,8 @@ const own = [
   ...skillTools(none),
   ...webTools({ search: { provider: "searxng", baseUrl: "http://127.0.0.1" } } as never),
   ...scheduleTools(none),
-  sendTool(none),
+  ...workspaceTools("/nowhere", none),
+  sendTool(none, none),
 ];
 
 test("instructions and tools with 5 devices and 20 capabilities have 12,000 characters at most", () => {

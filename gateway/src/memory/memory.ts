@@ -11,7 +11,8 @@ import { join } from "node:path";
 import type { Clock, Rng } from "@kith/shared/clock";
 import { KithError } from "@kith/shared/errors";
 import { newId } from "@kith/shared/ids";
-import { folderOf, list, MOST_FILES, read, replace } from "./files.ts";
+import { folderOf, read, replace } from "../files/whole.ts";
+import { list, MOST_FILES } from "./files.ts";
 import { type Entry, entryOf, isDamage, LineIndex } from "./line-index.ts";
 import { type Line, LINE_BYTES, type Mark, marks, MOST_OF, saying } from "./mark.ts";
 

@@ -30,7 +30,7 @@ export function memoryTools(memories: Memories): readonly OwnTool[] {
   return [
     ownTool({
       name: "memory_search",
-      description: `Find lines of your long-term memory by all of these words or their beginnings; at most ${MOST_FOUND}, best first.`,
+      description: `Find lines of your long-term memory that have all of these words, best first, at most ${MOST_FOUND}.`,
       class: "read",
       args: v.strictObject({ words: name(256) }),
       async run({ words }, { agent }) {
@@ -61,7 +61,7 @@ export function memoryTools(memories: Memories): readonly OwnTool[] {
     ownTool({
       name: "memory_write",
       description:
-        "Remember one fact as a line of your long-term memory. Look first whether it is there. In `of`, name the lines that it is made of.",
+        "Remember one fact as a line of your long-term memory, if it is not there yet. `of`: ids of lines that it is made of.",
       class: "idempotent",
       args: v.strictObject({ file: slug, text: lineText, of: v.optional(list(id26, MOST_OF), []) }),
       async run({ file, text, of }, { agent, call, session, chat, labels }) {
@@ -82,7 +82,7 @@ export function memoryTools(memories: Memories): readonly OwnTool[] {
     ownTool({
       name: "memory_forget",
       description:
-        "Remove a line of your long-term memory, with all that was made of it. Give its id and its text as they were found.",
+        "Remove a line of your long-term memory, with all that was made of it. Give id and text as found.",
       class: "idempotent",
       args: v.strictObject({
         id: v.pipe(str(26), v.regex(/^[0-9A-Z]{10,26}$/)),

@@ -76,16 +76,27 @@ const UNSAID = new Set([
   ],
 ]);
 
-const lean = (value: unknown): unknown =>
-  Array.isArray(value)
-    ? value.map(lean)
-    : typeof value === "object" && value !== null
-      ? Object.fromEntries(
-          Object.entries(value).flatMap(([key, one]) =>
-            UNSAID.has(key) ? [] : [[key, lean(one)]],
-          ),
-        )
-      : value;
+/** A bound beyond which no model goes by itself. */
+const FAR = 100_000;
+
+/** `named`: its keys are names of properties, whatever they are called. */
+const lean = (value: unknown, named = false): unknown => {
+  if (Array.isArray(value)) return value.map((one) => lean(one));
+  if (typeof value !== "object" || value === null) return value;
+  const isList = !named && "enum" in value;
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, one]) =>
+      !named && (isUnsaid(key, one) || (isList && key === "type"))
+        ? []
+        : [[key, lean(one, !named && key === "properties")]],
+    ),
+  );
+};
+
+const isUnsaid = (key: string, value: unknown): boolean =>
+  UNSAID.has(key) ||
+  (key === "required" && Array.isArray(value) && value.length === 0) ||
+  (key === "maximum" && Number(value) >= FAR);
 
 /** `all`: how many devices there are; where each of them has it, the instructions have their names. */
 function tool(capability: Capability, devices: readonly DeviceRow[], all: number): Tool {
@@ -98,23 +109,23 @@ function tool(capability: Capability, devices: readonly DeviceRow[], all: number
   const which = names.length === all ? {} : { description: `One of: ${names.join(", ")}` };
   return {
     name: toolOf(capability.name),
-    description: own ? `${capability.name}, which the device's owner wrote` : capability.summary,
+    description: own ? `${capability.name}, which the device's owner wrote` : ofDevice(capability),
     schema: {
       type: "object",
       properties: {
         device: { type: "string", ...which },
-        ...(lean(properties) as object),
-        ...(isLookedAt(capability) && {
-          look: {
-            type: "boolean",
-            description: "You see it, too. The chat gets it anyway.",
-          },
-        }),
+        ...(lean(properties, true) as object),
+        // What it is for is said once, in the instructions.
+        ...(isLookedAt(capability) && { look: { type: "boolean" } }),
       },
       required: ["device", ...(required as string[])],
     },
   };
 }
+
+/** Each of these names its device by an argument. */
+const ofDevice = ({ summary }: Capability): string =>
+  summary.replace(/ (?:of|on) the named device\b/, "").replace("the named device", "a device");
 
 const asked = v.looseObject({ device: name(64), look: v.optional(v.boolean(), false) });
 

@@ -20,7 +20,7 @@ export const sessionTools: readonly OwnTool[] = [
   ),
   own(
     TASK,
-    "Have a helper with the same tools do one thing and report. Tell it all that it must know: it sees nothing else.",
+    "Have a helper with the same tools do one thing and report. Tell it all that it must know.",
     v.strictObject({ task: text(8_000) }),
   ),
 ];

@@ -23,7 +23,17 @@ import { fx, fxEach } from "../runtime/fx.ts";
 import { type Group, heard, isWhole, renamed, together } from "./group.ts";
 import { type PutOff, list, open, promised } from "./later.ts";
 import * as talks from "./talk.ts";
-import { type Asked, type ChatMessage, choose, ended, problem, question, waits } from "./words.ts";
+import {
+  type Asked,
+  type ChatMessage,
+  type GivenFile,
+  choose,
+  ended,
+  given,
+  problem,
+  question,
+  waits,
+} from "./words.ts";
 
 /*
  * All that a chat remembers is part of every snapshot, which has 64 KiB. A chat that outgrew it
@@ -128,7 +138,7 @@ export type SessionEvent = Event & { readonly id: string } & (
         readonly cap: string;
       }
     /** From another chat, for people: the model here does not read it. */
-    | { readonly type: "message.given"; readonly text: string }
+    | { readonly type: "message.given"; readonly text: string; readonly file?: GivenFile }
     | { readonly type: "operated"; readonly message: ChatMessage }
     | { readonly type: "step.failed"; readonly op: string; readonly failure: Failure }
     | ({ readonly type: "approval.asked" } & Asked)
@@ -714,10 +724,10 @@ export const sessionMachine = setup({
     "model.failed": { guard: isAsking, actions: modelFailed },
     "tool.ended": { guard: (args) => isToolPending(args), actions: toolEnded },
     "message.given": {
-      actions: say(({ context, event }) => ({
-        text: event.type === "message.given" ? event.text : "",
-        final: quiet(context) && !context.current,
-      })),
+      actions: say(({ context, event }) => {
+        if (event.type !== "message.given") throw new Error("nothing is given in this event");
+        return { ...given(event.text, event.file), final: quiet(context) && !context.current };
+      }),
     },
     // Of a turn that is over it permits nothing any more.
     "turn.permitted": {

@@ -16,8 +16,23 @@ export interface ChatMessage {
   readonly result?: Outcome;
   /** What several devices did, when one sentence meant them all. */
   readonly results?: readonly Outcome[];
+  /** Somebody gave it to the chat. */
+  readonly file?: GivenFile;
   readonly error?: { readonly code: string; readonly message: string; readonly remedy: string };
 }
+
+/** A file that is given to a chat, with where it lies on the gateway's machine. */
+export interface GivenFile {
+  readonly name: string;
+  readonly type: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly path: string;
+}
+
+/** From another chat, with a file or without. */
+export const given = (text: string, file: GivenFile | undefined): Omit<ChatMessage, "final"> =>
+  file ? { text: `${text}\n${file.name}, ${size(file.bytes)}: ${file.path}`, file } : { text };
 
 /** What the owner is asked about. */
 export interface Asked {

@@ -43,7 +43,7 @@ const args = v.strictObject({
       v.integer(),
       v.minValue(0),
       v.maxValue(10 * 1_048_576),
-      v.description("Where to read on in a long text, as the cut one says."),
+      v.description("Where to read on, as a cut text says."),
     ),
     0,
   ),

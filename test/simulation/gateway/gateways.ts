@@ -56,6 +56,7 @@ export class Gateways {
         home: "/gateway",
         addresses: () => ["gateway:1"],
         open: async () => "gateway:1",
+        attach: () => Promise.reject(new KithError("gone", "there are no files here")),
         agentHash: async () => undefined,
         setName: () => {},
         tailnet: undefined,

@@ -37,6 +37,7 @@ import { fitting } from "./model/fitting.ts";
 import type { Model, Question, StoredItem, Turn } from "./model/model.ts";
 import { type May, type Whose, performAsk, performTool } from "./model/performers.ts";
 import { toolbox } from "./model/tools.ts";
+import { deedKind } from "./operators/deeds.ts";
 import type { Caller, Method, MethodsOptions } from "./operators/method.ts";
 import { methods } from "./operators/methods.ts";
 import { Terminals } from "./operators/terminals.ts";
@@ -165,6 +166,7 @@ export function assemble(options: CoreOptions): Core {
         reload: () => calls.reload(),
       },
       skillKind,
+      deedKind,
       {
         name: "usage",
         receive: (...turn) => book.receive(...turn),

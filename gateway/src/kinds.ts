@@ -24,8 +24,9 @@ export const kinds: readonly MachineKind[] = [
   {
     name: "session",
     machine: sessionMachine,
-    version: 2,
-    migrate: { 1: talkAnew },
+    version: 3,
+    // 3: tasks come to an end.
+    migrate: { 1: talkAnew, 2: (old) => old },
     mailbox,
     idleMs: MINUTE_MS,
     restart: { max: 5, withinMs: MINUTE_MS, backoffMs: [100, 30_000] },

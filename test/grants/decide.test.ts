@@ -36,13 +36,13 @@ const grant: Grant = {
     since: NOW - 10,
     notAfter: NOW + 10,
   },
-  ...{ revocation: 2, by: "console:owner", state: "live" },
+  ...{ revocation: 2, by: "console:owner", state: "live", kept: {} },
 };
 
 const ask = (change: Partial<Question> = {}) =>
   decide({
     ...{ device: laptop, capability: catalogue.get("camera.snap"), offered: offer("camera.snap") },
-    ...{ requester: "owner", grants: [], ceiling: undefined },
+    ...{ requester: "owner", grants: [], kept: {}, ceiling: undefined },
     ...{ locked: false, safe: false, now: NOW },
     ...change,
   });

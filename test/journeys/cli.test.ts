@@ -134,6 +134,12 @@ describe("memory", () => {
     expect((await kith("memory", "forget", "coffee", "--json")).json.error.code).toBe(
       "memory-unknown",
     );
+    const deeds = (await home.audit()).filter(({ what }) => /^memory\.(trust|forg)/.test(what));
+    expect(deeds.map(({ what, data }) => [what, data.by])).toEqual([
+      ["memory.trusted", "console:owner"],
+      ["memory.forgotten", "console:owner"],
+    ]);
+    expect(JSON.stringify(deeds)).not.toContain("coffee");
   });
 });
 

@@ -177,6 +177,12 @@ test("a key that is set anew counts without a restart, and is in no file, log or
   expect((await kith(home.home, "secrets")).stdout).toBe("canary\nmine\n");
   expect((await kith(home.home, "secrets", "remove", "mine")).code).toBe(0);
   expect((await kith(home.home, "secrets", "remove", "mine")).code).toBe(1);
+  const deeds = (await home.audit()).filter(({ what }) => what.startsWith("secret."));
+  expect(deeds.map(({ what, data }) => [what, data.name, data.by])).toEqual([
+    ["secret.set", "mine", "console:owner"],
+    ["secret.set", "mine", "console:owner"],
+    ["secret.removed", "mine", "console:owner"],
+  ]);
   await home.gateway?.end("SIGTERM");
   for (const file of readdirSync(home.home, { recursive: true, withFileTypes: true }))
     if (file.isFile()) {

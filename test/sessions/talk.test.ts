@@ -420,6 +420,18 @@ describe("a task", () => {
         },
       },
     ]);
+    expect(chat.ended()).toBe(true);
+  });
+
+  test("that is stopped in the middle of a call ends with that call", () => {
+    const chat = child();
+    chat.owed();
+    const [call] = calls(answer(chat, saying("", snap("t1"))));
+    chat.send({ type: "task.stopped", by: "console:owner" });
+    chat.owed();
+    expect(chat.ended()).toBe(false);
+    end(chat, call?.to.slice("invocation/".length), { state: "cancelled" });
+    expect(chat.ended()).toBe(true);
   });
 
   test("whose model fails tells that; one that is stopped tells nothing", () => {
@@ -436,6 +448,7 @@ describe("a task", () => {
     expect(stopped.owed().filter(({ kind }) => kind === "tell")).toEqual([]);
     stopped.send({ type: "model.said", n: 1, said: saying("A cat.") });
     expect(stopped.owed()).toEqual([]);
+    expect([failing.ended(), stopped.ended()]).toEqual([true, true]);
   });
 });
 

@@ -6,7 +6,15 @@
  * Whatever was started is ended by its process id: with the world, or when the file is over.
  */
 import { spawn, type ChildProcess } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -344,7 +352,8 @@ export class World implements AsyncDisposable {
     for (const one of this.#closing) one[Symbol.dispose]();
     await Promise.all(this.#started.map((one) => one.end()));
     const words = this.#started.map((one) => one.words).join("\n");
-    const leaks = leaksOf(this.folder, words, [CANARY]);
+    // Two worlds may share one, for instance when one home is opened twice.
+    const leaks = existsSync(this.folder) ? leaksOf(this.folder, words, [CANARY]) : [];
     rmSync(this.folder, { recursive: true, force: true });
     if (leaks.length > 0) throw new Error(leaks.join("\n"));
   }

@@ -11,7 +11,7 @@ import type { ErrorCode } from "@kith/shared/errors";
 import type { Offered } from "@kith/shared/protocol/session";
 import { type DeviceRow, beyond } from "../devices/device.ts";
 import type { Boundary } from "./boundaries.ts";
-import type { Grant } from "./grant.ts";
+import { type Grant, type Kept, isSameKept } from "./grant.ts";
 
 export interface Question {
   readonly device: DeviceRow | undefined;
@@ -25,6 +25,8 @@ export interface Question {
   readonly tainted?: boolean;
   /** What the owner's lines in config.yaml say of it: boundaries.ts. */
   readonly boundary?: Boundary | undefined;
+  /** Of its arguments, those that a permission keeps. */
+  readonly kept?: Kept | undefined;
   readonly grants: readonly Grant[];
   /** What the policy of the tailnet permits of this device; undefined: no ceiling. See devices/device.ts. */
   readonly ceiling: readonly string[] | undefined;
@@ -122,7 +124,7 @@ export function decide(question: Question): Decision {
   // What is powerful (tier 3) is asked each time: no permission outlasts the call that it was given for.
   const standing =
     capability.tier < 3 && boundary?.word !== "ask"
-      ? grants.find((one) => matches(one, device, capability, requester, now))
+      ? grants.find((one) => matches(one, device, capability, requester, now, question.kept))
       : undefined;
   const grant = !tainted || capability.tainted === "allowed" ? standing : undefined;
   if (grant) {
@@ -158,9 +160,10 @@ export function decide(question: Question): Decision {
 export function matches(
   grant: Grant,
   device: DeviceRow,
-  { name: cap, own }: Pick<Capability, "name" | "own">,
+  { name: cap, own, kept: keeps }: Pick<Capability, "name" | "own" | "kept">,
   requester: string,
   now: number,
+  kept?: Kept,
 ): boolean {
   return (
     grant.state === "live" &&
@@ -168,6 +171,8 @@ export function matches(
     grant.cap === cap &&
     grant.shape === own?.shape &&
     grant.requester === requester &&
+    (keeps === undefined ||
+      (grant.kept !== undefined && kept !== undefined && isSameKept(grant.kept, kept))) &&
     grant.call === undefined &&
     grant.revocation === device.revocation &&
     grant.since <= now &&

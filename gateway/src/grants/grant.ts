@@ -1,5 +1,8 @@
 /** A grant: the owner's word that a requester may use a capability of a device, until it ends. */
 import type { Capability } from "@kith/shared/capabilities/capability";
+import { sha256Hex } from "@kith/shared/sha256";
+import * as v from "valibot";
+import { type Value, canonical } from "./plan.ts";
 
 export type Duration = "once" | "15m" | "1h" | "today";
 export const durations: readonly Duration[] = ["once", "15m", "1h", "today"];
@@ -17,6 +20,8 @@ export interface Grant {
   readonly cap: string;
   /** Of a capability that the device's owner wrote: what it was when it was permitted. */
   readonly shape?: string;
+  /** Arguments that it is for, where its capability keeps some. */
+  readonly kept?: Kept;
   /** Who may use it: `owner` for every chat and command of the owner. */
   readonly requester: string;
   /** Uses that remain; absent: any number until it expires. */
@@ -34,6 +39,29 @@ export interface Grant {
   /** Once it ended it stays ended, whatever the clock says later. */
   readonly state: "live" | "used" | "expired" | "revoked";
 }
+
+export type Kept = Readonly<Record<string, Value>>;
+
+/**
+ * What a standing permission for this call would keep of its arguments; undefined: nothing. Also of arguments that
+ * nobody has checked yet: what does not fit its schema is kept as null, which no permission has.
+ */
+export function keptOf(
+  { kept, args: schema }: Pick<Capability, "kept" | "args">,
+  args: Readonly<Record<string, unknown>>,
+): Kept | undefined {
+  if (!kept) return undefined;
+  const { entries } = schema as unknown as { readonly entries: Record<string, v.GenericSchema> };
+  return Object.fromEntries(
+    kept.map((key) => {
+      const parsed = v.safeParse(entries[key] as v.GenericSchema, args[key]);
+      return [key, parsed.success ? ((parsed.output ?? "") as Value) : null];
+    }),
+  );
+}
+
+export const isSameKept = (one: Kept, other: Kept): boolean =>
+  sha256Hex(canonical(one)) === sha256Hex(canonical(other));
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;

@@ -6,13 +6,14 @@ import type { Capability } from "@kith/shared/capabilities/capability";
 import type { DeviceRow } from "../devices/device.ts";
 import type { Documents } from "../runtime/documents.ts";
 import { emit } from "../runtime/fx.ts";
-import { type Duration, type Grant, expiry } from "./grant.ts";
+import { type Duration, type Grant, expiry, keptOf } from "./grant.ts";
 
 const GRANTS_PER_DEVICE = 64;
 
 /** The call that a grant is made for. */
 type For = Pick<Grant, "device" | "cap" | "requester" | "revocation"> & {
   readonly id: string;
+  readonly args: Readonly<Record<string, unknown>>;
   readonly planHash: string;
 };
 
@@ -52,10 +53,12 @@ export class GrantRegister {
     const standing = this.list().filter(({ device }) => device === call.device);
     const eachTime = capability.tier === 3;
     const once = duration === "once" || eachTime || standing.length >= GRANTS_PER_DEVICE;
-    const { device, cap, requester, revocation } = call;
+    const { device, cap, requester, revocation, args } = call;
+    const kept = once ? undefined : keptOf(capability, args);
     const grant: Grant = {
       ...{ id: turn.id, device, cap, requester, revocation, by, since: turn.at },
       ...(capability.own && { shape: capability.own.shape }),
+      ...(kept && { kept }),
       ...(once
         ? { uses: 0, call: call.id, planHash: call.planHash, state: "used" }
         : { state: "live" }),

@@ -260,6 +260,7 @@ export class Calls implements TableKind {
     const decision = this.rights.decide(row, request.cap, request.requester, this.#turn.at, {
       waitsForLock: request.unlocked === true && request.deliverMs !== undefined,
       tainted: request.labels?.includes("untrusted") === true,
+      args: request.args,
       ...{ chat: request.chat, person: request.by, agent: request.agent, model: request.model },
     });
     if (decision.verdict === "deny")

@@ -18,6 +18,7 @@ import {
 import { type Resolution, resolve } from "../devices/resolve.ts";
 import { type Boundaries, type Use, boundaryOf } from "../grants/boundaries.ts";
 import { type Decision, decide } from "../grants/decide.ts";
+import { keptOf } from "../grants/grant.ts";
 import type { GrantRegister } from "../grants/register.ts";
 import type { Documents } from "../runtime/documents.ts";
 import type { Boots } from "./boots.ts";
@@ -28,6 +29,7 @@ import type { Request } from "./request.ts";
 export interface Asking extends Pick<Use, "chat" | "person" | "agent" | "model"> {
   readonly waitsForLock?: boolean | undefined;
   readonly tainted?: boolean | undefined;
+  readonly args?: Readonly<Record<string, unknown>> | undefined;
 }
 
 export interface RightsOptions {
@@ -62,11 +64,11 @@ export class Rights {
    * The same for whoever asks. Of several devices, others than the owner hear only of those that they may
    * use: what else there is, is not theirs to know.
    */
-  known({ device, requester, cap }: Request, at: number): Resolution {
+  known({ device, requester, cap, args }: Request, at: number): Resolution {
     const found = this.resolve(device, cap);
     if (requester === "owner" || found.is === "one" || found.is === "none") return found;
     const rows = found.rows.filter(
-      (row) => this.decide(row, cap, requester, at).verdict === "allow",
+      (row) => this.decide(row, cap, requester, at, { args }).verdict === "allow",
     );
     const [only, other] = rows;
     if (!only) return { is: "none" };
@@ -79,7 +81,7 @@ export class Rights {
     cap: string,
     requester: string,
     at: number,
-    { waitsForLock = false, tainted = false, ...use }: Asking = {},
+    { waitsForLock = false, tainted = false, args = {}, ...use }: Asking = {},
   ): Decision {
     const told = device && this.offered(device.id, cap);
     // A device that is locked says no to everything: what waits for its lock is asked about as if it were not.
@@ -87,17 +89,19 @@ export class Rights {
       told && waitsForLock && this.locked(device.id)
         ? ({ ...told, state: "ready", policy: "allow" } as const)
         : told;
+    const capability = this.capability(device?.id, cap);
     const agreed = device !== undefined && within(device.ceiling, cap);
     return decide({
       device,
-      capability: this.capability(device?.id, cap),
+      capability,
+      kept: capability && keptOf(capability, args),
       offered: agreed ? offered : undefined,
       unagreed: offered !== undefined && !agreed,
       requester,
       tainted,
       boundary: boundaryOf(this.#options.boundaries, {
         ...{ ...use, name: cap, device: device?.name },
-        tier: this.capability(device?.id, cap)?.tier,
+        tier: capability?.tier,
       }),
       grants: this.#grants.list(),
       ceiling: device && this.#ceiling(device),

@@ -9,6 +9,7 @@ import { saying } from "../memory/mark.ts";
 import type { Forgotten, Memory } from "../memory/memory.ts";
 import { lineText, slug } from "../memory/tools.ts";
 import { short } from "../sessions/words.ts";
+import { begin } from "./deeds.ts";
 import { type Method, type MethodsOptions, method } from "./method.ts";
 import { dayTime, table } from "./text.ts";
 
@@ -18,7 +19,10 @@ const SHOWN_BYTES = 262_144;
 
 const agent = v.optional(str(64), "main");
 
-export function memoryMethods({ memory, clock, rng }: MethodsOptions): [string, Method][] {
+/** Of lines that are forgotten, so many are named in the audit trail. */
+const MOST_NAMED = 32;
+
+export function memoryMethods({ memory, clock, rng, runtime }: MethodsOptions): [string, Method][] {
   const of = (agent: string): Memory => {
     if (!memory) throw new KithError("internal", "this gateway has no memory");
     return memory.of(agent);
@@ -94,6 +98,7 @@ export function memoryMethods({ memory, clock, rng }: MethodsOptions): [string, 
       method(
         v.strictObject({ ids: v.pipe(list(name(26), 64), v.minLength(1)), agent }),
         async ({ ids, agent }, { by }) => {
+          await begin(runtime, "memory.trusted", { ids, by, agent });
           const lines = await of(agent).trust(ids, by);
           return { out: { lines: lines.map(line) }, text: `You vouch for:\n${texts(lines)}` };
         },
@@ -103,7 +108,11 @@ export function memoryMethods({ memory, clock, rng }: MethodsOptions): [string, 
       "memory.forget",
       method(
         v.strictObject({ what: name(256), yes: v.optional(v.boolean(), false), agent }),
-        async ({ what, yes, agent }) => {
+        async ({ what, yes, agent }, { by }) => {
+          const found = yes ? (await of(agent).forget(what, false)).lines : [];
+          const ids = found.slice(0, MOST_NAMED).map(({ id }) => id);
+          if (found.length > 0)
+            await begin(runtime, "memory.forgotten", { ids, lines: found.length, by, agent });
           const { lines, edited, receipt } = await of(agent).forget(what, yes);
           return {
             out: { done: yes, lines: lines.map(line), edited: edited.map(line), receipt },

@@ -169,6 +169,7 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
             name: names.get(grant.device) ?? grant.device,
             cap: grant.cap,
             requester: grant.requester,
+            ...(grant.kept && { kept: grant.kept }),
             since: grant.since,
             ...(grant.uses === undefined ? {} : { uses_left: grant.uses }),
             ...(grant.notAfter === undefined ? {} : { expires: grant.notAfter }),
@@ -176,7 +177,7 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
         const text = grants
           .map(
             (one) =>
-              `${short(one.id)}  ${one.requester} may use ${one.cap} of ${one.name}${one.expires === undefined ? "" : ` until ${dayTime(one.expires)}`}`,
+              `${short(one.id)}  ${one.requester} may use ${one.cap} of ${one.name}${one.kept ? `, for ${JSON.stringify(one.kept)}` : ""}${one.expires === undefined ? "" : ` until ${dayTime(one.expires)}`}`,
           )
           .join("\n");
         return { out: { grants }, text: text || "No permission is in force: each use asks." };
@@ -201,6 +202,7 @@ export function permissionMethods(options: MethodsOptions): [string, Method][] {
           ...{ device: v.optional(words), cap: name(64), requester: v.optional(str(64), "owner") },
           ...{ chat: v.optional(str(64)), person: v.optional(str(64)), agent: v.optional(str(64)) },
           ...{ model: v.optional(v.boolean()), tainted: v.optional(v.boolean()) },
+          args: v.optional(v.record(str(64), v.unknown())),
         }),
         ({ device: said, cap, requester, ...how }) => {
           if (said === undefined) return explainTool(cap, how);

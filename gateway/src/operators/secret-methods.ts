@@ -3,6 +3,7 @@ import { KithError } from "@kith/shared/errors";
 import * as v from "valibot";
 import { Secret } from "../secret.ts";
 import { SECRET_NAME, Secrets, VALUE_BYTES } from "../secrets.ts";
+import { begin } from "./deeds.ts";
 import { NOTHING } from "./lookup.ts";
 import { type Method, type MethodsOptions, atCommandLine, method } from "./method.ts";
 import { tryOut } from "./model-methods.ts";
@@ -18,7 +19,7 @@ const value = v.pipe(
   v.transform((text) => new Secret(text)),
 );
 
-export function secretMethods({ home, model, clock }: MethodsOptions): [string, Method][] {
+export function secretMethods({ home, model, clock, runtime }: MethodsOptions): [string, Method][] {
   const secrets = new Secrets(home);
   return [
     [
@@ -33,6 +34,7 @@ export function secretMethods({ home, model, clock }: MethodsOptions): [string, 
       "secrets.set",
       method(v.strictObject({ name, value }), async (given, caller) => {
         atCommandLine(caller);
+        await begin(runtime, "secret.set", { name: given.name, by: caller.by });
         secrets.set(given.name, given.value);
         // A model whose key was not accepted is asked no more, unless it is tried out and answers.
         const out = (model?.provider.choices?.() ?? []).filter(({ state }) => state === "out");
@@ -46,8 +48,10 @@ export function secretMethods({ home, model, clock }: MethodsOptions): [string, 
     ],
     [
       "secrets.remove",
-      method(v.strictObject({ name }), (given, caller) => {
+      method(v.strictObject({ name }), async (given, caller) => {
         atCommandLine(caller);
+        if (secrets.names().includes(given.name))
+          await begin(runtime, "secret.removed", { name: given.name, by: caller.by });
         if (!secrets.remove(given.name))
           throw new KithError("bad-args", `there is no secret ${given.name}`);
         return { out: { name: given.name }, text: `${given.name} is removed.` };

@@ -488,6 +488,10 @@ const next = change(({ context }) => {
   return current ? { current, waiting } : {};
 });
 
+/** It worked for another, and nothing of it is under way. */
+const isTaskOver = ({ context }: Args): boolean =>
+  context.from !== undefined && context.talk !== undefined && !context.current && quiet(context);
+
 /** After each message: what a model waited for, the next one that waits, or silence. */
 const settle = [
   {
@@ -742,6 +746,7 @@ export const sessionMachine = setup({
   },
   states: {
     listening: {
+      always: { guard: isTaskOver, target: "over" },
       on: {
         "model.said": { guard: isAsking, target: "settling", actions: follow(modelSaid) },
         "model.failed": { guard: isAsking, target: "settling", actions: modelFailed },
@@ -1005,6 +1010,8 @@ export const sessionMachine = setup({
       },
     },
     settling: { always: [...settle] },
+    // Of a task that was done, failed or stopped: whoever gave it was told.
+    over: { type: "final" },
   },
 });
 

@@ -150,10 +150,17 @@ export function question({
   return {
     text:
       `May I ${what(cap, args)} of ${name}${when}?  (${short(call)})\n${warning === undefined ? "" : `${warning}\n`}` +
-      `Answer ${terms.map((term) => `/allow ${term}${term === "turn" ? " (and the same again until I am done)" : ""}`).join(", ")}${terms.length > 1 ? "," : ""} or /deny.`,
+      `Answer ${terms.map((term) => `/allow ${term}${term === "turn" ? " (and the same again until I am done)" : ""}`).join(", ")}${terms.length > 1 ? "," : ""} or /deny.${longer(cap, terms)}`,
     final: false,
     question: { approval: call, call, device, cap },
   };
+}
+
+/** What a standing permission keeps of the arguments: Capability.kept. */
+function longer(cap: string, terms: readonly Term[]): string {
+  if (!terms.includes("1h")) return "";
+  if (cap === "shell.run") return " For longer than once, it is for exactly this program.";
+  return cap.startsWith("files.") ? " For longer than once, it is for this shared folder." : "";
 }
 
 const UNITS = ["bytes", "kB", "MB", "GB", "TB"] as const;

@@ -25,6 +25,11 @@ export interface Capability<
    * or only reads where its owner shared.
    */
   readonly tainted?: "allowed";
+  /**
+   * Arguments whose values a standing permission keeps: it is for calls that have the same of these. Without any,
+   * it is for all that the capability does.
+   */
+  readonly kept?: readonly string[];
   /** Longest grant, in ms; `Infinity` where none needs to end. */
   readonly longestGrantMs: number;
   /** Default time to live of a call, in ms. What asks for more than ten minutes stays open on purpose. */

@@ -19,6 +19,7 @@ export const filesRead = defineCapability({
   effect: "read",
   tier: 2,
   tainted: "allowed",
+  kept: ["root"],
   longestGrantMs: 7 * 86_400_000,
   ttlMs: 600_000,
   args: v.strictObject({
@@ -49,6 +50,7 @@ export const filesWrite = defineCapability({
   summary: "Put one file into a folder of the named device that its owner shared.",
   effect: "idempotent",
   tier: 2,
+  kept: ["root"],
   longestGrantMs: 7 * 86_400_000,
   ttlMs: 600_000,
   args: v.strictObject({
@@ -101,6 +103,7 @@ export const filesList = defineCapability({
   effect: "read",
   tier: 1,
   tainted: "allowed",
+  kept: ["root"],
   longestGrantMs: 30 * 86_400_000,
   ttlMs: 15_000,
   args: v.strictObject({
@@ -131,6 +134,7 @@ export const filesStat = defineCapability({
   effect: "read",
   tier: 1,
   tainted: "allowed",
+  kept: ["root"],
   longestGrantMs: 30 * 86_400_000,
   ttlMs: 15_000,
   args: v.strictObject({

@@ -31,6 +31,8 @@ export const shellRun = defineCapability({
     "Run one program in a sandbox of the named device, without network, on the files of one shared folder.",
   effect: "once",
   tier: 2,
+  // An hour of one program is no hour of any.
+  kept: ["argv", "cwd", "env", "stdin"],
   longestGrantMs: HOURS_8_MS,
   ttlMs: 600_000,
   args: v.strictObject({

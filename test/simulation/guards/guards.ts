@@ -927,6 +927,13 @@ export const guards: readonly Guard[] = [
     "test/sessions/talk.test.ts",
   ),
   guard(
+    "a permission for one program is for every program",
+    "gateway/src/grants/decide.ts",
+    "(keeps === undefined ||",
+    "(true ||",
+    "test/grants/kept.test.ts",
+  ),
+  guard(
     "a yes for this turn serves what is powerful",
     "gateway/src/invocations/calls.ts",
     "request.turn?.includes(row.id) && capability.tier < 3;",

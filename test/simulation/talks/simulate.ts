@@ -304,7 +304,11 @@ class Simulation {
     const { disk } = this.#world;
     const open = [...disk.steps.values()].filter(({ end }) => !end).map(({ step }) => step.op);
     const people = this.#people.filter((person) => !person.quiet).map(({ chat }) => chat);
+    const sessions = [...disk.actors].filter(
+      ([id, { status }]) => id.startsWith("session/") && status === "live",
+    );
     return [
+      ...(sessions.length > CHATS.length ? [`${sessions.length - CHATS.length} tasks`] : []),
       ...(disk.inbox.size > 0 ? [`${disk.inbox.size} messages in the inbox`] : []),
       ...open.map((op) => `a step ${op}`),
       ...people.map((chat) => `${chat} has something to say`),

@@ -177,7 +177,7 @@ test("a key that is set anew counts without a restart, and is in no file, log or
   expect((await kith(home.home, "secrets")).stdout).toBe("canary\nmine\n");
   expect((await kith(home.home, "secrets", "remove", "mine")).code).toBe(0);
   expect((await kith(home.home, "secrets", "remove", "mine")).code).toBe(1);
-  const deeds = (await home.audit()).filter(({ what }) => what.startsWith("secret."));
+  const deeds = (await home.audit()).filter(({ data }) => data.name === "mine");
   expect(deeds.map(({ what, data }) => [what, data.name, data.by])).toEqual([
     ["secret.set", "mine", "console:owner"],
     ["secret.set", "mine", "console:owner"],

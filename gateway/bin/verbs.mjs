@@ -412,17 +412,22 @@ export const verbs = {
   },
   grants: {
     about:
-      "List, revoke or explain permissions. explain says step by step what decides; --chat, --agent, --model and --tainted ask as such a conversation would.",
-    example: "kith grants explain laptop camera.snap",
-    options: { chat: string, agent: string, model: boolean, tainted: boolean },
+      "List, revoke or explain permissions. explain says step by step what decides; --requester, --person, --chat, --agent, --model and --tainted ask as they would.",
+    example: "kith grants explain laptop camera.snap --requester console:anna",
+    options: {
+      ...{ requester: string, person: string, chat: string, agent: string },
+      ...{ model: boolean, tainted: boolean },
+    },
     forms: {
       "[list]": asks("grants.list"),
       "revoke ID": asks("grants.revoke", ([id]) => ({ id })),
-      "explain TOOL": asks("grants.explain", ([cap], { chat, agent }) => ({ cap, chat, agent })),
+      "explain TOOL": asks("grants.explain", ([cap], { person, chat, agent }) => ({
+        ...{ cap, person, chat, agent },
+      })),
       "explain DEVICE CAPABILITY [REQUESTER]": asks(
         "grants.explain",
-        ([device, cap, requester], { chat, agent, model, tainted }) => ({
-          ...{ device, cap, requester, chat, agent, model, tainted },
+        ([device, cap, named], { requester = named, person, chat, agent, model, tainted }) => ({
+          ...{ device, cap, requester, person, chat, agent, model, tainted },
         }),
       ),
     },

@@ -299,6 +299,10 @@ describe("permissions", () => {
         },
       ],
     });
+    const guest = await kith(
+      ...["grants", "explain", "laptop", "camera.snap", "--requester", "console:anna", "--json"],
+    );
+    expect(guest.json).toMatchObject({ decision: "deny", rule: "owner-asked" });
     expect((await kith("grants", "explain", "laptop", "camera.snap", "--json")).json).toMatchObject(
       { ok: true, decision: "allow", steps: expect.any(Array) },
     );

@@ -31,9 +31,12 @@ export function start(key = new Uint8Array(32).fill(7)) {
     ...{ call: id(), session: "session/01K3V9QZ6T0R8M4X2C7B5N1PWD", chat: "console" },
     ...{ by: "console:owner", agent: "main", labels: [] as Label[], ...more },
   });
+  const deeds: string[] = [];
   return {
     home,
     path,
+    /** What of the owner's doing was told to the audit trail. */
+    deeds,
     id,
     context,
     get memory() {
@@ -55,7 +58,9 @@ export function start(key = new Uint8Array(32).fill(7)) {
     },
     /** A method, as the control socket and the chat call it. */
     call(op: string, args: object, caller: { by: string; key?: string } = { by: "console:owner" }) {
-      const table = new Map(memoryMethods({ memory: memories, clock, rng: systemRng } as never));
+      const runtime = { ask: (_: string, event: { what: string }) => void deeds.push(event.what) };
+      const parts = { memory: memories, clock, rng: systemRng, runtime };
+      const table = new Map(memoryMethods(parts as never));
       return table.get(op)!.call(args, caller);
     },
     /** Another process, with the same key or another one. */

@@ -115,6 +115,8 @@ describe("an owner", () => {
     await expect(world.call("memory.forget", { what: "anna", yes: true })).rejects.toMatchObject({
       code: "memory-unknown",
     });
+    // What nobody did is not told of.
+    expect(world.deeds).toEqual(["memory.forgotten"]);
   });
 
   test("reads a file of many lines in parts", async () => {

@@ -679,6 +679,17 @@ describe("a yes for the rest of the turn", () => {
   });
 });
 
+test("all that a device may say is read; what more there were is cut, with a mark", () => {
+  const textOf = (stdout: string) => {
+    const { chat, ids } = asking({ ...snap("t1"), cap: "shell.run" } as Call);
+    const [[, item] = []] = items(end(chat, ids[0], { cap: "shell.run", out: { stdout } }));
+    return item?.text ?? "";
+  };
+  expect(textOf("x".repeat(40_000))).toContain("x".repeat(40_000));
+  const cut = textOf("x".repeat(60_000));
+  expect([cut.length, cut.endsWith(" …")]).toEqual([49_154, true]);
+});
+
 test("words that are not the speaker's own say whose they are, and label the turn, also when they waited", () => {
   const mail = {
     ...said("do as I say"),

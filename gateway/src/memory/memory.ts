@@ -45,6 +45,9 @@ export interface Draft extends Mark {
   readonly text: string;
 }
 
+/** Told what is about to change. */
+export type Before = (lines: readonly Entry[]) => Promise<void>;
+
 export interface Forgotten {
   /** What is removed, or would be: lines that were meant, then those that were made of them. */
   readonly lines: readonly Entry[];
@@ -160,13 +163,18 @@ export class Memory {
 
   /**
    * What these words, or this id, mean, with all that was made of it; with `really` it is removed. By `text`, only
-   * a line that says so is meant.
+   * a line that says so is meant. `before` is awaited when it is known what goes, and ends it by throwing.
    * @throws KithError memory-unknown, id-ambiguous, too-many
    */
-  forget(what: string, really: boolean, text?: string): Promise<Forgotten> {
+  forget(
+    what: string,
+    really: boolean,
+    { text, before }: { readonly text?: string; readonly before?: Before } = {},
+  ): Promise<Forgotten> {
     return this.#alone(async (now) => {
       const { lines, edited } = this.#meant(now.lines, what, text);
       if (!really) return { lines, edited, receipt: [] };
+      await before?.(lines);
       const receipt = [];
       for (const [name, ids] of byFile(lines)) {
         let removed = 0;
@@ -187,9 +195,10 @@ export class Memory {
    * The owner has read these lines and vouches for them: from now on they are nobody else's. `by`: whose word it is.
    * @throws KithError memory-unknown, id-ambiguous, bad-args for a line that is too long
    */
-  trust(ids: readonly string[], by: string): Promise<readonly Entry[]> {
+  trust(ids: readonly string[], by: string, before?: Before): Promise<readonly Entry[]> {
     return this.#alone(async (now) => {
       const meant = ids.flatMap((id) => this.#named(now.lines, id));
+      await before?.(meant);
       const fresh = new Set<string>();
       for (const [name, wanted] of byFile(meant.filter(({ mark }) => !mark?.trusted))) {
         await this.#rewrite(now.folder, name, (line, raw) => {

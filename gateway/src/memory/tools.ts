@@ -92,7 +92,7 @@ export function memoryTools(memories: Memories): readonly OwnTool[] {
         labels.includes("untrusted") ? `forget “${text}” and what was made of it` : undefined,
       async run({ id, text }, { agent }) {
         try {
-          const { lines, edited, receipt } = await memories.of(agent).forget(id, true, text);
+          const { lines, edited, receipt } = await memories.of(agent).forget(id, true, { text });
           const kept = edited.map(({ file, n }) => `${file}:${n}`).join(", ");
           return {
             text: [

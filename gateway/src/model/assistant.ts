@@ -6,7 +6,7 @@ import type { Clock } from "@kith/shared/clock";
 import { commandModel } from "./commands.ts";
 import type { Spending } from "../budgets/spending.ts";
 import { CHARS_PER_TOKEN, type History, itemsOf } from "./history.ts";
-import { IS_FACT } from "../sessions/talk.ts";
+import { withoutFacts } from "../sessions/summary.ts";
 import type { Answer, Model, Question, Said, Turn } from "./model.ts";
 import type { Provider, Thought, ToolCall } from "./provider.ts";
 import type { Toolbox } from "./tools.ts";
@@ -116,12 +116,6 @@ export function assistant(options: AssistantOptions): Model {
     },
   };
 }
-
-const withoutFacts = (text: string): string =>
-  text
-    .split("\n")
-    .filter((line) => !IS_FACT.test(line))
-    .join("\n");
 
 const devicesOf = ({ devices }: Toolbox): string =>
   devices.length > 0 ? `The owner's devices: ${devices.join(", ")}.` : "";

@@ -6,7 +6,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import * as v from "valibot";
 import type { Entry } from "../memory/line-index.ts";
 import { saying } from "../memory/mark.ts";
-import type { Forgotten, Memory } from "../memory/memory.ts";
+import type { Before, Forgotten, Memory } from "../memory/memory.ts";
 import { lineText, slug } from "../memory/tools.ts";
 import { short } from "../sessions/words.ts";
 import { begin } from "./deeds.ts";
@@ -19,7 +19,7 @@ const SHOWN_BYTES = 262_144;
 
 const agent = v.optional(str(64), "main");
 
-/** Of lines that are forgotten, so many are named in the audit trail. */
+/** Of lines that are forgotten or vouched for, so many are named in the audit trail. */
 const MOST_NAMED = 32;
 
 export function memoryMethods({ memory, clock, rng, runtime }: MethodsOptions): [string, Method][] {
@@ -27,6 +27,12 @@ export function memoryMethods({ memory, clock, rng, runtime }: MethodsOptions): 
     if (!memory) throw new KithError("internal", "this gateway has no memory");
     return memory.of(agent);
   };
+  const noted =
+    (deed: "memory.trusted" | "memory.forgotten", data: object): Before =>
+    (lines) => {
+      const ids = lines.slice(0, MOST_NAMED).map(({ id }) => id);
+      return begin(runtime, deed, { ids, lines: lines.length, ...data });
+    };
   return [
     [
       "memory.search",
@@ -98,8 +104,7 @@ export function memoryMethods({ memory, clock, rng, runtime }: MethodsOptions): 
       method(
         v.strictObject({ ids: v.pipe(list(name(26), 64), v.minLength(1)), agent }),
         async ({ ids, agent }, { by }) => {
-          await begin(runtime, "memory.trusted", { ids, by, agent });
-          const lines = await of(agent).trust(ids, by);
+          const lines = await of(agent).trust(ids, by, noted("memory.trusted", { by, agent }));
           return { out: { lines: lines.map(line) }, text: `You vouch for:\n${texts(lines)}` };
         },
       ),
@@ -109,11 +114,9 @@ export function memoryMethods({ memory, clock, rng, runtime }: MethodsOptions): 
       method(
         v.strictObject({ what: name(256), yes: v.optional(v.boolean(), false), agent }),
         async ({ what, yes, agent }, { by }) => {
-          const found = yes ? (await of(agent).forget(what, false)).lines : [];
-          const ids = found.slice(0, MOST_NAMED).map(({ id }) => id);
-          if (found.length > 0)
-            await begin(runtime, "memory.forgotten", { ids, lines: found.length, by, agent });
-          const { lines, edited, receipt } = await of(agent).forget(what, yes);
+          const { lines, edited, receipt } = await of(agent).forget(what, yes, {
+            before: noted("memory.forgotten", { by, agent }),
+          });
           return {
             out: { done: yes, lines: lines.map(line), edited: edited.map(line), receipt },
             text: forgotten({ lines, edited, receipt }, yes),

@@ -18,6 +18,8 @@ import type { Question, QueueMode, Said, StoredItem, TurnCall } from "../model/m
 import type { ActorId, Effect, Event } from "../runtime/effect.ts";
 import type { Account } from "../budgets/usage.ts";
 import { union } from "../tools/labels.ts";
+import { NO_REASON, cut, failed, resultOf } from "./result.ts";
+import { readSummary } from "./summary.ts";
 import type { Label, ToolContext, ToolResult } from "../tools/tool.ts";
 
 /** Whose conversation it is. */
@@ -108,26 +110,11 @@ const PERMITTED = 8;
 export const STEER = 8;
 /** Calls of one answer; more are told to the model as failed. */
 const CALLS_AT_ONCE = 16;
-/** Of one result as the model reads it. */
-const RESULT_CHARS = 16_384;
 /** Turns that are never summed up, the newest; and rows from which on the others are. */
 const TURNS_KEPT = 3;
 const ROWS = 160;
 const ASK_TTL_MS = 600_000;
 const TOOL_TTL_MS = 120_000;
-
-/**
- * Results of numbers and of words from a list, which nobody else can have written; and their fields that are
- * neither, which the model does not read.
- */
-const PLAIN: ReadonlyMap<string, string> = new Map([
-  ["camera.snap", "camera"],
-  ["device.status", "host"],
-]);
-/** What a model can look at; who of them cannot says so (providers/item.ts). */
-const LOOKED_AT = /^(?:image\/|text\/|application\/pdf$)/;
-/** Ends that the gateway gives in its own words. */
-const OURS: ReadonlySet<Outcome["state"]> = new Set(["denied", "expired", "cancelled"]);
 
 /** What a turn of the session asks for, and what its conversation is then. */
 export interface Next {
@@ -319,11 +306,6 @@ interface Started {
   readonly says?: string;
 }
 
-const failed = (call: string, name: string, text: string): StoredItem => ({
-  ...{ role: "tool", call, name, text },
-  failed: true,
-  pictures: [],
-});
 const refused = ({ id, tool }: TurnCall, why: string): Started => ({ item: failed(id, tool, why) });
 
 /** Names of tools that the session itself has. */
@@ -607,9 +589,6 @@ export const uncompacted = (talk: Talk): Talk => {
   return { ...talk, turn: { ...turn, compact: "-" } };
 };
 
-/** A line of a summary that is worth keeping for good. */
-export const IS_FACT = /^\s*(?:[-*] )?REMEMBER:/;
-
 /** What stands for older rows, in a row in front of those that stay; and what is worth keeping for good. */
 function summed(
   place: Place,
@@ -620,14 +599,7 @@ function summed(
   audit: Effect,
 ): Next {
   const keep = Number(before.slice(before.lastIndexOf("/") + 1));
-  const lines = said.text.split("\n");
-  const facts = lines
-    .flatMap((line) => /^\s*(?:[-*] )?REMEMBER: *(\S.{0,500})$/.exec(line)?.[1] ?? [])
-    .slice(0, 8);
-  const summary = lines
-    .filter((line) => !IS_FACT.test(line))
-    .join("\n")
-    .trim();
+  const { facts, summary } = readSummary(said.text);
   const { turn } = talk;
   if (!turn) throw new Error("nobody asked");
   const labels = talk.labels.length > 0 ? { labels: talk.labels } : {};
@@ -672,48 +644,3 @@ export const again = (talk: Talk, call: string, by: string): Talk => ({
     },
   }),
 });
-
-const NO_REASON = { code: "internal", message: "it ended without a reason", effect: "unknown" };
-
-const cut = (text: string): string =>
-  text.length <= RESULT_CHARS ? text : `${text.slice(0, RESULT_CHARS).toWellFormed()} …`;
-
-/** How a device's call ended, for the model: bounded, with the device and the time, and without paths of this machine. */
-function resultOf(pending: Pending, outcome: Outcome, at: number): StoredItem {
-  const { state, name, cap, out = {}, streams = [], failure } = outcome;
-  const content = streams.map(({ role, type, bytes }) => ({ role, type, bytes }));
-  const { id: call, tool, look } = pending;
-  const labels = labelsOf(pending, outcome);
-  const about = {
-    ...(labels.length > 0 && { labels }),
-    ...(labels.length > 0 && { source: `${cap} of ${name}` }),
-  };
-  if (state !== "done") {
-    const { code, message, effect } = failure ?? NO_REASON;
-    return { ...failed(call, tool, `${code}: ${message}; effect: ${effect}`), ...about };
-  }
-  const told = {
-    ...{ device: name, at: new Date(at).toISOString(), ...out },
-    ...(content.length > 0 && { content }),
-  };
-  const text = JSON.stringify(told, (key, value: unknown) =>
-    key !== "" && key === PLAIN.get(cap) ? undefined : value,
-  );
-  return {
-    ...{ role: "tool", call, name: tool, text: cut(text), ...about },
-    pictures: look
-      ? streams
-          .filter(({ type }) => LOOKED_AT.test(type))
-          .map(({ sha256, type, bytes }) => ({ sha256, type, bytes }))
-      : [],
-  };
-}
-
-const BOTH: readonly Label[] = ["private", "untrusted"];
-
-/** Whether others may have written what the model reads of it: a device's own words, also about what went wrong. */
-function labelsOf({ look }: Pending, { cap, state, streams = [] }: Outcome): readonly Label[] {
-  if (state !== "done") return OURS.has(state) ? [] : ["untrusted"];
-  if (look && streams.some(({ type }) => type.startsWith("image/"))) return BOTH;
-  return PLAIN.has(cap) ? [] : BOTH;
-}

@@ -858,7 +858,7 @@ export const guards: readonly Guard[] = [
   ),
   guard(
     "a picture that a model looked at leaves its permissions as they were",
-    "gateway/src/sessions/talk.ts",
+    "gateway/src/sessions/result.ts",
     'if (look && streams.some(({ type }) => type.startsWith("image/"))) return BOTH;',
     "",
     "test/sessions/talk.test.ts",

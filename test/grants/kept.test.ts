@@ -49,6 +49,15 @@ describe("a permission for an hour", () => {
     expect(after({ argv: ["sh", "-c", "git status"] })).toBe("asked");
   });
 
+  test.for([["\ud800"], ["a\0b"], [1e99], [{}], "ls"])(
+    "is nothing for what no program can be: %j",
+    (argv) => {
+      const { desk } = permitted("shell.run", { argv: ["ls"] });
+      const told = desk.request("D", { cap: "shell.run", args: { argv } as never });
+      expect(told).toMatchObject({ state: "denied", failure: { code: "bad-args" } });
+    },
+  );
+
   test("to read in one folder is for that folder alone", () => {
     const { after } = permitted("files.read", { root: "docs", path: "a.txt" });
     expect(after({ root: "docs", path: "b.txt" })).toBe("sent");

@@ -42,6 +42,18 @@ test("what is powerful is asked about each time, whatever was said", () => {
   expect(desk.state("D")).toBe("asked");
 });
 
+test("a program is asked about each time: another one is not what was approved", () => {
+  const desk = new Desk();
+  desk.offer("shell.run", {});
+  const run = (argv: string[]) => ({ ...asked, cap: "shell.run", args: { argv } });
+  desk.request("C", run(["ls"]));
+  expect(terms(desk)).toEqual(["once"]);
+  desk.allow("C", "turn");
+  expect(told(desk)).toEqual([]);
+  desk.request("D", { ...run(["rm", "-r", "."]), turn: ["laptop"] });
+  expect(desk.state("D")).toBe("asked");
+});
+
 test("a line that denies, and the lock, come before it", () => {
   const desk = new Desk();
   desk.boundaries = { preset: "careful", rules: [{ word: "deny", what: "camera.*" }] };

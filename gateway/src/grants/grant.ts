@@ -8,7 +8,7 @@ export type Duration = "once" | "15m" | "1h" | "today";
 export const durations: readonly Duration[] = ["once", "15m", "1h", "today"];
 /**
  * How a question may be answered with yes. `turn`: this call, and the same capability of the same device again
- * until the model has answered; never for what is powerful (tier 3).
+ * until the model has answered; never for what is powerful (tier 3) or keeps arguments.
  */
 export type Term = Duration | "turn";
 export const terms: readonly Term[] = ["once", "turn", "15m", "1h", "today"];

@@ -60,6 +60,8 @@ const OUTSIDE: Failure = {
   message: "the tailnet's policy does not permit it any more",
   effect: "none",
 };
+/** Not what is powerful, and not what depends on its arguments: a program read about is not the one that was approved. */
+const mayLastATurn = ({ tier, kept }: Capability): boolean => tier < 3 && kept === undefined;
 /** A read is tried again so often, when its device keeps no trace of it. */
 const MOST_TRIES = 2;
 
@@ -300,7 +302,7 @@ export class Calls implements TableKind {
     if (decision.verdict === "allow") {
       return this.#ready(call, decision.grant, decision.rule);
     }
-    const again = request.turn?.includes(row.id) && capability.tier < 3;
+    const again = request.turn?.includes(row.id) && mayLastATurn(capability);
     const word = again ? "once" : request.allow;
     if (word !== undefined) {
       return this.#ready(
@@ -377,9 +379,11 @@ export class Calls implements TableKind {
     const capability = this.rights.capability(device, cap);
     if (!model || !capability || capability.tier === 3) return {};
     // No standing permission would count in the turn that asks.
-    if (labels?.includes("untrusted") && capability.tainted !== "allowed")
-      return { terms: ["once", "turn"] };
-    return { terms };
+    const counts = !labels?.includes("untrusted") || capability.tainted === "allowed";
+    const lasts = mayLastATurn(capability);
+    return {
+      terms: terms.filter((term) => (term === "turn" ? lasts : counts || term === "once")),
+    };
   }
 
   /** What an owner should know before saying yes, in sentences. */
@@ -492,7 +496,7 @@ export class Calls implements TableKind {
     const { by, for: term } = event;
     const duration = term === "turn" ? "once" : term;
     const grant = this.#grants.mint(call, capability, duration, by, this.#turn);
-    if (term === "turn" && call.session && capability.tier < 3)
+    if (term === "turn" && call.session && mayLastATurn(capability))
       emit({
         kind: "tell",
         to: call.session,

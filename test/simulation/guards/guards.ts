@@ -936,15 +936,22 @@ export const guards: readonly Guard[] = [
   guard(
     "a yes for this turn serves what is powerful",
     "gateway/src/invocations/calls.ts",
-    "request.turn?.includes(row.id) && capability.tier < 3;",
+    "request.turn?.includes(row.id) && mayLastATurn(capability);",
     "request.turn?.includes(row.id);",
+    "test/invocations/turn.test.ts",
+  ),
+  guard(
+    "a yes for one program serves every program of the turn",
+    "gateway/src/invocations/calls.ts",
+    "tier < 3 && kept === undefined;",
+    "tier < 3 || kept === null;",
     "test/invocations/turn.test.ts",
   ),
   guard(
     "a yes for this turn serves every device",
     "gateway/src/invocations/calls.ts",
-    "request.turn?.includes(row.id) && capability.tier < 3;",
-    "request.turn !== undefined && capability.tier < 3;",
+    "request.turn?.includes(row.id) && mayLastATurn(capability);",
+    "request.turn !== undefined && mayLastATurn(capability);",
     "test/invocations/turn.test.ts",
   ),
   guard(

@@ -239,7 +239,7 @@ export function assemble(options: CoreOptions): Core {
       contents.drop(call.id).catch((error: unknown) => report("media", error));
   });
 
-  const budget = new Budget(runtime);
+  const budget = new Budget(runtime, options.limits);
   const model = options.answers({
     tools: ({ task = false, ...whose }) =>
       toolbox(runtime.documents, own(task), {

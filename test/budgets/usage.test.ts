@@ -5,7 +5,7 @@ import { costOf, priceOf } from "@kith/gateway/budgets/prices";
 import { type Limits, UsageLedger, amount, dayOf, used } from "@kith/gateway/budgets/usage";
 import type { Question } from "@kith/gateway/model/model";
 import { Documents } from "@kith/gateway/runtime/documents";
-import type { Effect } from "@kith/gateway/runtime/effect";
+import type { Effect, Event } from "@kith/gateway/runtime/effect";
 import { collect } from "@kith/gateway/runtime/fx";
 import { describe, expect, test } from "vitest";
 import { Desk } from "../invocations/desk.ts";
@@ -140,5 +140,37 @@ describe("money", () => {
     const limited = new Spending(budget, { day: { money: 5 } }, () => undefined);
     await expect(limited.reserve(question, tokens)).rejects.toThrow("nobody knows");
     await new Spending(budget, {}, () => undefined).reserve(question, tokens);
+  });
+});
+
+describe("whoever asks", () => {
+  const account = { by: "console:anna", chat: "console" };
+  function asking(limits: Limits) {
+    const told: string[] = [];
+    const runtime = {
+      ask: (_: string, { type }: Event) => {
+        told.push(`waits for ${type}`);
+        return Promise.resolve({});
+      },
+      tell: (_: string, { type }: Event) => told.push(type) > 0,
+    };
+    return { told, budget: new Budget(runtime as never, limits) };
+  }
+
+  test("waits until it is on disk, where anything is limited, also to nothing", async () => {
+    for (const limits of [{ day: { tokens: 9 } }, { chat: { camera: 0 } }] as const) {
+      const { told, budget } = asking(limits);
+      await budget.take(account, { calls: 1 });
+      expect(told).toEqual(["waits for usage.wanted"]);
+    }
+  });
+
+  test("waits for nothing where nothing is limited; it is counted all the same", async () => {
+    for (const limits of [{}, { day: {} }]) {
+      const { told, budget } = asking(limits);
+      await budget.take(account, { tokens: 5 }, "session/S/1");
+      budget.settle("session/S/1", { tokens: 3 });
+      expect(told).toEqual(["usage.wanted", "usage.settled"]);
+    }
   });
 });

@@ -4,7 +4,7 @@ import type { Envelope, Event } from "../runtime/effect.ts";
 import { emit } from "../runtime/fx.ts";
 import type { TableKind } from "../runtime/kind.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import type { Account, Amounts, UsageLedger } from "./usage.ts";
+import { type Account, type Amounts, type Limits, type UsageLedger, scopes } from "./usage.ts";
 
 type BookEvent = Event &
   (
@@ -42,15 +42,24 @@ const DEADLINE_MS = 30_000;
 
 /** How those outside of turns ask: questions to a model, tools of the gateway. */
 export class Budget {
-  readonly #runtime: Runtime;
+  readonly #runtime: Pick<Runtime, "ask" | "tell">;
+  readonly #isLimited: boolean;
 
-  constructor(runtime: Runtime) {
+  constructor(runtime: Pick<Runtime, "ask" | "tell">, limits: Limits) {
     this.#runtime = runtime;
+    this.#isLimited = scopes.some((scope) => Object.keys(limits[scope] ?? {}).length > 0);
   }
 
-  /** Resolves when it is reserved, on disk; or used, without a key. @throws KithError budget-spent */
+  /**
+   * Resolves when it is reserved, on disk; or used, without a key. Where nothing is limited it is counted, and
+   * nobody waits for that. @throws KithError budget-spent
+   */
   async take(account: Account, amounts: Amounts, key?: string): Promise<void> {
     const event = { type: "usage.wanted", account, amounts, ...(key !== undefined && { key }) };
+    if (!this.#isLimited) {
+      this.#runtime.tell("usage/book", event as Event);
+      return;
+    }
     const { refused } = await this.#runtime.ask<{ refused?: Failure }>(
       "usage/book",
       event as Event,

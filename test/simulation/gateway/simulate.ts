@@ -10,16 +10,15 @@ import type { Model } from "@kith/gateway/model/model";
 import { hex, keyId } from "@kith/shared/ids";
 import { type Seeded, World } from "../../support/world.ts";
 import type { Result } from "../runtime/simulate.ts";
+import { alone } from "./alone.ts";
 import { Media } from "./contents.ts";
 import { Device } from "./device.ts";
 import { Fates } from "./fates.ts";
-import { forget } from "./files.ts";
 import { Gateways, NO_MIND } from "./gateways.ts";
 import { History } from "./history.ts";
 import { Network } from "./network.ts";
 import { Person } from "./person.ts";
 import { Registrar } from "./registrar.ts";
-import { dialers } from "./reach.ts";
 import { Watch } from "./watch.ts";
 
 const DEVICES = ["laptop", "phone", "server"] as const;
@@ -32,18 +31,7 @@ const LOOK_MS = 10_000;
 /** Tasks of one run. More means that it does not come to rest. */
 const MOST_STEPS = 200_000;
 
-export async function simulate(seed: number): Promise<Result> {
-  const simulation = new Simulation(seed);
-  try {
-    await simulation.run();
-  } catch (error) {
-    simulation.broken(`it threw: ${error instanceof Error ? error.stack : String(error)}`);
-  }
-  // One world at a time: what still hangs on this one would hold all of it in memory.
-  dialers.clear();
-  forget();
-  return simulation.result(seed);
-}
+export const simulate = (seed: number): Promise<Result> => alone(new Simulation(seed), seed);
 
 class Simulation {
   readonly #world: World;

@@ -11,14 +11,13 @@ import { several } from "@kith/gateway/model/agents";
 import { assistant } from "@kith/gateway/model/assistant";
 import { hex, keyId } from "@kith/shared/ids";
 import { type Seeded, World } from "../../support/world.ts";
+import { alone } from "../gateway/alone.ts";
 import { Media } from "../gateway/contents.ts";
 import { Device } from "../gateway/device.ts";
 import { Fates } from "../gateway/fates.ts";
-import { forget } from "../gateway/files.ts";
 import { Gateways, type Mind as Parts } from "../gateway/gateways.ts";
 import { Network } from "../gateway/network.ts";
 import { Person } from "../gateway/person.ts";
-import { dialers } from "../gateway/reach.ts";
 import { Registrar } from "../gateway/registrar.ts";
 import type { Result } from "../runtime/simulate.ts";
 import { Judge } from "./judge.ts";
@@ -43,17 +42,7 @@ const RISKY: readonly Step[] = ["fetch", "task", "act", "act"];
 const WINDOW = 1_600;
 const BUDGET = 60_000;
 
-export async function simulate(seed: number): Promise<Result> {
-  const simulation = new Simulation(seed);
-  try {
-    await simulation.run();
-  } catch (error) {
-    simulation.broken(`it threw: ${error instanceof Error ? error.stack : String(error)}`);
-  }
-  dialers.clear();
-  forget();
-  return simulation.result(seed);
-}
+export const simulate = (seed: number): Promise<Result> => alone(new Simulation(seed), seed);
 
 class Simulation {
   readonly #world: World;

@@ -110,6 +110,11 @@ test.for<[string, string]>([
     'allow {"for":"once","id":"01M8EVEZFBDV24PRN157NQ6R8Z"}',
   ],
   ["/allow 4DXYZ1", 'allow {"for":"once","id":"4DXYZ1"}'],
+  // Ids that look like times.
+  ["/allow once 487HRS", 'allow {"for":"once","id":"487HRS"}'],
+  ["/allow 12345H 1h", 'allow {"for":"1h","id":"12345H"}'],
+  ["/allow 12DAYS", 'allow {"for":"once","id":"12DAYS"}'],
+  ["/allow turn 30SECS", 'allow {"for":"turn","id":"30SECS"}'],
   ["/allow TODAY", 'allow {"for":"today"}'],
   ["/deny", "deny"],
   ["/deny ABCDEF", 'deny {"id":"ABCDEF"}'],

@@ -58,13 +58,16 @@ const duration = (word: string): string | undefined => {
   return low.startsWith("15") ? "15m" : low.startsWith("1") ? "1h" : low;
 };
 
+/** As questions show it: six letters and digits of Crockford's. */
+const SHORT_ID = /^[0-9A-HJKMNP-TV-Z]{6}$/;
+
 /** `[once|turn|15m|1h|today] [id]`, in any order. */
 function allow(rest: string): Answer {
   const words = rest.split(/\s+/).filter(Boolean);
   const wishes = words.map(duration).filter((wish) => wish !== undefined);
   const ids = words.filter((word) => !duration(word));
-  // A whole time, and not an id that begins like one.
-  if (ids.some((word) => time(word) !== undefined))
+  // A time, and not an id that looks like one: 487HRS is both, and ids are shown in capitals.
+  if (ids.some((word) => time(word) !== undefined && !SHORT_ID.test(word)))
     return say("Permission is given for once, this turn, 15m, 1h or today: /allow once.");
   if (ids.length > 1 || wishes.length > 1)
     return say(

@@ -251,9 +251,9 @@ export function assemble(options: CoreOptions): Core {
       }),
     knows: (words, cap) => rights.resolve(words, cap).is !== "none",
     history: {
-      rows: (session) =>
+      rows: (session, from) =>
         store
-          .series("item", session, ROWS)
+          .series("item", session, ROWS, from)
           .map(({ id, body }) => ({ id, item: body as StoredItem })),
       async picture({ sha256, type, bytes }) {
         if (bytes > PICTURE_BYTES) throw new KithError("too-big", "a picture of more than 32 MiB");

@@ -164,6 +164,27 @@ test("it is told its assistant's place; a task and a summary have words of their
   expect(drafts).toEqual(["so it was"]);
 });
 
+test("what it is told of its place is asked for while its question is on its way, and never used when it is old", async () => {
+  const asked: string[] = [];
+  let now = 0;
+  const { model, ask } = desk([user("look")], {
+    briefing: (agent) => Promise.resolve(void asked.push(agent)).then(() => `notes of ${agent}`),
+    clock: { mono: () => now },
+  });
+  await model.answer({ text: "what is the capital of France?", owner: true });
+  expect(asked).toEqual(["main"]);
+  await ask();
+  expect(asked).toEqual(["main"]);
+  // One question, one time; of another assistant, or a second later, anew.
+  await ask();
+  await model.answer({ text: "what is the capital of France?", owner: true, agent: "work" });
+  await ask();
+  await model.answer({ text: "what is the capital of France?", owner: true });
+  now += 1_000;
+  await ask();
+  expect(asked).toEqual(["main", "main", "work", "main", "main", "main"]);
+});
+
 test("a summary keeps no facts where the owner would be asked about each of them", async () => {
   for (const [free, kept] of [
     [true, "REMEMBER: tea\nAll was well."],

@@ -245,6 +245,9 @@ describe("a series of documents", () => {
   test("is its owner's alone, the last of them, in order", async () => {
     const ids = ["session/A/2", "session/A/1", "session/AB/1", "session/A/3", "session/B/1"];
     await using store = await after(ids.map((id) => item(id, 1)));
+    expect(store.series("item", "session/A", 9, "session/A/2").map(({ id }) => id)[0]).toBe(
+      "session/A/2",
+    );
     expect(store.series("item", "session/A", 2)).toEqual([
       { id: "session/A/2", body: "session/A/2" },
       { id: "session/A/3", body: "session/A/3" },

@@ -159,10 +159,10 @@ export function storeOn(disk: Disk, commit: Committing): Store {
     // Nobody writes transcripts here.
     spoken: () => [],
     lastStep: () => 0,
-    series: (table, owner, limit) =>
+    series: (table, owner, limit, from = "") =>
       copy(
         rows(disk, table)
-          .filter(({ id }) => id.startsWith(`${owner}/`))
+          .filter(({ id }) => id.startsWith(`${owner}/`) && id >= from)
           .toSorted((a, b) => (a.id < b.id ? -1 : 1))
           .slice(-limit),
       ),

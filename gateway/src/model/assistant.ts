@@ -3,6 +3,7 @@
  * nobody; the rest of what an owner says goes to the model, with the conversation and the tools.
  */
 import type { Clock } from "@kith/shared/clock";
+import { MAIN } from "./agents.ts";
 import { commandModel } from "./commands.ts";
 import type { Spending } from "../budgets/spending.ts";
 import { CHARS_PER_TOKEN, type History, itemsOf } from "./history.ts";
@@ -34,6 +35,8 @@ export interface AssistantOptions {
 export const MAX_TOKENS = 4_096;
 /** Of what goes along beside the conversation: instructions and tools. */
 const BESIDE = 5_000;
+/** What an assistant is told about its place may be so old. */
+const AHEAD_MS = 1_000;
 /** Between two drafts of an answer: each holds all that has come. */
 const DRAFT_MS = 100;
 
@@ -49,22 +52,37 @@ with names, numbers, dates and what is still open, in at most 600 words. Nothing
 export function assistant(options: AssistantOptions): Model {
   const { name, provider, tools, draft, clock, briefing, window, spending } = options;
   const history = { ...options.history, window };
+  /** Begun while the question is on its way to the disk: it is due right after. */
+  let ahead: { readonly agent: string; readonly at: number; told: Promise<string> } | undefined;
+  const begin = (agent: string): void => {
+    const told = briefing(agent);
+    told.catch(() => {}); // Whoever asks hears of it.
+    ahead = { agent, at: clock.mono(), told };
+  };
+  const brief = (agent: string): Promise<string> => {
+    const one = ahead;
+    ahead = undefined;
+    const isFresh = one?.agent === agent && clock.mono() - one.at < AHEAD_MS;
+    return isFresh ? one.told : briefing(agent);
+  };
   return {
     name,
     async answer(turn: Turn): Promise<Answer> {
-      if (turn.direct && turn.owner) return { do: "ask" };
-      const answer = await commandModel.answer(turn);
+      const answer = turn.direct && turn.owner ? undefined : await commandModel.answer(turn);
       // Nobody but the owner speaks with a model: it would act with the owner's rights.
-      return !turn.owner || isWhole(turn.text, answer, options.knows) ? answer : { do: "ask" };
+      if (answer && (!turn.owner || isWhole(turn.text, answer, options.knows))) return answer;
+      begin(turn.agent ?? MAIN);
+      return { do: "ask" };
     },
     async ask(question: Question, signal): Promise<Said> {
       const { agent, chat, task, compact, labels } = question;
       const box = tools(question);
-      const { items, pictures, full, tokens } = await itemsOf(question, history);
+      const [told, { items, pictures, full, tokens }] = await Promise.all([
+        brief(agent),
+        itemsOf(question, history),
+      ]);
       const request = {
-        system: [SYSTEM, devicesOf(box), task && TASK, await briefing(agent)]
-          .filter(Boolean)
-          .join("\n"),
+        system: [SYSTEM, devicesOf(box), task && TASK, told].filter(Boolean).join("\n"),
         items: compact === undefined ? items : [...items, { role: "user", text: COMPACT } as const],
         tools: compact === undefined ? box.tools : [],
         maxTokens: MAX_TOKENS,
@@ -73,11 +91,11 @@ export function assistant(options: AssistantOptions): Model {
       let text = "";
       const made: ToolCall[] = [];
       let thinking: readonly Thought[] = [];
-      let told: { model: string; input: number; cached: number; output: number } | undefined;
+      let usage: { model: string; input: number; cached: number; output: number } | undefined;
       let end = "done";
       let drafted = Number.NEGATIVE_INFINITY;
       const used = () =>
-        told ?? {
+        usage ?? {
           model: name,
           input: tokens,
           cached: 0,
@@ -93,7 +111,7 @@ export function assistant(options: AssistantOptions): Model {
           } else if (event.type === "call") made.push(event.call);
           else if (event.type === "usage") {
             const { model, input, cached, output } = event;
-            told = { model, input, cached, output };
+            usage = { model, input, cached, output };
           } else if (event.type === "thinking") {
             thinking = event.thoughts;
           } else if (event.type === "end") end = event.why;

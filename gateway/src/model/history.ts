@@ -14,8 +14,8 @@ export interface Row {
 }
 
 export interface History {
-  /** The last rows of a conversation, oldest first. */
-  readonly rows: (session: ActorId) => readonly Row[];
+  /** The last rows of a conversation, oldest first; from this one on, where it is named. */
+  readonly rows: (session: ActorId, from?: string) => readonly Row[];
   /** @throws KithError gone, too-big */
   readonly picture: (content: StoredContent) => Promise<Picture>;
   /** How much the model reads at once, in tokens. */
@@ -33,10 +33,10 @@ export const CHARS_PER_TOKEN = 2.5;
 const STUB_CHARS = 200;
 
 export async function itemsOf(
-  { session, from = "", clean = "", compact = "~" }: Question,
+  { session, from, clean = "", compact = "~" }: Question,
   history: History,
 ): Promise<{ items: Item[]; pictures: number; full: boolean; tokens: number }> {
-  const rows = history.rows(session).filter(({ id }) => id >= from && id < compact);
+  const rows = history.rows(session, from).filter(({ id }) => id >= (from ?? "") && id < compact);
   const clear = cleaned(
     rows.map(({ id, item }) => ({ item, hide: id < clean && (item.labels?.length ?? 0) > 0 })),
   );

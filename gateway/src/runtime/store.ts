@@ -163,8 +163,13 @@ export interface Store {
   document(table: Table, id: string): unknown;
   /** Newest first, `limit` at most. */
   documents(table: Table, limit: number): { id: string; at: number; body: unknown }[];
-  /** Documents named `OWNER/…` in the order of their names: the last `limit` of them. */
-  series(table: Table, owner: ActorId, limit: number): { id: string; body: unknown }[];
+  /** Documents named `OWNER/…` in the order of their names, from this one on: the last `limit` of them. */
+  series(
+    table: Table,
+    owner: ActorId,
+    limit: number,
+    from?: string,
+  ): { id: string; body: unknown }[];
   /** What was said from then until before then (Unix ms), oldest first; of steps only those behind number `after`. */
   spoken(from: number, until: number, after: number): Spoken[];
   /** The number of the newest step. */

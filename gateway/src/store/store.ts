@@ -284,12 +284,12 @@ export function openStore(home: string, options: StoreOptions = {}): Store {
         (row) => ({ id: row[1], at: row[3], body: unpack(row[4]) }),
       ),
 
-    series: (table, owner, limit) =>
+    series: (table, owner, limit, from = `${owner}/`) =>
       // "0" is the character after "/".
       rows(
         "document",
         "WHERE tbl = ? AND id >= ? AND id < ? ORDER BY id DESC LIMIT ?",
-        ...[table, `${owner}/`, `${owner}0`, limit],
+        ...[table, from, `${owner}0`, limit],
       )
         .map((row) => ({ id: row[1], body: unpack(row[4]) }))
         .toReversed(),

@@ -1084,8 +1084,8 @@ export const guards: readonly Guard[] = [
   guard(
     "words of others are taken for a command",
     "gateway/src/model/assistant.ts",
-    'if (turn.direct && turn.owner) return { do: "ask" };',
-    "",
+    "turn.direct && turn.owner ? undefined : await",
+    "await",
     "test/model/assistant.test.ts",
   ),
   guard(
